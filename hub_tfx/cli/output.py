@@ -1,0 +1,36 @@
+"""What commands print: one JSON document, or a table for a terminal, or TSV for a pipe."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(document, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal; tab-separated and whole in a pipe."""
+    if not sys.stdout.isatty():
+        for row in [columns, *rows]:
+            click.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def print_fields(document: Mapping[str, Any]) -> None:
+    """One field a line, names aligned on a terminal and tab-separated in a pipe."""
+    width = max(len(name) for name in document) + 2 if sys.stdout.isatty() else 0
+    for name, value in document.items():
+        click.echo(f"{name:<{width}}{value}" if width else f"{name}\t{value}")

@@ -1,0 +1,1 @@
+"""Batch embedding on Apache Beam. Elements are record batches, never single rows."""

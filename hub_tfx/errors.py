@@ -1,0 +1,96 @@
+"""Every error hub_tfx raises on purpose.
+
+One root, so that ``except HubTfxError`` is enough::
+
+    HubTfxError
+    ├── UsageError               what the caller asked for makes no sense
+    │   ├── HandleError          the handle cannot be parsed, or nothing fetches its scheme
+    │   ├── ConfigError          a config or option is wrong for this module or this input
+    │   └── SignatureError       the module has no such signature, tag set or key
+    ├── NotAModuleError          the bytes are there, but they are no module
+    ├── FetchError               the module cannot be had from where the handle points
+    │   └── TransientFetchError  the same, but trying again may help
+    ├── ArchiveError             the archive is cut short or damaged
+    ├── RefusedError             refused for safety
+    │   ├── UnsafeArchiveError   an archive member that may not be unpacked
+    │   └── DigestMismatchError  the bytes are not the ones that were promised
+    ├── AuthoringError           a module cannot be built from what was given
+    ├── InputError               an input file is missing or cannot be read
+    ├── OutputError              the output cannot be written, or is not ours to replace
+    ├── RejectedRowsError        too many rows went to the dead letters
+    └── IncompleteError          rows were lost or counted twice: nothing was committed
+
+``exit_code`` is what the command line ends with.
+"""
+
+from typing import ClassVar
+
+
+class HubTfxError(Exception):
+    """Root of all errors. The message says what was wrong, where, and what to do."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(HubTfxError):
+    exit_code = 2
+
+
+class HandleError(UsageError):
+    pass
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class SignatureError(UsageError):
+    pass
+
+
+class NotAModuleError(HubTfxError):
+    pass
+
+
+class FetchError(HubTfxError):
+    pass
+
+
+class TransientFetchError(FetchError):
+    pass
+
+
+class ArchiveError(HubTfxError):
+    pass
+
+
+class RefusedError(HubTfxError):
+    exit_code = 5
+
+
+class UnsafeArchiveError(RefusedError):
+    pass
+
+
+class DigestMismatchError(RefusedError):
+    pass
+
+
+class AuthoringError(HubTfxError):
+    pass
+
+
+class InputError(HubTfxError):
+    pass
+
+
+class OutputError(HubTfxError):
+    pass
+
+
+class RejectedRowsError(HubTfxError):
+    exit_code = 3
+
+
+class IncompleteError(HubTfxError):
+    pass

@@ -1,0 +1,134 @@
+"""ModuleHandle: the string a person types, taken apart.
+
+Handles follow TensorFlow Hub: a URL whose last path segment may be a version
+(``https://tfhub.dev/google/nnlm-en-dim128/2``), an archive, or a path.
+"""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from hub_tfx.errors import HandleError
+
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
+_VERSION = re.compile(r"^(.*)/(0|[1-9][0-9]{0,18})$")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#]")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+
+@dataclass(frozen=True)
+class ModuleHandle:
+    """Where a module is to be found.
+
+    ``ModuleHandle.parse(handle.url) == handle`` for every handle. ``str`` is for people and logs:
+    it hides user names, passwords and the values of query parameters, which may be credentials.
+
+    Attributes:
+      scheme: lower case; ``file`` for a path on this machine.
+      authority: host and port, lower case, without a default port; empty for paths.
+      path: absolute path without the version; no trailing slash.
+      version: the all-digit last segment of a remote path, if there is one.
+      query: kept byte for byte, since a signed URL is valid only as it was signed.
+      userinfo: ``user:password`` of the URL.
+    """
+
+    scheme: str
+    authority: str
+    path: str
+    version: int | None = None
+    query: str = field(default="", repr=False)
+    userinfo: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "ModuleHandle":
+        """Parses a URL or a path; relative paths are taken from the working directory.
+
+        Raises:
+          HandleError: empty, or holds characters that no handle may hold.
+        """
+        if not text.strip():
+            raise HandleError("the module handle is empty: give a URL, an archive or a directory")
+        scheme = _SCHEME.match(text)
+        if scheme is None:
+            return cls._of_path(text)
+        if scheme[1].lower() == "file":
+            authority, _, path = text[scheme.end() :].partition("/")
+            if authority not in ("", "localhost"):
+                raise HandleError(f"module handle names a file on another host: {authority!r}")
+            return cls._of_path("/" + path)
+        return cls._of_url(text)
+
+    @classmethod
+    def _of_path(cls, text: str) -> "ModuleHandle":
+        if "\x00" in text:
+            raise HandleError(f"module handle {text!r} holds a NUL byte")
+        return cls("file", "", os.path.abspath(os.path.expanduser(text)))
+
+    @classmethod
+    def _of_url(cls, text: str) -> "ModuleHandle":
+        if bad := _FORBIDDEN.search(text):
+            raise HandleError(
+                f"module handle holds {bad[0]!r}, which no URL may hold: percent-encode it"
+            )
+        try:
+            parts = urlsplit(text)
+            parts.port  # noqa: B018  (raises ValueError for a port that is no number)
+        except ValueError as error:
+            raise HandleError(f"module handle is no valid URL: {error}") from error
+        userinfo, _, host = parts.netloc.rpartition("@")
+        if not host:
+            raise HandleError(f"module handle names no host: {parts.scheme}://…{parts.path}")
+        scheme = parts.scheme.lower()
+        # A query may be a signature over this very path, so with one the path is left as it is.
+        path = parts.path if parts.query else parts.path.rstrip("/")
+        version = None
+        if not parts.query and (versioned := _VERSION.match(path)):
+            path, version = versioned[1], int(versioned[2])
+        return cls(
+            scheme=scheme,
+            authority=host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, "\0")),
+            path=path,
+            version=version,
+            query=parts.query,
+            userinfo=userinfo,
+        )
+
+    @property
+    def is_local(self) -> bool:
+        return self.scheme == "file"
+
+    @property
+    def is_versioned(self) -> bool:
+        return self.version is not None
+
+    @property
+    def may_hold_secret(self) -> bool:
+        """True where the handle holds something that must not be logged or stored."""
+        return bool(self.userinfo or self.query)
+
+    @property
+    def url(self) -> str:
+        """The handle in full, secrets included: for fetchers only, never for logs."""
+        if self.is_local:
+            return self.path
+        userinfo = f"{self.userinfo}@" if self.userinfo else ""
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{userinfo}{self.authority}{self._full_path}{query}"
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical handle, in hex: the name under which a cache keeps it."""
+        return hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def _full_path(self) -> str:
+        return self.path if self.version is None else f"{self.path}/{self.version}"
+
+    def __str__(self) -> str:
+        if self.is_local:
+            return self.path
+        names = [pair.split("=", 1)[0] for pair in self.query.split("&")] if self.query else []
+        query = "?" + "&".join(f"{name}=…" for name in names) if names else ""
+        return f"{self.scheme}://{self.authority}{self._full_path}{query}"

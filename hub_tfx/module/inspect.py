@@ -1,0 +1,246 @@
+"""Reads a module's signatures from saved_model.pb. Runs nothing, imports no TensorFlow.
+
+The messages come from TensorBoard's copy of TensorFlow's protos; SavedModel itself, which is not
+among them, is two fields (tensorflow/core/protobuf/saved_model.proto).
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError, Message
+
+from hub_tfx.errors import NotAModuleError
+from hub_tfx.module.spec import (
+    CALL,
+    GraphVariant,
+    ModuleFormat,
+    ModuleSpec,
+    SignatureSpec,
+    TensorInfo,
+    TensorKind,
+    map_arguments,
+    name_outputs,
+)
+
+_TF1_HUB_MARKER = "tfhub_module.pb"
+_TF1_HUB_FORMAT_3 = b"\x08\x03"  # ModuleDef{format: FORMAT_V3}, the only format there is.
+_INIT_OP = "__saved_model_init_op"
+
+
+def inspect(path: str | os.PathLike[str]) -> ModuleSpec:
+    """The spec of the module in a directory.
+
+    Raises:
+      NotAModuleError: the directory holds no SavedModel, or one that cannot be read.
+    """
+    path = Path(path)
+    module_format = _format(path)
+    variants = sorted((_variant(graph) for graph in _meta_graphs(path)), key=_inference_first)
+    if not variants:
+        raise NotAModuleError(f"{path}: its SavedModel holds no graph")
+    if not any(variant.signatures for variant in variants):
+        raise NotAModuleError(f"{path}: its SavedModel can be neither called nor fed: no signature")
+    return ModuleSpec(module_format, tuple(variants))
+
+
+def call_arguments(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The arguments of a SavedModel's ``__call__`` for inference, by name.
+
+    Each is a nest of dicts and lists with TensorInfo leaves for tensors, and the constant itself
+    (``training=False``) for anything else.
+
+    Raises:
+      NotAModuleError: the module has no callable object.
+    """
+    for graph in _meta_graphs(Path(path)):
+        if function := _call_function(graph):
+            return function[0]
+    raise NotAModuleError(f"{path}: the module has no callable object")
+
+
+def _format(path: Path) -> ModuleFormat:
+    if not path.is_dir():
+        raise NotAModuleError(f"{path} is not a directory")
+    marker = path / _TF1_HUB_MARKER
+    if not marker.exists():
+        return "saved_model"
+    if marker.read_bytes() != _TF1_HUB_FORMAT_3:
+        raise NotAModuleError(f"{marker} asks for a module format that TF Hub 0.15 does not know")
+    return "tf1_hub"
+
+
+def _meta_graphs(path: Path) -> Iterator[Any]:
+    saved_model: Any = _saved_model_class()()
+    binary, text = path / "saved_model.pb", path / "saved_model.pbtxt"
+    try:
+        if binary.exists():
+            saved_model.ParseFromString(binary.read_bytes())
+        elif text.exists():
+            text_format.Parse(text.read_bytes(), saved_model)
+        else:
+            raise NotAModuleError(f"{path} is not a module: it holds no saved_model.pb")
+    except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
+        raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({error})") from error
+    yield from saved_model.meta_graphs
+
+
+@cache
+def _saved_model_class() -> type[Message]:
+    from tensorboard.compat.proto import meta_graph_pb2
+
+    file = descriptor_pb2.FileDescriptorProto(
+        name="hub_tfx/saved_model.proto",
+        package="hub_tfx",
+        syntax="proto3",
+        dependency=[meta_graph_pb2.DESCRIPTOR.name],
+    )
+    field = descriptor_pb2.FieldDescriptorProto
+    message = file.message_type.add(name="SavedModel")
+    message.field.add(
+        name="saved_model_schema_version",
+        number=1,
+        type=field.TYPE_INT64,
+        label=field.LABEL_OPTIONAL,
+    )
+    message.field.add(
+        name="meta_graphs",
+        number=2,
+        type=field.TYPE_MESSAGE,
+        label=field.LABEL_REPEATED,
+        type_name=".tensorboard.MetaGraphDef",
+    )
+    pool = descriptor_pool.Default()
+    pool.Add(file)
+    descriptor = pool.FindMessageTypeByName("hub_tfx.SavedModel")
+    created: type[Message] = message_factory.MessageFactory(pool).GetPrototype(descriptor)
+    return created
+
+
+def _inference_first(variant: GraphVariant) -> tuple[bool, tuple[str, ...]]:
+    return variant.tags not in ((), ("serve",)), variant.tags
+
+
+def _variant(graph: Any) -> GraphVariant:
+    signatures = {
+        name: SignatureSpec(_tensor_infos(signature.inputs), _tensor_infos(signature.outputs))
+        for name, signature in graph.signature_def.items()
+        if name != _INIT_OP
+    }
+    if function := _call_function(graph):
+        arguments, result = function
+        signatures[CALL] = SignatureSpec(_call_inputs(arguments), _call_outputs(result))
+    return GraphVariant(tuple(sorted(graph.meta_info_def.tags)), dict(sorted(signatures.items())))
+
+
+def _tensor_infos(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    return {key: _tensor_info(infos[key]) for key in sorted(infos)}
+
+
+def _tensor_info(info: Any) -> TensorInfo:
+    match info.WhichOneof("encoding"):
+        case "coo_sparse":
+            return _info(info.dtype, info.tensor_shape, "sparse")
+        case "composite_tensor":
+            composite = _structure(_value_of_type_spec(info.composite_tensor.type_spec))
+            if isinstance(composite, TensorInfo):
+                return composite
+    return _info(info.dtype, info.tensor_shape)
+
+
+def _info(dtype: int, shape: Any, kind: TensorKind = "dense") -> TensorInfo:
+    from tensorboard.compat.proto import types_pb2
+
+    name = types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
+    dimensions = tuple(None if d.size < 0 else d.size for d in shape.dim)
+    return TensorInfo(
+        {"float": "float32", "double": "float64", "half": "float16"}.get(name, name),
+        None if shape.unknown_rank else dimensions,
+        kind,
+    )
+
+
+# --- The callable object of a reusable SavedModel -----------------------------------------------
+
+
+def _call_function(graph: Any) -> tuple[dict[str, Any], Any] | None:
+    """Arguments and result of ``__call__`` as it was traced for inference, if there is one."""
+    objects = graph.object_graph_def
+    if not objects.nodes:
+        return None
+    children = {child.local_name: child.node_id for child in objects.nodes[0].children}
+    if CALL not in children:
+        return None
+    saved = objects.nodes[children[CALL]].function
+    argument_names = _argument_names(saved.function_spec)
+    traces = []
+    for name in saved.concrete_functions:
+        trace = objects.concrete_functions[name]
+        positional, keywords = _structure(trace.canonicalized_input_signature)
+        arguments = dict(zip(argument_names, positional, strict=False)) | keywords
+        traces.append((arguments, _structure(trace.output_signature)))
+    for_inference = [t for t in traces if t[0].get("training") is not True]
+    return next(iter(for_inference or traces), None)
+
+
+def _argument_names(function_spec: Any) -> list[str]:
+    names = list(_structure(function_spec.fullargspec)["args"])
+    return names[1:] if function_spec.is_method else names
+
+
+def _call_inputs(arguments: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    inputs: dict[str, TensorInfo] = {}
+
+    def collect(key: str, leaf: Any) -> None:
+        if isinstance(leaf, TensorInfo):
+            inputs[key] = leaf
+
+    map_arguments(arguments, collect)
+    return inputs
+
+
+def _call_outputs(result: Any) -> dict[str, TensorInfo]:
+    return {k: leaf for k, leaf in name_outputs(result).items() if isinstance(leaf, TensorInfo)}
+
+
+def _value_of_type_spec(type_spec: Any) -> Any:
+    from tensorboard.compat.proto import struct_pb2
+
+    return struct_pb2.StructuredValue(type_spec_value=type_spec)
+
+
+def _structure(value: Any) -> Any:
+    """A StructuredValue (tensorflow/core/protobuf/struct.proto) as Python, TensorInfo for specs."""
+    match kind := value.WhichOneof("kind"):
+        case "tensor_spec_value" | "bounded_tensor_spec_value":
+            spec = getattr(value, kind)
+            return _info(spec.dtype, spec.shape)
+        case "type_spec_value":
+            return _composite(value.type_spec_value)
+        case "list_value" | "tuple_value":
+            return [_structure(item) for item in getattr(value, kind).values]
+        case "dict_value":
+            return {key: _structure(item) for key, item in sorted(value.dict_value.fields.items())}
+        case "named_tuple_value":
+            return {pair.key: _structure(pair.value) for pair in value.named_tuple_value.values}
+        case "none_value" | None:
+            return None
+        case "tensor_shape_value" | "tensor_dtype_value":
+            return value
+        case _:
+            return getattr(value, kind)
+
+
+def _composite(type_spec: Any) -> TensorInfo | None:
+    """Sparse and ragged tensors; None for composites that no signature of a module uses."""
+    kind = {"SparseTensorSpec": "sparse", "RaggedTensorSpec": "ragged"}.get(
+        type_spec.type_spec_class_name
+    )
+    if kind is None:
+        return None
+    state = type_spec.type_state
+    fields = getattr(state, state.WhichOneof("kind")).values
+    return _info(fields[1].tensor_dtype_value, fields[0].tensor_shape_value, kind)  # type: ignore[arg-type]

@@ -1,0 +1,116 @@
+"""Manifest: which files a module has, and which bytes. Its SHA-256 is the module's digest."""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hub_tfx.errors import DigestMismatchError, NotAModuleError
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, order=True)
+class FileEntry:
+    """One file.
+
+    Attributes:
+      path: POSIX path relative to the module's root.
+      size_bytes: its length.
+      sha256: of its bytes, in hex.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The files of a directory, sorted by path. ``from_json(m.to_json()) == m``."""
+
+    files: tuple[FileEntry, ...]
+
+    @classmethod
+    def of_directory(cls, root: str | os.PathLike[str]) -> "Manifest":
+        """Reads and hashes every file below ``root``; empty directories do not count.
+
+        Raises:
+          NotAModuleError: ``root`` is no directory, or holds a link or a device.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise NotAModuleError(f"{root} is not a directory")
+        return cls(tuple(sorted(_entry(root, path) for path in _walk(root))))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Manifest":
+        """Raises ValueError for anything but what ``to_json`` writes."""
+        document: Any = json.loads(text)
+        if not isinstance(document, dict) or set(document) != {"files"}:
+            raise ValueError("a manifest is a JSON object with the one key 'files'")
+        try:
+            return cls(tuple(sorted(FileEntry(**entry) for entry in document["files"])))
+        except TypeError as error:
+            raise ValueError(f"not a manifest: {error}") from error
+
+    def to_json(self) -> str:
+        """Canonical JSON: equal manifests give equal bytes."""
+        return json.dumps(
+            {"files": [asdict(entry) for entry in self.files]},
+            sort_keys=True,
+            separators=(",", ":"),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, in hex: the identity of the module."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in self.files)
+
+    def verify(self, root: str | os.PathLike[str]) -> None:
+        """Reads ``root`` again and compares.
+
+        Raises:
+          DigestMismatchError: names the first file that is missing, new or changed.
+        """
+        expected = {entry.path: entry for entry in self.files}
+        actual = {entry.path: entry for entry in Manifest.of_directory(root).files}
+        for path in sorted(expected.keys() | actual.keys()):
+            if expected.get(path) != actual.get(path):
+                what = (
+                    "is missing"
+                    if path not in actual
+                    else "is not in the manifest"
+                    if path not in expected
+                    else "has other bytes than the manifest says"
+                )
+                raise DigestMismatchError(f"{Path(root) / path} {what}")
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root, followlinks=False):
+        for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
+            yield Path(folder, name)
+
+
+def _entry(root: Path, path: Path) -> FileEntry:
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise NotAModuleError(
+            f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
+        )
+    sha256 = hashlib.sha256()
+    size_bytes = 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            sha256.update(chunk)
+            size_bytes += len(chunk)
+    return FileEntry(path.relative_to(root).as_posix(), size_bytes, sha256.hexdigest())

@@ -1,0 +1,261 @@
+"""ModuleSpec: what a module takes and gives, known without running it."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hub_tfx.errors import SignatureError
+
+ModuleFormat = Literal["tf1_hub", "saved_model"]
+TensorKind = Literal["dense", "sparse", "ragged"]
+
+CALL = "__call__"
+"""Name under which a reusable SavedModel's callable object is listed among the signatures."""
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """One input or output of a signature.
+
+    Attributes:
+      dtype: TensorFlow's name of it, such as ``float32`` or ``string``.
+      shape: a number or None (unknown) for each dimension; None where even the rank is unknown.
+      kind: ``dense``, ``sparse`` or ``ragged``.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] | None
+    kind: TensorKind = "dense"
+
+    def get_shape(self) -> tuple[int | None, ...] | None:
+        return self.shape
+
+    @property
+    def is_sparse(self) -> bool:
+        return self.kind == "sparse"
+
+    def to_dict(self) -> dict[str, Any]:
+        document: dict[str, Any] = {
+            "dtype": self.dtype,
+            "shape": None if self.shape is None else list(self.shape),
+        }
+        return document if self.kind == "dense" else document | {"kind": self.kind}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "TensorInfo":
+        shape = document["shape"]
+        return cls(**{**document, "shape": None if shape is None else tuple(shape)})
+
+    def __str__(self) -> str:
+        if self.shape is None:
+            dimensions = "?"
+        else:
+            dimensions = ", ".join("?" if d is None else str(d) for d in self.shape)
+        kind = "" if self.kind == "dense" else f" {self.kind}"
+        return f"{self.dtype}[{dimensions}]{kind}"
+
+
+@dataclass(frozen=True)
+class SignatureSpec:
+    """Inputs and outputs by key."""
+
+    inputs: Mapping[str, TensorInfo]
+    outputs: Mapping[str, TensorInfo]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "inputs": {key: info.to_dict() for key, info in self.inputs.items()},
+            "outputs": {key: info.to_dict() for key, info in self.outputs.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "SignatureSpec":
+        return cls(
+            **{
+                side: {key: TensorInfo.from_dict(info) for key, info in infos.items()}
+                for side, infos in document.items()
+            }
+        )
+
+
+@dataclass(frozen=True)
+class GraphVariant:
+    """One MetaGraph of a module: its tags (sorted) and its signatures by name."""
+
+    tags: tuple[str, ...]
+    signatures: Mapping[str, SignatureSpec]
+
+
+@dataclass(frozen=True)
+class ModuleSpec:
+    """The format, graph variants and signatures of a module.
+
+    ``ModuleSpec.from_json(spec.to_json()) == spec``. The four ``get_…`` methods answer what those of
+    ``hub.ModuleSpec`` answer, with dtypes as names and shapes as tuples.
+
+    Attributes:
+      format: ``tf1_hub`` or ``saved_model``.
+      variants: the graph variants; the one for inference first.
+    """
+
+    format: ModuleFormat
+    variants: tuple[GraphVariant, ...]
+
+    @property
+    def tags(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(variant.tags for variant in self.variants)
+
+    @property
+    def signatures(self) -> Mapping[str, SignatureSpec]:
+        """Signatures of the variant for inference."""
+        return self.variants[0].signatures
+
+    @property
+    def default_signature(self) -> str:
+        """The signature that is meant when none is named.
+
+        ``__call__`` for a SavedModel that has it, ``default`` for the TF1 hub format; otherwise
+        ``serving_default``, or the only one there is.
+
+        Raises:
+          SignatureError: several signatures, and none of these.
+        """
+        for name in (CALL, "default", "serving_default"):
+            if name in self.signatures:
+                return name
+        if len(self.signatures) == 1:
+            return next(iter(self.signatures))
+        raise SignatureError(f"name a signature: the module has {_listed(self.signatures)}")
+
+    def get_tags(self) -> list[set[str]]:
+        return [set(tags) for tags in self.tags]
+
+    def get_signature_names(self, tags: Iterable[str] | None = None) -> list[str]:
+        return sorted(self._variant(tags).signatures)
+
+    def get_input_info_dict(
+        self, signature: str | None = None, tags: Iterable[str] | None = None
+    ) -> dict[str, TensorInfo]:
+        return dict(self.signature(signature, tags).inputs)
+
+    def get_output_info_dict(
+        self, signature: str | None = None, tags: Iterable[str] | None = None
+    ) -> dict[str, TensorInfo]:
+        return dict(self.signature(signature, tags).outputs)
+
+    def signature(
+        self, name: str | None = None, tags: Iterable[str] | None = None
+    ) -> SignatureSpec:
+        """One signature; the default one of the variant for inference where nothing is named.
+
+        Raises:
+          SignatureError: there is no such tag set or signature; the message lists those there are.
+        """
+        signatures = self._variant(tags).signatures
+        name = name or self.default_signature
+        if name not in signatures:
+            raise SignatureError(
+                f"the module has no signature {name!r}; it has {_listed(signatures)}"
+            )
+        return signatures[name]
+
+    def _variant(self, tags: Iterable[str] | None) -> GraphVariant:
+        if tags is None:
+            return self.variants[0]
+        wanted = tuple(sorted(set(tags)))
+        for variant in self.variants:
+            if variant.tags == wanted:
+                return variant
+        has = ", ".join("{" + ", ".join(t) + "}" for t in self.tags)
+        raise SignatureError(f"the module has no tag set {{{', '.join(wanted)}}}; it has {has}")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "format": self.format,
+            "tags": [list(tags) for tags in self.tags],
+            "signatures": _signatures_to_dict(self.signatures),
+            "variants": [
+                {"tags": list(v.tags), "signatures": _signatures_to_dict(v.signatures)}
+                for v in self.variants
+            ],
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModuleSpec":
+        document = json.loads(text)
+        if set(document) != {"format", "tags", "signatures", "variants"}:
+            raise ValueError(f"not a module spec: keys {sorted(document)}")
+        return cls(
+            document["format"],
+            tuple(
+                GraphVariant(
+                    tuple(variant["tags"]),
+                    {
+                        name: SignatureSpec.from_dict(signature)
+                        for name, signature in variant["signatures"].items()
+                    },
+                )
+                for variant in document["variants"]
+            ),
+        )
+
+
+def map_arguments(
+    arguments: Mapping[str, Any], function: Callable[[str, Any], Any]
+) -> dict[str, Any]:
+    """Applies ``function(key, leaf)`` to the leaves of a callable's nested arguments.
+
+    The keys are the names by which users know the inputs of ``__call__``: the argument's name for a
+    tensor, ``name_0``, ``name_1`` for a list, the dict's own keys for a dict (after ``name/`` where
+    more than one argument holds tensors).
+    """
+    nested = [name for name, value in arguments.items() if isinstance(value, dict)]
+    prefixed = len(nested) > 1
+
+    def walk(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {k: walk(f"{key}/{k}" if key else k, v) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(walk(f"{key}_{i}", v) for i, v in enumerate(value))
+        return function(key, value)
+
+    return {
+        name: walk("" if name in nested and not prefixed else name, value)
+        for name, value in arguments.items()
+    }
+
+
+def name_outputs(result: Any) -> dict[str, Any]:
+    """The leaves of what a callable returns, by the keys under which users know them.
+
+    ``default`` for a tensor, ``output_0`` … for a list, a dict's own keys for a dict; deeper leaves
+    by their path (``encoder_outputs_0``).
+    """
+    if not isinstance(result, (Mapping, list, tuple)):
+        return {"default": result}
+    leaves: dict[str, Any] = {}
+
+    def walk(key: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for inner, item in value.items():
+                walk(f"{key}/{inner}" if key else inner, item)
+        elif isinstance(value, (list, tuple)):
+            for i, item in enumerate(value):
+                walk(f"{key or 'output'}_{i}", item)
+        else:
+            leaves[key] = value
+
+    walk("", result)
+    return leaves
+
+
+def _signatures_to_dict(signatures: Mapping[str, SignatureSpec]) -> dict[str, Any]:
+    return {name: signature.to_dict() for name, signature in signatures.items()}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"

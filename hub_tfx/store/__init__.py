@@ -1,0 +1,1 @@
+"""Where modules live: the cache, and the fetchers that fill it."""

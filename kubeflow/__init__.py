@@ -1,0 +1,1 @@
+"""Kubeflow: compile the pipelines for it."""

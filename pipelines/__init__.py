@@ -1,0 +1,1 @@
+"""Pipelines: one create_pipeline a job, one runner a file."""
