@@ -1,4 +1,4 @@
-"""The `hub-tfx` command: registers the commands, and turns errors into one line and an exit code."""
+"""The `hub-tfx` command: registers commands, turns errors into one line and an exit code."""
 
 import importlib
 import os

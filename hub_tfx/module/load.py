@@ -1,4 +1,7 @@
-"""Module directory -> one callable, the same for both formats. The one place here that runs a graph."""
+"""Module directory -> one callable, the same for both formats.
+
+The one place in this folder that runs a graph.
+"""
 
 import os
 from collections.abc import Mapping
@@ -53,8 +56,8 @@ class LoadedModule:
         """Runs the signature without training behaviour.
 
         Args:
-          inputs: input key -> tensor or what converts to one (SparseTensor or RaggedTensor where the
-            signature says so).
+          inputs: input key -> tensor or what converts to one; SparseTensor or RaggedTensor where the
+            signature has them.
 
         Returns:
           output key -> eager tensor.
@@ -82,7 +85,9 @@ class LoadedModule:
 
 
 def _tensor(value: Any, info: TensorInfo) -> Any:
-    return tf.convert_to_tensor(value, info.dtype) if info.kind == "dense" else value
+    if info.kind == "dense":
+        return tf.convert_to_tensor(value, info.dtype)
+    return tf.cast(value, info.dtype)
 
 
 def load(path: str | os.PathLike[str], signature: str | None = None) -> LoadedModule:

@@ -91,8 +91,8 @@ class GraphVariant:
 class ModuleSpec:
     """The format, graph variants and signatures of a module.
 
-    ``ModuleSpec.from_json(spec.to_json()) == spec``. The four ``get_…`` methods answer what those of
-    ``hub.ModuleSpec`` answer, with dtypes as names and shapes as tuples.
+    ``ModuleSpec.from_json(spec.to_json()) == spec``. The four ``get_…`` methods answer what those
+    of ``hub.ModuleSpec`` answer, with dtypes as names and shapes as tuples.
 
     Attributes:
       format: ``tf1_hub`` or ``saved_model``.
