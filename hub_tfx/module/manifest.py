@@ -107,10 +107,15 @@ def _entry(root: Path, path: Path) -> FileEntry:
         raise NotAModuleError(
             f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
         )
+    return FileEntry(path.relative_to(root).as_posix(), *hash_file(path))
+
+
+def hash_file(path: Path) -> tuple[int, str]:
+    """Length in bytes and SHA-256, in hex, of a file."""
     sha256 = hashlib.sha256()
     size_bytes = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             sha256.update(chunk)
             size_bytes += len(chunk)
-    return FileEntry(path.relative_to(root).as_posix(), size_bytes, sha256.hexdigest())
+    return size_bytes, sha256.hexdigest()

@@ -1,0 +1,169 @@
+"""The end of an embedding job.
+
+Part files were written under temporary names. Only when all of them are there, and every record of
+the input is accounted for, do they get their final names, and a manifest last; a failure on the way
+there leaves the output as it was.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+
+from hub_tfx.embed.failures import Position
+from hub_tfx.embed.sink import OutputLayout, Part, PartWriter
+from hub_tfx.embed.source import DEAD_LETTERS, FileCount
+from hub_tfx.embed.transform import EMBEDDINGS
+from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError
+
+
+class CommitParts(beam.PTransform):  # type: ignore[misc]
+    """Gives the parts of one output their final names; a PCollection of the one manifest (a dict).
+
+    The job fails, and leaves the output as it was, where records were lost (IncompleteError), where
+    parts differ in their columns (OutputError), and where too many were rejected
+    (RejectedRowsError: then the dead letters alone are committed, for a person to read).
+    """
+
+    def __init__(
+        self,
+        layout: OutputLayout,
+        schemas: Mapping[str, pa.Schema],
+        about: Mapping[str, Any],
+        max_dead_letter_ratio: float = 1.0,
+    ):
+        """Args:
+        layout: where the parts go.
+        schemas: kind of part -> its columns, for an output without a row.
+        about: what else the manifest says.
+        max_dead_letter_ratio: see EmbedConfig.
+        """
+        super().__init__()
+        self._commit = _Commit(layout, schemas, about, max_dead_letter_ratio)
+
+    def expand(self, inputs: Any) -> Any:
+        parts, counts = inputs
+        return (
+            parts.pipeline
+            | "Once" >> beam.Create([None])
+            | "Commit"
+            >> beam.Map(self._commit, beam.pvalue.AsList(parts), beam.pvalue.AsList(counts))
+        )
+
+
+@dataclass(frozen=True)
+class _Commit:
+    layout: OutputLayout
+    schemas: Mapping[str, pa.Schema]
+    about: Mapping[str, Any]
+    max_dead_letter_ratio: float
+
+    def __call__(
+        self, _: None, parts: Sequence[Part], counts: Sequence[FileCount]
+    ) -> dict[str, Any]:
+        by_kind = {
+            kind: sorted(
+                (part for part in parts if part.kind == kind),
+                key=lambda part: (part.position.source, part.position.first_row),
+            )
+            for kind in (EMBEDDINGS, DEAD_LETTERS)
+        }
+        rows = {kind: sum(part.rows for part in of_kind) for kind, of_kind in by_kind.items()}
+        records = sum(count.records for count in counts)
+        if records != sum(rows.values()):
+            raise IncompleteError(
+                f"{records} records were read, but {rows[EMBEDDINGS]} were embedded and "
+                f"{rows[DEAD_LETTERS]} rejected: nothing was committed; run the job again"
+            )
+        _check_schemas(by_kind[EMBEDDINGS])
+        rejected = _too_many_rejected(rows[DEAD_LETTERS], records, self.max_dead_letter_ratio)
+        _delete(self.layout.manifest)
+        dead_letters = self._publish(DEAD_LETTERS, by_kind[DEAD_LETTERS])
+        if rejected:
+            raise RejectedRowsError(f"{rejected}; see {self.layout.folders[DEAD_LETTERS]}")
+        manifest = {
+            **self.about,
+            "format": self.layout.format,
+            "rows": rows[EMBEDDINGS],
+            "dead_letters": rows[DEAD_LETTERS],
+            "working_s": _working_s(parts, counts),
+            "files": self._publish(EMBEDDINGS, by_kind[EMBEDDINGS]),
+            "dead_letter_files": dead_letters,
+            "inputs": {count.path: count.records for count in counts},
+        }
+        self._write_manifest(manifest)
+        return manifest
+
+    def _publish(self, kind: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
+        """Moves the parts of one kind to their final names, where none of an earlier run remain."""
+        if not parts:  # An explicit empty result.
+            parts = [PartWriter(kind, self.layout, self.schemas[kind], Position()).finish()]
+        make_folder(self.layout.folders[kind])
+        finals = [self.layout.part(kind, i, len(parts)) for i in range(len(parts))]
+        # A retry of this bundle finds what it moved the first time; the rest is an earlier output.
+        todo = {
+            part.path: final
+            for part, final in zip(parts, finals, strict=True)
+            if FileSystems.exists(part.path)
+        }
+        moved = set(finals) - set(todo.values())
+        for found in FileSystems.match([self.layout.pattern(kind)])[0].metadata_list:
+            if found.path not in moved:
+                FileSystems.delete([found.path])
+        if todo:
+            FileSystems.rename(list(todo), list(todo.values()))
+        return [
+            {
+                "name": FileSystems.split(final)[1],
+                "rows": part.rows,
+                "size_bytes": part.size_bytes,
+                "sha256": part.sha256,
+            }
+            for part, final in zip(parts, finals, strict=True)
+        ]
+
+    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        temporary = FileSystems.join(self.layout.temporary, "manifest")
+        make_folder(self.layout.temporary)
+        with FileSystems.create(temporary) as file:
+            file.write(json.dumps(manifest, indent=2).encode())
+        FileSystems.rename([temporary], [self.layout.manifest])
+
+
+def _check_schemas(parts: Sequence[Part]) -> None:
+    for part in parts[1:]:
+        if part.schema != parts[0].schema:
+            raise OutputError(
+                f"workers disagree about the columns: {parts[0].schema!r} for the rows from "
+                f"{parts[0].position.key(0)}, {part.schema!r} for those from {part.position.key(0)}"
+            )
+
+
+def _too_many_rejected(dead_letters: int, records: int, max_ratio: float) -> str | None:
+    if not dead_letters or (dead_letters < records and dead_letters <= max_ratio * records):
+        return None
+    allowed = "not all may be" if dead_letters == records else f"{max_ratio:.1%} may be"
+    return f"{dead_letters} of {records} records were rejected, {allowed}: no embeddings written"
+
+
+def _working_s(parts: Sequence[Part], counts: Sequence[FileCount]) -> float:
+    """Seconds from the first read to the last complete part: without imports and module load."""
+    if not parts or not counts:
+        return 0.0
+    return max(part.finished_s for part in parts) - min(count.started_s for count in counts)
+
+
+def make_folder(path: str) -> None:
+    """Creates a folder that may exist."""
+    if FileSystems.get_scheme(path) is None:
+        os.makedirs(path, exist_ok=True)
+
+
+def _delete(path: str) -> None:
+    if FileSystems.exists(path):
+        FileSystems.delete([path])

@@ -1,0 +1,78 @@
+"""Columns as tf.Example holds them: lists of bytes, int64 or float32."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hub_tfx.embed.failures import batch_of
+from hub_tfx.errors import ConfigError
+
+
+def example_type(given: pa.DataType, name: str) -> pa.DataType:
+    """The values a feature of tf.Example has for a column: large_binary, int64 or float32.
+
+    Raises:
+      ConfigError: tf.Example has none for this type.
+    """
+    types = pa.types
+    if is_list(given):
+        return example_type(given.value_type, name)
+    if types.is_binary(given) or types.is_large_binary(given):
+        return pa.large_binary()
+    if types.is_string(given) or types.is_large_string(given) or types.is_null(given):
+        return pa.large_binary()
+    if types.is_integer(given) or types.is_boolean(given):
+        return pa.int64()
+    if types.is_floating(given):
+        return pa.float32()
+    raise ConfigError(
+        f"feature {name!r} holds {given}, which tf.Example cannot hold: do not keep it, "
+        "or write parquet"
+    )
+
+
+def to_example_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with its columns as ``large_list`` of what tf.Example holds; null is an empty list.
+
+    Raises:
+      ConfigError: a column has a type that tf.Example cannot hold.
+    """
+    return batch_of(
+        {
+            field.name: _to_lists(column, example_type(field.type, field.name))
+            for field, column in zip(batch.schema, batch.columns, strict=True)
+        }
+    )
+
+
+def flatten(column: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any]]:
+    """The values of a (nested) list column, and where each row's begin: ``[rows + 1]`` int64.
+
+    A column that is no list has one value a row, null or not.
+    """
+    offsets = np.arange(len(column) + 1, dtype=np.int64)
+    while is_list(column.type):
+        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+        offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[offsets]
+        column = column.flatten()
+    return column, offsets
+
+
+def is_list(given: pa.DataType) -> bool:
+    types = pa.types
+    return any(
+        is_kind(given) for is_kind in (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    )
+
+
+def _to_lists(column: pa.Array, value_type: pa.DataType) -> pa.Array:
+    if column.type == pa.large_list(value_type):
+        return column
+    if not is_list(column.type) and column.null_count:
+        lengths = np.asarray(column.is_valid()).astype(np.int64)
+        offsets, values = np.concatenate([[0], np.cumsum(lengths)]), column.drop_null()
+    else:
+        values, offsets = flatten(column)
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values.cast(value_type))

@@ -1,0 +1,107 @@
+"""Rows that cannot be embedded: how they are found, named and kept.
+
+A dead letter is a row of a record batch with the columns
+
+    key     string   where the row came from: `{file}:{record}`, records counted from 1
+    reason  string   why it was rejected
+    …                the kept features, where the row could be read at all
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+
+from hub_tfx.errors import HubTfxError
+
+KEY = "key"
+REASON = "reason"
+_SOURCE = b"hub_tfx.source"
+_FIRST_ROW = b"hub_tfx.first_row"
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the rows of a batch came from.
+
+    Attributes:
+      source: the file, or the empty string where it is unknown.
+      first_row: index of the batch's first record in it, from 0; the others follow without a gap.
+    """
+
+    source: str = ""
+    first_row: int = 0
+
+    def key(self, index: int) -> str:
+        return f"{self.source}:{self.first_row + index + 1}"
+
+    @classmethod
+    def of(cls, batch: pa.RecordBatch) -> "Position":
+        """Read from the batch's schema, where ``mark`` has put it."""
+        metadata = batch.schema.metadata or {}
+        return cls(metadata.get(_SOURCE, b"").decode(), int(metadata.get(_FIRST_ROW, b"0")))
+
+    def mark(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with this position in its schema, so that a plain RecordBatch carries it."""
+        return batch.replace_schema_metadata(
+            {_SOURCE: self.source.encode(), _FIRST_ROW: str(self.first_row).encode()}
+        )
+
+
+def dead_letters(rejected: Mapping[str, str], kept: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """Rejected rows as a record batch.
+
+    Args:
+      rejected: key of the row -> reason.
+      kept: their kept features by name, in the same order.
+    """
+    letters = {
+        KEY: pa.array(list(rejected), pa.string()),
+        REASON: pa.array(list(rejected.values()), pa.string()),
+    }
+    return batch_of(letters | dict(kept))
+
+
+def batch_of(columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """A record batch of named columns."""
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+
+def columns_of(batch: pa.RecordBatch, names: Sequence[str]) -> dict[str, pa.Array]:
+    """Some columns of a record batch by name."""
+    return {name: batch.column(batch.schema.get_field_index(name)) for name in names}
+
+
+def isolate(
+    start: int, stop: int, attempt: Callable[[int, int], Result]
+) -> Iterator[tuple[int, int, Result | Exception]]:
+    """Runs ``attempt(start, stop)``, halving the range where it fails, down to single rows.
+
+    Yields:
+      (start, stop, result) for what worked, (row, row + 1, error) for a row that fails by itself;
+      together they cover the range, in order.
+    """
+    if start >= stop:
+        return
+    try:
+        result = attempt(start, stop)
+    except HubTfxError:  # Not a row's fault.
+        raise
+    except Exception as error:  # noqa: BLE001  (what a row makes a model raise is its reason)
+        if stop - start == 1:
+            yield start, stop, error
+            return
+        middle = (start + stop) // 2
+        yield from isolate(start, middle, attempt)
+        yield from isolate(middle, stop, attempt)
+    else:
+        yield start, stop, result
+
+
+def describe(error: Exception) -> str:
+    """The first line of an error, for a person."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip() if lines else type(error).__name__

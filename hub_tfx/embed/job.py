@@ -1,0 +1,284 @@
+"""Files in, embeddings out: one Beam job, checked before it starts and counted before it ends."""
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.utils.shared import Shared
+
+from hub_tfx import __version__, errors
+from hub_tfx.embed.commit import CommitParts
+from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
+from hub_tfx.embed.examples import example_type
+from hub_tfx.embed.failures import KEY, REASON
+from hub_tfx.embed.sink import MANIFEST_NAME, OutputFormat, OutputLayout, WriteParts
+from hub_tfx.embed.source import (
+    COUNTS,
+    DEAD_LETTERS,
+    ReadRecordBatches,
+    SourceFile,
+    find_files,
+    infer_schema,
+)
+from hub_tfx.embed.transform import EMBEDDINGS, EmbedRecordBatches
+from hub_tfx.errors import HubTfxError, OutputError
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.spec import ModuleSpec
+
+_MADE_BY = "hub_tfx"
+
+
+@dataclass(frozen=True)
+class EmbedModule:
+    """The module a job embeds with.
+
+    Attributes:
+      handle: what the user named, fit for logs.
+      path: its directory, the same on each worker.
+      digest: of its manifest, in hex.
+      spec: its signatures.
+    """
+
+    handle: str
+    path: str
+    digest: str
+    spec: ModuleSpec
+
+    @classmethod
+    def of_directory(cls, path: str | os.PathLike[str], handle: str = "") -> "EmbedModule":
+        """Reads a module's directory; raises NotAModuleError where it holds none."""
+        path = os.fspath(path)
+        spec = inspect(path)
+        return cls(handle or path, path, Manifest.of_directory(path).digest, spec)
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """What a job did.
+
+    Attributes:
+      rows: embedded and written.
+      dead_letters: rejected and written.
+      seconds: of wall time, all told.
+      rows_per_s: embedded rows a second, without imports and module load.
+      output: the directory.
+      module_digest: of the module that was used.
+    """
+
+    rows: int
+    dead_letters: int
+    seconds: float
+    rows_per_s: float
+    output: str
+    module_digest: str
+
+
+def embed(
+    module: EmbedModule,
+    inputs: Sequence[str],
+    output: str,
+    config: EmbedConfig | None = None,
+    output_format: OutputFormat = "parquet",
+    beam_options: Sequence[str] = (),
+) -> EmbedResult:
+    """Embeds files into ``output``, replacing what an earlier job left there.
+
+    Args:
+      module: the module.
+      inputs: paths and globs of any Beam filesystem; formats go by their endings.
+      output: a directory that is new, empty, or an earlier output.
+      config: what to feed, keep and write.
+      output_format: of the parts.
+      beam_options: of the Beam pipeline; the runner in this process if they name none.
+
+    Raises:
+      UsageError: config, module and input do not fit each other; nothing was started.
+      InputError: an input is missing or damaged.
+      OutputError: the output cannot be written, or holds what is not ours.
+      RejectedRowsError: too many rows were rejected; only the dead letters were written.
+    """
+    started_s = time.monotonic()
+    config = config or EmbedConfig()
+    files = find_files(inputs)
+    task = make_task(module, config, files, infer_schema(files), output_format)
+    layout = OutputLayout.of_directory(output, output_format)
+    with _output_directory(output, layout), raise_own_errors():
+        with beam.Pipeline(options=pipeline_options(beam_options)) as pipeline:
+            add_to_pipeline(pipeline, task, layout)
+        manifest = json.loads(FileSystems.open(layout.manifest).read())
+    return EmbedResult(
+        rows=manifest["rows"],
+        dead_letters=manifest["dead_letters"],
+        seconds=time.monotonic() - started_s,
+        rows_per_s=manifest["rows"] / manifest["working_s"] if manifest["working_s"] else 0.0,
+        output=output,
+        module_digest=module.digest,
+    )
+
+
+@dataclass(frozen=True)
+class EmbedTask:
+    """A checked job: nothing in it can turn out not to fit once workers run.
+
+    Attributes:
+      module, config: as given.
+      plan: the config, bound to both.
+      files: what to read.
+      schema: the columns to read.
+    """
+
+    module: EmbedModule
+    config: EmbedConfig
+    plan: EmbedPlan
+    files: Sequence[SourceFile]
+    schema: pa.Schema
+
+
+def make_task(
+    module: EmbedModule,
+    config: EmbedConfig,
+    files: Sequence[SourceFile],
+    columns: pa.Schema,
+    output_format: OutputFormat,
+) -> EmbedTask:
+    """Checks config, module and input against each other.
+
+    Args:
+      columns: all columns of the input, empty where it has not a single record.
+
+    Raises:
+      UsageError: they do not fit.
+    """
+    plan = make_plan(config, module.spec, columns.names or None)
+    schema = pa.schema(
+        [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
+    )
+    for name in plan.keep if output_format == "tfrecord" else ():
+        example_type(schema.field(name).type, name)
+    return EmbedTask(module, config, plan, files, schema)
+
+
+def add_to_pipeline(
+    pipeline: Any, task: EmbedTask, layout: OutputLayout, shared: Shared | None = None
+) -> Any:
+    """Adds the job's transforms to a Beam pipeline; returns the PCollection of its one manifest."""
+    read = pipeline | "ReadRecordBatches" >> ReadRecordBatches(
+        task.files, task.schema, task.plan.keep, task.config.batch_size
+    )
+    embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
+        task.module.path, task.config, task.module.digest, shared
+    )
+    parts = (
+        embedded[EMBEDDINGS] | "WriteEmbeddings" >> WriteParts(EMBEDDINGS, layout),
+        embedded[DEAD_LETTERS] | "WriteRejected" >> WriteParts(DEAD_LETTERS, layout),
+        read[DEAD_LETTERS] | "WriteUnreadable" >> WriteParts(DEAD_LETTERS, layout),
+    ) | "Parts" >> beam.Flatten()
+    return (parts, read[COUNTS]) | "CommitParts" >> CommitParts(
+        layout, _schemas(task), _about(task), task.config.max_dead_letter_ratio
+    )
+
+
+def pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
+    """Beam's options, with the runner in this process for a default.
+
+    The default of Beam 2.69 and later would fetch a Prism binary from the network at run time.
+    """
+    defaults = {"--runner": "--runner=FnApiRunner", "_main_session": "--no_save_main_session"}
+    missing = [option for name, option in defaults.items() if not any(name in a for a in arguments)]
+    return PipelineOptions([*arguments, *missing])
+
+
+@contextmanager
+def raise_own_errors() -> Iterator[None]:
+    """Raises the HubTfxError of a worker as itself, which runners pass on as text only."""
+    try:
+        yield
+    except HubTfxError:
+        raise
+    except Exception as error:
+        found = re.findall(r"hub_tfx\.errors\.(\w+): (.*?)(?: \[while running|\n|$)", str(error))
+        if not found:
+            raise
+        name, message = found[-1]
+        raise getattr(errors, name)(message) from error
+
+
+def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
+    """Columns of the output, as far as they are known before the module runs."""
+    kept = [task.schema.field(name) for name in task.plan.keep]
+    vectors = []
+    for key, column in task.plan.columns.items():
+        shape = task.plan.spec.outputs[key].shape or ()
+        size = shape[-1] if len(shape) == 2 and shape[-1] else -1
+        vectors.append((column, pa.list_(pa.float32(), size)))
+    letters = [(KEY, pa.string()), (REASON, pa.string())]
+    return {
+        EMBEDDINGS: pa.schema([*kept, *vectors]),
+        DEAD_LETTERS: pa.schema([*letters, *kept]),
+    }
+
+
+def _about(task: EmbedTask) -> dict[str, Any]:
+    return {
+        "made_by": _MADE_BY,
+        "version": __version__,
+        "module": {"handle": task.module.handle, "digest": task.module.digest},
+        "signature": task.plan.signature,
+        "embedding_dim": task.plan.dimension,
+        "config": asdict(task.config),
+    }
+
+
+@contextmanager
+def _output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
+    """Refuses to overwrite what is not ours, and leaves nothing half written behind."""
+    if FileSystems.get_scheme(output) is not None:
+        yield
+        return
+    folder = Path(output)
+    existed = folder.exists()
+    _check_output(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except (OSError, BeamIOError) as error:
+        raise OutputError(f"cannot write to {output}: {error}") from error
+    finally:
+        shutil.rmtree(layout.temporary, ignore_errors=True)
+        if not existed and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _check_output(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file: name a directory to write to")
+    foreign = [
+        path.name
+        for path in folder.iterdir()
+        if path.name != DEAD_LETTERS and not path.name.startswith(".tmp-")
+    ]
+    if not foreign:
+        return
+    try:
+        if json.loads((folder / MANIFEST_NAME).read_text())["made_by"] == _MADE_BY:
+            return
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise OutputError(
+        f"{folder} holds {foreign[0]!r}, which hub-tfx did not write: name a new directory"
+    )

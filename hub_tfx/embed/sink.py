@@ -1,0 +1,234 @@
+"""Record batches -> part files under temporary names; commit.py gives them their final ones."""
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+
+from hub_tfx.embed.examples import to_example_columns
+from hub_tfx.embed.failures import Position
+from hub_tfx.embed.source import DEAD_LETTERS
+from hub_tfx.embed.transform import EMBEDDINGS
+from hub_tfx.module.manifest import hash_file
+
+OutputFormat = Literal["parquet", "tfrecord"]
+MANIFEST_NAME = "manifest.json"
+_MAX_PART_BYTES = 256 << 20
+_ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz"}
+
+
+@dataclass(frozen=True)
+class OutputLayout:
+    """Where the files of one output go, on any Beam filesystem.
+
+    Attributes:
+      folders: ``embeddings`` and ``dead_letters`` -> folder of its parts.
+      names: the same -> what a part's name begins with.
+      manifest: path of the manifest.
+      temporary: a folder for what is not committed yet.
+      format: of the parts.
+    """
+
+    folders: Mapping[str, str]
+    names: Mapping[str, str]
+    manifest: str
+    temporary: str
+    format: OutputFormat
+
+    @classmethod
+    def of_directory(cls, output: str, output_format: OutputFormat) -> "OutputLayout":
+        """``embeddings-?????-of-?????.parquet``, ``dead_letters/…`` and ``manifest.json``."""
+        return cls(
+            folders={
+                EMBEDDINGS: output,
+                DEAD_LETTERS: FileSystems.join(output, DEAD_LETTERS),
+            },
+            names={EMBEDDINGS: EMBEDDINGS, DEAD_LETTERS: DEAD_LETTERS},
+            manifest=FileSystems.join(output, MANIFEST_NAME),
+            temporary=FileSystems.join(output, f".tmp-{uuid.uuid4().hex}"),
+            format=output_format,
+        )
+
+    def part(self, kind: str, index: int, count: int) -> str:
+        name = f"{self.names[kind]}-{index:05d}-of-{count:05d}{_ENDINGS[self.format]}"
+        return str(FileSystems.join(self.folders[kind], name))
+
+    def pattern(self, kind: str) -> str:
+        """Matches the parts of this and of every earlier output."""
+        name = f"{self.names[kind]}-*-of-*{_ENDINGS[self.format]}"
+        return str(FileSystems.join(self.folders[kind], name))
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part file that is complete, still under its temporary name.
+
+    Attributes:
+      kind: ``embeddings`` or ``dead_letters``.
+      path: the temporary name.
+      position: of its first row.
+      rows, size_bytes, sha256: what it holds.
+      schema: its columns, in words.
+      finished_s: Unix time at which it was complete.
+    """
+
+    kind: str
+    path: str
+    position: Position
+    rows: int
+    size_bytes: int
+    sha256: str
+    schema: str
+    finished_s: float
+
+
+class WriteParts(beam.PTransform):  # type: ignore[misc]
+    """Writes record batches of one kind to temporary part files: a PCollection of Part."""
+
+    def __init__(self, kind: str, layout: OutputLayout):
+        super().__init__()
+        self._write = _WriteParts(kind, layout)
+
+    def expand(self, batches: Any) -> Any:
+        return batches | "Write" >> beam.ParDo(self._write)
+
+
+class _WriteParts(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, kind: str, layout: OutputLayout):
+        self._kind = kind
+        self._layout = layout
+        self._writer: PartWriter | None = None
+
+    def process(self, batch: pa.RecordBatch) -> Iterator[Part]:
+        if self._writer is None:
+            schema = batch.schema.remove_metadata()
+            self._writer = PartWriter(self._kind, self._layout, schema, Position.of(batch))
+        self._writer.write(batch)
+        if self._writer.size_bytes >= _MAX_PART_BYTES:
+            yield self._finish()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        if self._writer is not None:
+            yield beam.utils.windowed_value.WindowedValue(
+                self._finish(), 0, [beam.transforms.window.GlobalWindow()]
+            )
+
+    def _finish(self) -> Part:
+        assert self._writer is not None
+        writer, self._writer = self._writer, None
+        return writer.finish()
+
+
+class PartWriter:
+    """One part file: written on this machine, copied where the output is elsewhere."""
+
+    def __init__(self, kind: str, layout: OutputLayout, schema: pa.Schema, position: Position):
+        self._kind = kind
+        self._position = position
+        self._schema = schema
+        self._rows = 0
+        self._final = FileSystems.join(layout.temporary, f"{kind}-{uuid.uuid4().hex}")
+        self._is_local = FileSystems.get_scheme(self._final) is None
+        if self._is_local:
+            os.makedirs(layout.temporary, exist_ok=True)
+            self._path = self._final
+        else:
+            handle, self._path = tempfile.mkstemp()
+            os.close(handle)
+        self._file: _File = _FILES[layout.format](self._path, self._schema)
+
+    @property
+    def size_bytes(self) -> int:
+        return os.path.getsize(self._path)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._file.write(batch)
+        self._rows += batch.num_rows
+
+    def finish(self) -> Part:
+        self._file.close()
+        size_bytes, sha256 = hash_file(Path(self._path))
+        if self._is_local:
+            _sync(self._path)
+        else:
+            with open(self._path, "rb") as file, FileSystems.create(self._final) as remote:
+                shutil.copyfileobj(file, remote, 1 << 20)
+            os.remove(self._path)
+        return Part(
+            self._kind,
+            self._final,
+            self._position,
+            self._rows,
+            size_bytes,
+            sha256,
+            str(self._schema),
+            time.time(),
+        )
+
+
+class _File(Protocol):
+    def __init__(self, path: str, schema: pa.Schema): ...
+
+    def write(self, batch: pa.RecordBatch) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class _ParquetFile:
+    def __init__(self, path: str, schema: pa.Schema):
+        import pyarrow.parquet as pq
+
+        # Neither a dictionary nor compression gains anything on floats, and both cost time.
+        vectors = [f.name for f in schema if pa.types.is_fixed_size_list(f.type)]
+        others = [f.name for f in schema if f.name not in vectors]
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            use_dictionary=others,
+            write_statistics=others,
+            compression={f"{v}.list.item": "NONE" for v in vectors}
+            | dict.fromkeys(others, "SNAPPY"),
+        )
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class _ExampleFile:
+    def __init__(self, path: str, schema: pa.Schema):
+        import tensorflow as tf
+        from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+        options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
+        self._writer = tf.io.TFRecordWriter(path, options)
+        self._encoder = RecordBatchToExamplesEncoder()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        for example in self._encoder.encode(to_example_columns(batch)):
+            self._writer.write(example)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+_FILES: Mapping[str, type[_File]] = {"parquet": _ParquetFile, "tfrecord": _ExampleFile}
+
+
+def _sync(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
