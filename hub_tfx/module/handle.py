@@ -56,7 +56,8 @@ class ModuleHandle:
         if scheme[1].lower() == "file":
             authority, _, path = text[scheme.end() :].partition("/")
             if authority not in ("", "localhost"):
-                raise HandleError(f"module handle names a file on another host: {authority!r}")
+                host = authority.rpartition("@")[2]
+                raise HandleError(f"module handle names a file on another host: {host!r}")
             return cls._of_path("/" + path)
         return cls._of_url(text)
 
@@ -64,6 +65,10 @@ class ModuleHandle:
     def _of_path(cls, text: str) -> "ModuleHandle":
         if "\x00" in text:
             raise HandleError(f"module handle {text!r} holds a NUL byte")
+        try:
+            os.fsencode(text)
+        except UnicodeEncodeError:
+            raise HandleError(f"module handle {text!r} is no path on this machine") from None
         return cls("file", "", os.path.abspath(os.path.expanduser(text)))
 
     @classmethod
@@ -75,10 +80,10 @@ class ModuleHandle:
         try:
             parts = urlsplit(text)
             parts.port  # noqa: B018  (raises ValueError for a port that is no number)
-        except ValueError as error:
-            raise HandleError(f"module handle is no valid URL: {error}") from error
+        except ValueError:  # Its text may hold the user's name and password.
+            raise HandleError("module handle is no valid URL: see to its host and port") from None
         userinfo, _, host = parts.netloc.rpartition("@")
-        if not host:
+        if not parts.hostname:
             raise HandleError(f"module handle names no host: {parts.scheme}://…{parts.path}")
         scheme = parts.scheme.lower()
         # A query may be a signature over this very path, so with one the path is left as it is.
@@ -120,7 +125,7 @@ class ModuleHandle:
     @property
     def key(self) -> str:
         """SHA-256 of the canonical handle, in hex: the name under which a cache keeps it."""
-        return hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256(self.url.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def _full_path(self) -> str:
@@ -129,6 +134,10 @@ class ModuleHandle:
     def __str__(self) -> str:
         if self.is_local:
             return self.path
-        names = [pair.split("=", 1)[0] for pair in self.query.split("&")] if self.query else []
-        query = "?" + "&".join(f"{name}=…" for name in names) if names else ""
+        query = "?" + "&".join(map(_redacted, self.query.split("&"))) if self.query else ""
         return f"{self.scheme}://{self.authority}{self._full_path}{query}"
+
+
+def _redacted(parameter: str) -> str:
+    name, equals, _ = parameter.partition("=")
+    return f"{name}=…" if equals else "…"  # Without "=" the name may itself be the secret.

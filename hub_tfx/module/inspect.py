@@ -6,6 +6,7 @@ among them, is two fields (tensorflow/core/protobuf/saved_model.proto).
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def inspect(path: str | os.PathLike[str]) -> ModuleSpec:
     """
     path = Path(path)
     module_format = _format(path)
-    variants = sorted((_variant(graph) for graph in _meta_graphs(path)), key=_inference_first)
+    with _damage_reported(path):
+        variants = sorted((_variant(graph) for graph in _meta_graphs(path)), key=_inference_first)
     if not variants:
         raise NotAModuleError(f"{path}: its SavedModel holds no graph")
     if not any(variant.signatures for variant in variants):
@@ -56,10 +58,23 @@ def call_arguments(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       NotAModuleError: the module has no callable object.
     """
-    for graph in _meta_graphs(Path(path)):
-        if function := _call_function(graph):
-            return function[0]
+    with _damage_reported(Path(path)):
+        for graph in _meta_graphs(Path(path)):
+            if function := _call_function(graph):
+                return function[0]
     raise NotAModuleError(f"{path}: the module has no callable object")
+
+
+@contextmanager
+def _damage_reported(path: Path) -> Iterator[None]:
+    """Messages that parse may still point at nodes, names and types that are not there."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({what})") from error
+    except OSError as error:
+        raise NotAModuleError(f"{path}: its files cannot be read: {error.strerror}") from error
 
 
 def _format(path: Path) -> ModuleFormat:
@@ -68,7 +83,7 @@ def _format(path: Path) -> ModuleFormat:
     marker = path / _TF1_HUB_MARKER
     if not marker.exists():
         return "saved_model"
-    if marker.read_bytes() != _TF1_HUB_FORMAT_3:
+    if not marker.is_file() or marker.read_bytes() != _TF1_HUB_FORMAT_3:
         raise NotAModuleError(f"{marker} asks for a module format that TF Hub 0.15 does not know")
     return "tf1_hub"
 

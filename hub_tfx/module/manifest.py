@@ -3,15 +3,17 @@
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from hub_tfx.errors import DigestMismatchError, NotAModuleError
+from hub_tfx.errors import DigestMismatchError, InputError, NotAModuleError
 
 _CHUNK_BYTES = 1 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, order=True)
@@ -41,6 +43,7 @@ class Manifest:
 
         Raises:
           NotAModuleError: ``root`` is no directory, or holds a link or a device.
+          InputError: something in it cannot be read.
         """
         root = Path(root)
         if not root.is_dir():
@@ -54,9 +57,14 @@ class Manifest:
         if not isinstance(document, dict) or set(document) != {"files"}:
             raise ValueError("a manifest is a JSON object with the one key 'files'")
         try:
-            return cls(tuple(sorted(FileEntry(**entry) for entry in document["files"])))
+            files = tuple(FileEntry(**entry) for entry in document["files"])
         except TypeError as error:
             raise ValueError(f"not a manifest: {error}") from error
+        for entry in files:
+            _check(entry)
+        if list(files) != sorted({entry.path: entry for entry in files}.values()):
+            raise ValueError("not a manifest: its files are not sorted, or one is there twice")
+        return cls(files)
 
     def to_json(self) -> str:
         """Canonical JSON: equal manifests give equal bytes."""
@@ -80,6 +88,7 @@ class Manifest:
 
         Raises:
           DigestMismatchError: names the first file that is missing, new or changed.
+          NotAModuleError, InputError: as ``of_directory`` does.
         """
         expected = {entry.path: entry for entry in self.files}
         actual = {entry.path: entry for entry in Manifest.of_directory(root).files}
@@ -96,18 +105,35 @@ class Manifest:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, followlinks=False):
+    # Without onerror a directory that cannot be listed would pass for an empty one.
+    for folder, folders, names in os.walk(root, onerror=_unreadable, followlinks=False):
         for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
             yield Path(folder, name)
 
 
+def _unreadable(error: OSError) -> NoReturn:
+    raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
+
+
 def _entry(root: Path, path: Path) -> FileEntry:
-    status = path.lstat()
-    if not stat.S_ISREG(status.st_mode):
-        raise NotAModuleError(
-            f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
-        )
-    return FileEntry(path.relative_to(root).as_posix(), *hash_file(path))
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise NotAModuleError(
+                f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
+            )
+        return FileEntry(path.relative_to(root).as_posix(), *hash_file(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _check(entry: FileEntry) -> None:
+    """Raises ValueError unless it may stand in a manifest: those of others are read, too."""
+    if not isinstance(entry.path, str) or any(p in ("", ".", "..") for p in entry.path.split("/")):
+        raise ValueError(f"not a manifest: a file cannot be called {entry.path!r}")
+    if type(entry.size_bytes) is not int or entry.size_bytes < 0:
+        raise ValueError(f"not a manifest: {entry.path!r} of {entry.size_bytes!r} bytes")
+    if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
+        raise ValueError(f"not a manifest: {entry.path!r} has no SHA-256 in hex")
 
 
 def hash_file(path: Path) -> tuple[int, str]:

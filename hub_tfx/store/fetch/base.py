@@ -1,0 +1,67 @@
+"""What a fetcher is, and which one serves which scheme."""
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from hub_tfx.errors import HandleError
+from hub_tfx.module.handle import ModuleHandle
+
+
+class Fetcher(Protocol):
+    """Brings a module here from where its handle points."""
+
+    def fetch(self, handle: ModuleHandle, into: Path) -> None:
+        """Puts the module's files into a directory, its root the module's root.
+
+        A fetcher need not verify that the files are a module, hash or sync them: the cache does.
+        It retries by itself where that may help. Messages name ``str(handle)``, never
+        ``handle.url``, which may hold a credential.
+
+        Args:
+          handle: of a scheme the fetcher was registered for.
+          into: fresh and empty. ``into.parent`` belongs to this fetch alone: scratch files go there
+            and are removed by the fetcher.
+
+        Raises:
+          FetchError: it cannot be had; TransientFetchError if it may be later.
+          NotAModuleError: something is there, but no module.
+          ArchiveError, RefusedError: it is damaged, or refused for safety.
+          InputError, OutputError: this machine cannot read or write a file.
+          In every case the caller throws ``into`` and its parent away, keeps nothing, and lets the
+          error go on to the user.
+        """
+
+
+_fetchers: dict[str, Fetcher] = {}
+
+# Imported when first asked for: a module that is in the cache needs no HTTP library.
+_BUILT_IN = {
+    "file": "hub_tfx.store.fetch.local:LocalFetcher",
+    "http": "hub_tfx.store.fetch.http:HttpFetcher",
+    "https": "hub_tfx.store.fetch.http:HttpFetcher",
+}
+
+
+def register(schemes: str | Iterable[str], fetcher: Fetcher) -> None:
+    """Lets ``fetcher`` serve these schemes from now on, in place of any other."""
+    for scheme in [schemes] if isinstance(schemes, str) else schemes:
+        _fetchers[scheme.lower()] = fetcher
+
+
+def fetcher_for(handle: ModuleHandle) -> Fetcher:
+    """The fetcher for the handle's scheme.
+
+    Raises:
+      HandleError: there is none; the message lists the schemes there are.
+    """
+    if handle.scheme not in _fetchers:
+        if handle.scheme not in _BUILT_IN:
+            known = ", ".join(sorted(_BUILT_IN.keys() | _fetchers.keys()))
+            raise HandleError(
+                f"{handle}: nothing fetches {handle.scheme}:// handles; there are {known}"
+            )
+        module, _, name = _BUILT_IN[handle.scheme].partition(":")
+        register(handle.scheme, getattr(importlib.import_module(module), name)())
+    return _fetchers[handle.scheme]

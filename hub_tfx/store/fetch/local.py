@@ -1,0 +1,100 @@
+"""Modules on this machine: a directory that holds a SavedModel, or an archive of one."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from hub_tfx.errors import FetchError, InputError, NotAModuleError, OutputError
+from hub_tfx.module.handle import ModuleHandle
+from hub_tfx.store.archive import DEFAULT_LIMITS, SUFFIXES, unpack
+from hub_tfx.store.files import why
+from hub_tfx.store.tar_reader import Limits
+
+_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+
+class LocalFetcher:
+    """Copies a directory's files, or unpacks a .tar, .tar.gz or .tgz."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS):
+        self._limits = limits
+
+    def fetch(self, handle: ModuleHandle, into: Path) -> None:
+        source = checked_source(handle)
+        if source.is_dir():
+            copy_files(source, into)
+        else:
+            unpack(source, into, self._limits, name=str(handle))
+
+
+def checked_source(handle: ModuleHandle) -> Path:
+    """The path of a local handle, looked at but not read.
+
+    Raises:
+      FetchError: there is nothing.
+      NotAModuleError: neither a directory that holds a SavedModel nor an archive.
+    """
+    path = Path(handle.path)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise FetchError(f"{path} cannot be read: {why(error)}") from error
+    if stat.S_ISDIR(mode):
+        if not any((path / name).is_file() for name in _SAVED_MODEL_FILES):
+            raise NotAModuleError(
+                f"{path} is not a module: it holds no saved_model.pb (give the directory that does)"
+            )
+    elif not stat.S_ISREG(mode) or not path.name.endswith(SUFFIXES):
+        raise NotAModuleError(
+            f"{path} is not a module: neither a directory nor a {', '.join(SUFFIXES)} file"
+        )
+    return path
+
+
+def copy_files(source: Path, into: Path) -> None:
+    """Copies regular files and the directories that hold them.
+
+    Raises:
+      NotAModuleError: there is a link or a device.
+      InputError: a file cannot be read.
+      OutputError: a copy cannot be written.
+    """
+    try:
+        entries = sorted(os.scandir(source), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{source} cannot be read: {why(error)}") from error
+    for entry in entries:
+        target = into / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            try:
+                target.mkdir()
+            except OSError as error:
+                raise OutputError(f"{target} cannot be created: {why(error)}") from error
+            copy_files(Path(entry.path), target)
+        else:
+            _copy_file(Path(entry.path), target)
+
+
+def _copy_file(source: Path, target: Path) -> None:
+    try:
+        # Not the open of a link that has just been put there, and no waiting at a FIFO.
+        reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if source.is_symlink():
+            raise _not_regular(source) from error
+        raise InputError(f"{source} cannot be read: {why(error)}") from error
+    with os.fdopen(reader, "rb") as file:
+        if not stat.S_ISREG(os.fstat(reader).st_mode):
+            raise _not_regular(source)
+        try:
+            with target.open("xb") as copy:
+                shutil.copyfileobj(file, copy, 1 << 20)
+        except OSError as error:
+            raise OutputError(f"{target} cannot be written: {why(error)}") from error
+
+
+def _not_regular(path: Path) -> NotAModuleError:
+    return NotAModuleError(
+        f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
+    )
