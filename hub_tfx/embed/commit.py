@@ -16,7 +16,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import Position
-from hub_tfx.embed.sink import OutputLayout, Part, PartWriter
+from hub_tfx.embed.sink import OutputLayout, Part, PartWriter, dimension_of
 from hub_tfx.embed.source import DEAD_LETTERS, FileCount
 from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError
@@ -88,6 +88,7 @@ class _Commit:
             raise RejectedRowsError(f"{rejected}; see {self.layout.folders[DEAD_LETTERS]}")
         manifest = {
             **self.about,
+            "embedding_dim": _dimension(self.schemas[EMBEDDINGS], by_kind[EMBEDDINGS]),
             "format": self.layout.format,
             "rows": rows[EMBEDDINGS],
             "dead_letters": rows[DEAD_LETTERS],
@@ -142,6 +143,11 @@ def _check_schemas(parts: Sequence[Part]) -> None:
                 f"workers disagree about the columns: {parts[0].schema!r} for the rows from "
                 f"{parts[0].position.key(0)}, {part.schema!r} for those from {part.position.key(0)}"
             )
+
+
+def _dimension(schema: pa.Schema, parts: Sequence[Part]) -> int | None:
+    """Values of a row's vector, where a row has one vector: by the graph, or by what was written."""
+    return parts[0].dimension if parts else dimension_of(schema)
 
 
 def _too_many_rejected(dead_letters: int, records: int, max_ratio: float) -> str | None:

@@ -91,14 +91,6 @@ class EmbedPlan:
         """The features to read: inputs and kept ones, each once."""
         return tuple(dict.fromkeys([*self.features.values(), *self.keep]))
 
-    @property
-    def dimension(self) -> int | None:
-        """Values of the sole output's vector, where the graph says it."""
-        if len(self.columns) != 1:
-            return None
-        shape = self.spec.outputs[next(iter(self.columns))].shape
-        return shape[-1] if shape and len(shape) == 2 else None
-
 
 def make_plan(config: EmbedConfig, spec: ModuleSpec, available: Iterable[str] | None) -> EmbedPlan:
     """Binds a config to a module and to the features that an input has.

@@ -62,9 +62,8 @@ def flatten(column: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any]]:
 
 def is_list(given: pa.DataType) -> bool:
     types = pa.types
-    return any(
-        is_kind(given) for is_kind in (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    )
+    kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    return any(is_kind(given) for is_kind in kinds)
 
 
 def _to_lists(column: pa.Array, value_type: pa.DataType) -> pa.Array:

@@ -86,7 +86,7 @@ class EmbedResult:
     module_digest: str
 
 
-def embed(
+def embed_files(
     module: EmbedModule,
     inputs: Sequence[str],
     output: str,
@@ -117,8 +117,8 @@ def embed(
     layout = OutputLayout.of_directory(output, output_format)
     with _output_directory(output, layout), raise_own_errors():
         with beam.Pipeline(options=pipeline_options(beam_options)) as pipeline:
-            add_to_pipeline(pipeline, task, layout)
-        manifest = json.loads(FileSystems.open(layout.manifest).read())
+            _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout)
+        manifest = read_manifest(layout)
     return EmbedResult(
         rows=manifest["rows"],
         dead_letters=manifest["dead_letters"],
@@ -171,24 +171,51 @@ def make_task(
     return EmbedTask(module, config, plan, files, schema)
 
 
-def add_to_pipeline(
-    pipeline: Any, task: EmbedTask, layout: OutputLayout, shared: Shared | None = None
-) -> Any:
-    """Adds the job's transforms to a Beam pipeline; returns the PCollection of its one manifest."""
-    read = pipeline | "ReadRecordBatches" >> ReadRecordBatches(
-        task.files, task.schema, task.plan.keep, task.config.batch_size
-    )
-    embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
-        task.module.path, task.config, task.module.digest, shared
-    )
-    parts = (
-        embedded[EMBEDDINGS] | "WriteEmbeddings" >> WriteParts(EMBEDDINGS, layout),
-        embedded[DEAD_LETTERS] | "WriteRejected" >> WriteParts(DEAD_LETTERS, layout),
-        read[DEAD_LETTERS] | "WriteUnreadable" >> WriteParts(DEAD_LETTERS, layout),
-    ) | "Parts" >> beam.Flatten()
-    return (parts, read[COUNTS]) | "CommitParts" >> CommitParts(
-        layout, _schemas(task), _about(task), task.config.max_dead_letter_ratio
-    )
+class EmbedFiles(beam.PTransform):  # type: ignore[misc]
+    """A whole job as one transform: reads, embeds, writes and commits; gives its one manifest."""
+
+    def __init__(self, task: EmbedTask, layout: OutputLayout, shared: Shared | None = None):
+        """Args:
+        task: what to do.
+        layout: where the output goes.
+        shared: lets several jobs of one pipeline use one copy of the module.
+        """
+        super().__init__()
+        self._task = task
+        self._layout = layout
+        self._shared = shared
+
+    def expand(self, root: Any) -> Any:
+        task, layout = self._task, self._layout
+        read = root | "ReadRecordBatches" >> ReadRecordBatches(
+            task.files, task.schema, task.plan.keep, task.config.batch_size
+        )
+        embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
+            task.module.path, task.config, task.module.digest, self._shared
+        )
+        parts = (
+            embedded[EMBEDDINGS] | "WriteEmbeddings" >> WriteParts(EMBEDDINGS, layout),
+            embedded[DEAD_LETTERS] | "WriteRejected" >> WriteParts(DEAD_LETTERS, layout),
+            read[DEAD_LETTERS] | "WriteUnreadable" >> WriteParts(DEAD_LETTERS, layout),
+        ) | "Parts" >> beam.Flatten()
+        return (parts, read[COUNTS]) | "CommitParts" >> CommitParts(
+            layout, _schemas(task), _about(task), task.config.max_dead_letter_ratio
+        )
+
+
+def read_manifest(layout: OutputLayout) -> dict[str, Any]:
+    """The manifest of a committed output."""
+    with FileSystems.open(layout.manifest) as file:
+        manifest: dict[str, Any] = json.loads(file.read())
+    return manifest
+
+
+def remove_temporary(layout: OutputLayout) -> None:
+    """Removes what a job has not committed."""
+    if FileSystems.get_scheme(layout.temporary) is None:
+        shutil.rmtree(layout.temporary, ignore_errors=True)
+    elif FileSystems.match([FileSystems.join(layout.temporary, "*")])[0].metadata_list:
+        FileSystems.delete([layout.temporary])
 
 
 def pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -237,7 +264,6 @@ def _about(task: EmbedTask) -> dict[str, Any]:
         "version": __version__,
         "module": {"handle": task.module.handle, "digest": task.module.digest},
         "signature": task.plan.signature,
-        "embedding_dim": task.plan.dimension,
         "config": asdict(task.config),
     }
 
@@ -246,7 +272,10 @@ def _about(task: EmbedTask) -> dict[str, Any]:
 def _output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
     """Refuses to overwrite what is not ours, and leaves nothing half written behind."""
     if FileSystems.get_scheme(output) is not None:
-        yield
+        try:
+            yield
+        finally:
+            remove_temporary(layout)
         return
     folder = Path(output)
     existed = folder.exists()
@@ -257,7 +286,7 @@ def _output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
     except (OSError, BeamIOError) as error:
         raise OutputError(f"cannot write to {output}: {error}") from error
     finally:
-        shutil.rmtree(layout.temporary, ignore_errors=True)
+        remove_temporary(layout)
         if not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 

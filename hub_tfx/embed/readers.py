@@ -302,6 +302,24 @@ def example_type(value_type: pa.DataType) -> pa.DataType:
     return pa.large_list(value_type)
 
 
+def schema_of_tfmd(tfmd: Any) -> pa.Schema:
+    """The columns that a TFX schema describes; features without a type are left out."""
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    value_types = {
+        schema_pb2.BYTES: pa.large_binary(),
+        schema_pb2.INT: pa.int64(),
+        schema_pb2.FLOAT: pa.float32(),
+    }
+    return pa.schema(
+        [
+            (feature.name, pa.large_list(value_types[feature.type]))
+            for feature in tfmd.feature
+            if feature.type in value_types
+        ]
+    )
+
+
 def _tfmd_schema(schema: pa.Schema) -> Any:
     from tensorflow_metadata.proto.v0 import schema_pb2
 

@@ -23,6 +23,8 @@ from hub_tfx.module.manifest import hash_file
 OutputFormat = Literal["parquet", "tfrecord"]
 MANIFEST_NAME = "manifest.json"
 _MAX_PART_BYTES = 256 << 20
+_ROW_GROUP_ROWS = 1 << 16
+_ROW_GROUP_BYTES = 64 << 20
 _ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz"}
 
 
@@ -32,17 +34,30 @@ class OutputLayout:
 
     Attributes:
       folders: ``embeddings`` and ``dead_letters`` -> folder of its parts.
-      names: the same -> what a part's name begins with.
       manifest: path of the manifest.
       temporary: a folder for what is not committed yet.
       format: of the parts.
     """
 
     folders: Mapping[str, str]
-    names: Mapping[str, str]
     manifest: str
     temporary: str
     format: OutputFormat
+
+    @classmethod
+    def of_split(cls, embeddings: str, dead_letters: str, split: str) -> "OutputLayout":
+        """``Split-{split}/`` of two Examples artifacts; every file in it is data, so the manifest is
+        ``{embeddings}/manifest-{split}.json``.
+        """
+        return cls(
+            folders={
+                EMBEDDINGS: FileSystems.join(embeddings, f"Split-{split}"),
+                DEAD_LETTERS: FileSystems.join(dead_letters, f"Split-{split}"),
+            },
+            manifest=FileSystems.join(embeddings, f"manifest-{split}.json"),
+            temporary=FileSystems.join(embeddings, f".tmp-{uuid.uuid4().hex}"),
+            format="tfrecord",
+        )
 
     @classmethod
     def of_directory(cls, output: str, output_format: OutputFormat) -> "OutputLayout":
@@ -52,19 +67,18 @@ class OutputLayout:
                 EMBEDDINGS: output,
                 DEAD_LETTERS: FileSystems.join(output, DEAD_LETTERS),
             },
-            names={EMBEDDINGS: EMBEDDINGS, DEAD_LETTERS: DEAD_LETTERS},
             manifest=FileSystems.join(output, MANIFEST_NAME),
             temporary=FileSystems.join(output, f".tmp-{uuid.uuid4().hex}"),
             format=output_format,
         )
 
     def part(self, kind: str, index: int, count: int) -> str:
-        name = f"{self.names[kind]}-{index:05d}-of-{count:05d}{_ENDINGS[self.format]}"
+        name = f"{kind}-{index:05d}-of-{count:05d}{_ENDINGS[self.format]}"
         return str(FileSystems.join(self.folders[kind], name))
 
     def pattern(self, kind: str) -> str:
         """Matches the parts of this and of every earlier output."""
-        name = f"{self.names[kind]}-*-of-*{_ENDINGS[self.format]}"
+        name = f"{kind}-*-of-*{_ENDINGS[self.format]}"
         return str(FileSystems.join(self.folders[kind], name))
 
 
@@ -78,6 +92,7 @@ class Part:
       position: of its first row.
       rows, size_bytes, sha256: what it holds.
       schema: its columns, in words.
+      dimension: values of a row's vector; None where a row has not one vector.
       finished_s: Unix time at which it was complete.
     """
 
@@ -88,6 +103,7 @@ class Part:
     size_bytes: int
     sha256: str
     schema: str
+    dimension: int | None
     finished_s: float
 
 
@@ -171,8 +187,15 @@ class PartWriter:
             size_bytes,
             sha256,
             str(self._schema),
+            dimension_of(self._schema),
             time.time(),
         )
+
+
+def dimension_of(schema: pa.Schema) -> int | None:
+    """Size of the one column of vectors, if there is one."""
+    sizes = [field.type.list_size for field in schema if pa.types.is_fixed_size_list(field.type)]
+    return sizes[0] if len(sizes) == 1 else None
 
 
 class _File(Protocol):
@@ -199,11 +222,22 @@ class _ParquetFile:
             | dict.fromkeys(others, "SNAPPY"),
         )
 
+        self._pending: list[pa.RecordBatch] = []
+
     def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(batch)
+        self._pending.append(batch.replace_schema_metadata(None))
+        rows = sum(pending.num_rows for pending in self._pending)
+        if rows >= _ROW_GROUP_ROWS or sum(p.nbytes for p in self._pending) >= _ROW_GROUP_BYTES:
+            self._flush()
 
     def close(self) -> None:
+        self._flush()
         self._writer.close()
+
+    def _flush(self) -> None:
+        if self._pending:
+            self._writer.write_table(pa.Table.from_batches(self._pending))
+            self._pending = []
 
 
 class _ExampleFile:

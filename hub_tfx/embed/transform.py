@@ -21,6 +21,7 @@ from hub_tfx.embed.failures import (
     describe,
     isolate,
 )
+from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.load import LoadedModule, load
@@ -127,11 +128,13 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             if bad:
                 embedded = embedded.filter(pa.array([r not in bad for r in range(stop - start)]))
             self._rows.inc(embedded.num_rows)
+            IN_THIS_PROCESS.rows += embedded.num_rows
             if embedded.num_rows:
                 first_row = position.first_row + int(rows[start])
                 yield Position(position.source, first_row).mark(embedded)
         if rejected:
             self._rejected.inc(len(rejected))
+            IN_THIS_PROCESS.dead_letters += len(rejected)
             yield beam.pvalue.TaggedOutput(
                 DEAD_LETTERS, _letters(plan, batch, position, dict(sorted(rejected.items())))
             )

@@ -1,0 +1,1 @@
+"""EmbeddingGenerator: from Examples and a module to Examples with embeddings."""

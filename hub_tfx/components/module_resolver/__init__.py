@@ -1,0 +1,1 @@
+"""ModuleResolver: from a handle to a HubModule artifact."""

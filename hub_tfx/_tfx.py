@@ -1,0 +1,43 @@
+"""The names of TFX that are not in ``tfx.v1``, imported here only: an upgrade touches one file."""
+
+from tfx.components.util.examples_utils import (
+    get_file_format,
+    get_payload_format,
+    get_split_file_patterns,
+    set_payload_format,
+)
+from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
+from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_executor import BaseExecutor
+from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
+from tfx.orchestration.data_types import RuntimeParameter
+from tfx.proto.example_gen_pb2 import PayloadFormat
+from tfx.types import artifact_utils
+from tfx.types.artifact import Artifact
+from tfx.types.channel import BaseChannel, Channel
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+from tfx.utils.io_utils import SchemaReader
+
+__all__ = [
+    "Artifact",
+    "BaseBeamComponent",
+    "BaseBeamExecutor",
+    "BaseChannel",
+    "BaseComponent",
+    "BaseExecutor",
+    "BeamExecutorSpec",
+    "Channel",
+    "ChannelParameter",
+    "ComponentSpec",
+    "ExecutionParameter",
+    "ExecutorClassSpec",
+    "PayloadFormat",
+    "RuntimeParameter",
+    "SchemaReader",
+    "artifact_utils",
+    "get_file_format",
+    "get_payload_format",
+    "get_split_file_patterns",
+    "set_payload_format",
+]

@@ -1,0 +1,118 @@
+"""The artifact types of hub_tfx, as ML Metadata knows them."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hub_tfx._tfx import Artifact
+from hub_tfx.embed.job import EmbedModule
+from hub_tfx.errors import DigestMismatchError, NotAModuleError
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.spec import ModuleSpec
+
+_MODULE = "module"
+_MANIFEST = "manifest.json"
+
+
+class HubModule(Artifact):  # type: ignore[misc]
+    """A TF Hub module, whole: a copy, never a pointer into a cache.
+
+    * File structure:
+      - `{uri}/`
+        - `module/`: the module, as TensorFlow Hub loads it
+        - `manifest.json`: its files with sizes and SHA-256; the digest is this file's SHA-256
+
+    * Custom properties (a type with PROPERTIES of its own would not compile for KFP v2):
+      - `handle`: what the user named
+      - `digest`: SHA-256 of the manifest, in hex
+      - `format`: `tf1_hub` or `saved_model`
+      - `signatures`: their names, separated by commas
+      - `embedding_dim`: of the default signature, where it has one output `[batch, dim]`
+      - `version`: of the handle, if it has one
+      - `size_bytes`: of all files
+    """
+
+    TYPE_NAME = "hub_tfx.HubModule"
+
+
+def write_module(
+    artifact: Any, path: str | os.PathLike[str], properties: Mapping[str, str | int | None]
+) -> None:
+    """Copies a module's directory into an artifact and stamps the properties.
+
+    Args:
+      artifact: a HubModule with a URI on this machine's filesystems.
+      path: the module's directory.
+      properties: more custom properties, such as the handle; those that are None are left out.
+
+    Raises:
+      NotAModuleError: the directory holds no module.
+      DigestMismatchError: the copy differs from it.
+    """
+    spec = inspect(path)
+    manifest = Manifest.of_directory(path)
+    copy = Path(artifact.uri, _MODULE)
+    shutil.copytree(path, copy, dirs_exist_ok=True)
+    manifest.verify(copy)
+    Path(artifact.uri, _MANIFEST).write_text(manifest.to_json())
+    stamp(
+        artifact,
+        {
+            "digest": manifest.digest,
+            "format": spec.format,
+            "signatures": ",".join(spec.signatures),
+            "embedding_dim": embedding_dim(spec),
+            "size_bytes": manifest.size_bytes,
+            **properties,
+        },
+    )
+
+
+def read_module(artifact: Any) -> EmbedModule:
+    """The module in a HubModule artifact, checked against its manifest and digest.
+
+    TFX reuses a cached output when its URI exists, whatever is left in it.
+
+    Raises:
+      NotAModuleError: the artifact holds no module.
+      DigestMismatchError: its files are not those that were written.
+    """
+    path, manifest_path = Path(artifact.uri, _MODULE), Path(artifact.uri, _MANIFEST)
+    fix = "run the pipeline again without its cache (enable_cache=False) to make it anew"
+    try:
+        manifest = Manifest.from_json(manifest_path.read_text())
+        manifest.verify(path)
+    except (OSError, ValueError) as error:
+        raise NotAModuleError(f"{artifact.uri} holds no whole module ({error}): {fix}") from error
+    except DigestMismatchError as error:
+        raise DigestMismatchError(
+            f"the module was damaged after it was made: {error}; {fix}"
+        ) from error
+    stamped = artifact.get_string_custom_property("digest")
+    if stamped != manifest.digest:
+        raise DigestMismatchError(
+            f"{artifact.uri} holds a module with digest {manifest.digest}, "
+            f"ML Metadata says {stamped}: {fix}"
+        )
+    handle = artifact.get_string_custom_property("handle")
+    return EmbedModule(handle, str(path), manifest.digest, inspect(path))
+
+
+def stamp(artifact: Any, properties: Mapping[str, str | int | None]) -> None:
+    """Sets custom properties, the ones that are None excepted."""
+    for name, value in properties.items():
+        if isinstance(value, int):
+            artifact.set_int_custom_property(name, value)
+        elif value is not None:
+            artifact.set_string_custom_property(name, value)
+
+
+def embedding_dim(spec: ModuleSpec) -> int | None:
+    """Dimension of the default signature's only output, where the graph says it."""
+    outputs = list(spec.signature().outputs.values())
+    if len(outputs) != 1 or outputs[0].shape is None or len(outputs[0].shape) != 2:
+        return None
+    return outputs[0].shape[1]

@@ -1,0 +1,49 @@
+"""Progress of an embedding job: live on a terminal, else a line every half minute."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+
+from hub_tfx.embed.progress import IN_THIS_PROCESS
+
+_LINE_EVERY_S = 30.0
+_LIVE_EVERY_S = 0.5
+
+
+@contextmanager
+def shown_progress() -> Iterator[None]:
+    """Prints rows, rate and rejected rows to stderr while the body runs."""
+    console = Console(stderr=True, highlight=False)
+    done = threading.Event()
+    status = console.status("loading") if console.is_terminal else None
+    started_s = time.monotonic()
+
+    def watch() -> None:
+        seen, changed_s = 0, started_s
+        while not done.wait(_LIVE_EVERY_S if status else _LINE_EVERY_S):
+            rows, now_s = IN_THIS_PROCESS.rows, time.monotonic()
+            rate = (rows - seen) / (now_s - changed_s)
+            seen, changed_s = rows, now_s
+            line = (
+                f"{rows:,} rows, {rate:,.0f} rows/s, {IN_THIS_PROCESS.dead_letters:,} rejected, "
+                f"{now_s - started_s:,.0f} s"
+            )
+            if status:
+                status.update(line if rows else f"loading, {now_s - started_s:,.0f} s")
+            else:
+                console.print(f"hub-tfx: {line}", soft_wrap=True)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    if status:
+        status.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        if status:
+            status.stop()

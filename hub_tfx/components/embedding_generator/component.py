@@ -1,0 +1,90 @@
+"""EmbeddingGenerator: from Examples and a module to Examples with embeddings."""
+
+import tfx.v1 as tfx
+
+from hub_tfx import __version__
+from hub_tfx._tfx import (
+    BaseBeamComponent,
+    BaseChannel,
+    BeamExecutorSpec,
+    Channel,
+    ChannelParameter,
+    ComponentSpec,
+    ExecutionParameter,
+    RuntimeParameter,
+)
+from hub_tfx.artifacts import HubModule
+from hub_tfx.components.embedding_generator.executor import Executor
+from hub_tfx.embed.config import EmbedConfig
+
+_Examples = tfx.types.standard_artifacts.Examples
+_Schema = tfx.types.standard_artifacts.Schema
+
+
+class EmbeddingGeneratorSpec(ComponentSpec):  # type: ignore[misc]
+    """Of EmbeddingGenerator."""
+
+    PARAMETERS = {  # noqa: RUF012
+        "config": ExecutionParameter(type=str),
+        "hub_tfx_version": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "examples": ChannelParameter(type=_Examples),
+        "module": ChannelParameter(type=HubModule),
+        "schema": ChannelParameter(type=_Schema, optional=True),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        "embeddings": ChannelParameter(type=_Examples),
+        "dead_letters": ChannelParameter(type=_Examples),
+    }
+
+
+class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
+    """Embeds all Examples of a channel with a module, on Beam.
+
+    Every split of every input artifact goes into the split of that name of one output. Its `span`
+    and `version` are those of the newest input; the custom property `spans` lists all of them.
+
+    Component `outputs` contains:
+     - `embeddings`: Channel of type `Examples`: kept features and embeddings (float lists). Custom
+       properties: `rows`, `dead_letters`, `embedding_dim`, `signature`, `module_digest`, `handle`,
+       `spans`.
+     - `dead_letters`: Channel of type `Examples`: rejected rows, with `key`, `reason` and the kept
+       features. Custom property: `rows`.
+    """
+
+    SPEC_CLASS = EmbeddingGeneratorSpec
+    EXECUTOR_SPEC = BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        examples: BaseChannel,
+        module: BaseChannel,
+        schema: BaseChannel | None = None,
+        config: EmbedConfig | str | RuntimeParameter | None = None,
+    ):
+        """Constructs an EmbeddingGenerator.
+
+        Args:
+          examples: A channel of type `Examples` with tf.Example payloads.
+          module: A channel of type `HubModule`.
+          schema: A channel of type `Schema`. Without it the types of features come from the first
+            1,000 examples.
+          config: an EmbedConfig, or its JSON.
+
+        Raises:
+          ConfigError: the JSON is no EmbedConfig.
+        """
+        if config is None or isinstance(config, str):
+            config = EmbedConfig.from_json(config or "{}")
+        super().__init__(
+            spec=EmbeddingGeneratorSpec(
+                examples=examples,
+                module=module,
+                schema=schema,
+                config=config.to_json() if isinstance(config, EmbedConfig) else config,
+                hub_tfx_version=__version__,
+                embeddings=Channel(type=_Examples),
+                dead_letters=Channel(type=_Examples),
+            )
+        )

@@ -1,0 +1,146 @@
+"""What EmbeddingGenerator does."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+from apache_beam.utils.shared import Shared
+
+from hub_tfx._tfx import (
+    BaseBeamExecutor,
+    PayloadFormat,
+    SchemaReader,
+    artifact_utils,
+    get_file_format,
+    get_payload_format,
+    get_split_file_patterns,
+    set_payload_format,
+)
+from hub_tfx.artifacts import read_module, stamp
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.job import (
+    EmbedFiles,
+    EmbedModule,
+    make_task,
+    pipeline_options,
+    raise_own_errors,
+    read_manifest,
+    remove_temporary,
+)
+from hub_tfx.embed.readers import schema_of_tfmd
+from hub_tfx.embed.sink import OutputLayout
+from hub_tfx.embed.source import SourceFile, find_files, infer_schema
+from hub_tfx.errors import ConfigError
+
+
+class Executor(BaseBeamExecutor):  # type: ignore[misc]
+    """Embeds every split of every input artifact in one Beam pipeline."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Embeds Examples.
+
+        Args:
+          input_dict:
+            - examples: one or more Examples.
+            - module: one HubModule.
+            - schema: one Schema, or none.
+          output_dict:
+            - embeddings: one Examples.
+            - dead_letters: one Examples.
+          exec_properties: config, the JSON of an EmbedConfig.
+
+        Raises:
+          HubTfxError: see hub_tfx.embed.job.embed_files; no artifact is published.
+        """
+        config = EmbedConfig.from_json(exec_properties["config"])
+        examples = input_dict["examples"]
+        module = read_module(artifact_utils.get_single_instance(input_dict["module"]))
+        embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])
+        dead_letters = artifact_utils.get_single_instance(output_dict["dead_letters"])
+        files = _files_by_split(examples)
+        schema = _columns(input_dict.get("schema"), files)
+        layouts = {
+            split: OutputLayout.of_split(embeddings.uri, dead_letters.uri, split) for split in files
+        }
+        tasks = {
+            split: make_task(module, config, of_split, schema, "tfrecord")
+            for split, of_split in files.items()
+        }
+        shared = Shared()
+        try:
+            with raise_own_errors(), self._pipeline() as pipeline:
+                for split, task in tasks.items():
+                    _ = pipeline | f"EmbedFiles[{split}]" >> EmbedFiles(
+                        task, layouts[split], shared
+                    )
+        finally:
+            for layout in layouts.values():
+                remove_temporary(layout)
+        manifests = [read_manifest(layout) for layout in layouts.values()]
+        _stamp_outputs(embeddings, dead_letters, examples, list(files), module, manifests)
+
+    def _pipeline(self) -> Any:
+        if self._make_beam_pipeline_fn is not None:
+            return self._make_beam_pipeline()
+        return beam.Pipeline(options=pipeline_options(self._beam_pipeline_args))
+
+
+def _files_by_split(examples: Sequence[Any]) -> dict[str, list[SourceFile]]:
+    for artifact in examples:
+        payload, file_format = get_payload_format(artifact), get_file_format(artifact)
+        if payload != PayloadFormat.FORMAT_TF_EXAMPLE or not file_format.startswith("tfrecord"):
+            raise ConfigError(
+                f"the Examples in {artifact.uri} are {PayloadFormat.Name(payload)} in {file_format}; "
+                "EmbeddingGenerator reads FORMAT_TF_EXAMPLE in tfrecords_gzip"
+            )
+    splits = dict.fromkeys(split for artifact in examples for split in artifact.splits)
+    return {
+        split: find_files(
+            get_split_file_patterns([a for a in examples if split in a.splits], split), "tfrecord"
+        )
+        for split in splits
+    }
+
+
+def _columns(schemas: Sequence[Any] | None, files: Mapping[str, list[SourceFile]]) -> pa.Schema:
+    if not schemas:
+        return infer_schema([file for of_split in files.values() for file in of_split])
+    uri = artifact_utils.get_single_uri(schemas)
+    return schema_of_tfmd(SchemaReader().read(str(Path(uri, "schema.pbtxt"))))
+
+
+def _stamp_outputs(
+    embeddings: Any,
+    dead_letters: Any,
+    examples: Sequence[Any],
+    splits: list[str],
+    module: EmbedModule,
+    manifests: Sequence[Mapping[str, Any]],
+) -> None:
+    newest = max(examples, key=lambda artifact: (artifact.span, artifact.version))
+    for output in (embeddings, dead_letters):
+        output.split_names = artifact_utils.encode_split_names(splits)
+        output.span, output.version = newest.span, newest.version
+        set_payload_format(output, get_payload_format(newest))
+    rejected = sum(manifest["dead_letters"] for manifest in manifests)
+    stamp(
+        embeddings,
+        {
+            "handle": module.handle,
+            "module_digest": module.digest,
+            "signature": manifests[0]["signature"],
+            "embedding_dim": manifests[0]["embedding_dim"],
+            "rows": sum(manifest["rows"] for manifest in manifests),
+            "dead_letters": rejected,
+            "spans": json.dumps(sorted({artifact.span for artifact in examples})),
+        },
+    )
+    stamp(dead_letters, {"rows": rejected})

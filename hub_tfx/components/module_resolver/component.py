@@ -1,0 +1,80 @@
+"""ModuleResolver: from a handle to a HubModule artifact."""
+
+from typing import Any
+
+from hub_tfx import __version__
+from hub_tfx._tfx import (
+    BaseComponent,
+    Channel,
+    ChannelParameter,
+    ComponentSpec,
+    ExecutionParameter,
+    ExecutorClassSpec,
+    RuntimeParameter,
+)
+from hub_tfx.artifacts import HubModule
+from hub_tfx.components.module_resolver.executor import Executor
+from hub_tfx.errors import ConfigError
+from hub_tfx.module.handle import ModuleHandle
+
+
+class ModuleResolverSpec(ComponentSpec):  # type: ignore[misc]
+    """Of ModuleResolver."""
+
+    PARAMETERS = {  # noqa: RUF012
+        "handle": ExecutionParameter(type=str),
+        "digest": ExecutionParameter(type=str, optional=True),
+        "cache_dir": ExecutionParameter(type=str, optional=True),
+        "hub_tfx_version": ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, Any] = {}  # noqa: RUF012
+    OUTPUTS = {"module": ChannelParameter(type=HubModule)}  # noqa: RUF012
+
+
+class ModuleResolver(BaseComponent):  # type: ignore[misc]
+    """Resolves a module handle into a verified copy of the module.
+
+    TFX's execution cache knows the handle, not the bytes behind it: a handle that can change its
+    content needs its ``digest`` here, or a run takes the copy of an earlier one.
+
+    Component `outputs` contains:
+     - `module`: Channel of type `HubModule`.
+    """
+
+    SPEC_CLASS = ModuleResolverSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        handle: str | RuntimeParameter,
+        digest: str | RuntimeParameter | None = None,
+        cache_dir: str | RuntimeParameter | None = None,
+    ):
+        """Constructs a ModuleResolver.
+
+        Args:
+          handle: URL, archive or directory of the module.
+          digest: which the module must have, in hex; any if None.
+          cache_dir: where workers keep modules; TFHUB_CACHE_DIR or the user's own cache if None.
+
+        Raises:
+          HandleError: the handle cannot be parsed.
+          ConfigError: it holds what may be a credential, which would end in ML Metadata.
+        """
+        if isinstance(handle, str):
+            parsed = ModuleHandle.parse(handle)
+            if parsed.may_hold_secret:
+                raise ConfigError(
+                    f"the handle {parsed} has a user name or a query, which may be a credential and "
+                    "would be kept in ML Metadata: use a .netrc file, or resolve it before the "
+                    "pipeline and name the directory"
+                )
+        super().__init__(
+            spec=ModuleResolverSpec(
+                handle=handle,
+                digest=digest,
+                cache_dir=cache_dir,
+                hub_tfx_version=__version__,
+                module=Channel(type=HubModule),
+            )
+        )
