@@ -44,8 +44,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Runs the command line and returns the exit code."""
+    return run_command(cli, arguments, "hub-tfx")
+
+
+def run_command(command: click.Command, arguments: list[str], name: str) -> int:
+    """Runs any command as ours are run: errors are one line on stderr and an exit code."""
     try:
-        result = cli.main(arguments, prog_name="hub-tfx", standalone_mode=False)
+        result = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except HubTfxError as error:

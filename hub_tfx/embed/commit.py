@@ -146,7 +146,7 @@ def _check_schemas(parts: Sequence[Part]) -> None:
 
 
 def _dimension(schema: pa.Schema, parts: Sequence[Part]) -> int | None:
-    """Values of a row's vector, where a row has one vector: by the graph, or by what was written."""
+    """Values of a row's one vector: as written, or as the graph says where nothing was."""
     return parts[0].dimension if parts else dimension_of(schema)
 
 

@@ -46,8 +46,9 @@ class OutputLayout:
 
     @classmethod
     def of_split(cls, embeddings: str, dead_letters: str, split: str) -> "OutputLayout":
-        """``Split-{split}/`` of two Examples artifacts; every file in it is data, so the manifest is
-        ``{embeddings}/manifest-{split}.json``.
+        """``Split-{split}/`` of two Examples artifacts.
+
+        Every file in there is data, so the manifest is ``{embeddings}/manifest-{split}.json``.
         """
         return cls(
             folders={

@@ -56,8 +56,8 @@ class LoadedModule:
         """Runs the signature without training behaviour.
 
         Args:
-          inputs: input key -> tensor or what converts to one; SparseTensor or RaggedTensor where the
-            signature has them.
+          inputs: input key -> tensor or what converts to one; SparseTensor or RaggedTensor where
+            the signature has them.
 
         Returns:
           output key -> eager tensor.

@@ -98,8 +98,8 @@ def _files_by_split(examples: Sequence[Any]) -> dict[str, list[SourceFile]]:
         payload, file_format = get_payload_format(artifact), get_file_format(artifact)
         if payload != PayloadFormat.FORMAT_TF_EXAMPLE or not file_format.startswith("tfrecord"):
             raise ConfigError(
-                f"the Examples in {artifact.uri} are {PayloadFormat.Name(payload)} in {file_format}; "
-                "EmbeddingGenerator reads FORMAT_TF_EXAMPLE in tfrecords_gzip"
+                f"the Examples in {artifact.uri} are {PayloadFormat.Name(payload)} in "
+                f"{file_format}; EmbeddingGenerator reads FORMAT_TF_EXAMPLE in tfrecords_gzip"
             )
     splits = dict.fromkeys(split for artifact in examples for split in artifact.splits)
     return {

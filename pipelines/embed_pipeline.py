@@ -1,0 +1,76 @@
+"""ExampleGen -> ModuleResolver -> EmbeddingGenerator."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import tfx.v1 as tfx
+
+from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
+from hub_tfx.components.module_resolver.component import ModuleResolver
+from hub_tfx.embed.config import EmbedConfig
+
+DEFAULT_BEAM_ARGS = ("--runner=FnApiRunner", "--no_save_main_session")
+"""In this process; Beam's own default may fetch its Prism binary from the network at run time."""
+
+
+@dataclass(frozen=True)
+class EmbedPipelineConfig:
+    """What the embedding pipeline works on.
+
+    Attributes:
+      pipeline_name: under which ML Metadata keeps its runs.
+      pipeline_root: a folder for its artifacts.
+      data_root: a folder with the input.
+      module: handle of the module.
+      module_digest: which it must have; None for any.
+      embed: what to feed, keep and write.
+      example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
+      input_config, output_config: of ExampleGen: patterns with {SPAN} and {VERSION}, and splits. By
+        default all files of data_root, split into train and eval 2:1.
+      metadata_path: of the SQLite file; None where the runner brings its own ML Metadata.
+      enable_cache: whether steps whose inputs are those of an earlier run are skipped.
+      beam_pipeline_args: options of every Beam step.
+    """
+
+    pipeline_name: str
+    pipeline_root: str
+    data_root: str
+    module: str
+    module_digest: str | None = None
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    example_gen: Literal["import", "csv"] = "import"
+    input_config: tfx.proto.Input | None = None
+    output_config: tfx.proto.Output | None = None
+    metadata_path: str | None = None
+    enable_cache: bool = True
+    beam_pipeline_args: tuple[str, ...] = DEFAULT_BEAM_ARGS
+
+
+def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
+    """The pipeline, for any runner of TFX."""
+    generators = {
+        "import": tfx.components.ImportExampleGen,
+        "csv": tfx.components.CsvExampleGen,
+    }
+    example_gen = generators[config.example_gen](
+        input_base=config.data_root,
+        input_config=config.input_config,
+        output_config=config.output_config,
+    )
+    resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
+    generator = EmbeddingGenerator(
+        examples=example_gen.outputs["examples"],
+        module=resolver.outputs["module"],
+        config=config.embed,
+    )
+    metadata = config.metadata_path and (
+        tfx.orchestration.metadata.sqlite_metadata_connection_config(config.metadata_path)
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name=config.pipeline_name,
+        pipeline_root=config.pipeline_root,
+        components=[example_gen, resolver, generator],
+        enable_cache=config.enable_cache,
+        metadata_connection_config=metadata,
+        beam_pipeline_args=list(config.beam_pipeline_args),
+    )
