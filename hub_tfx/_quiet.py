@@ -1,0 +1,24 @@
+"""One place that keeps TensorFlow's and its neighbours' start-up noise off a person's terminal."""
+
+import logging
+import os
+import sys
+import warnings
+
+_NOISY = r"(google|pkg_resources|tensorflow|tensorflow_hub|keras|tfx|apache_beam)(\.|$)"
+
+
+def quiet_libraries() -> None:
+    """Hides what the libraries below us say about themselves, not about the user's data.
+
+    Call it before TensorFlow is imported: its C++ part reads TF_CPP_MIN_LOG_LEVEL once, at import.
+    A value that the user has set stays.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning, UserWarning):
+        warnings.filterwarnings("ignore", category=category, module=_NOISY)
+    # TensorFlow and hub log through these two names; absl may be absent, and is slow to look for.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    if "absl.logging" in sys.modules:
+        sys.modules["absl.logging"].set_verbosity("error")

@@ -1,0 +1,183 @@
+"""`hub-tfx create`: build and export new modules."""
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.output import json_option, print_fields, print_json
+from hub_tfx.errors import ConfigError
+from hub_tfx.module.spec import ModuleFormat
+
+if TYPE_CHECKING:
+    from hub_tfx.module.export import CreatedModule, TagsAndArgs
+
+output_option = click.option(
+    "--output", required=True, metavar="DIR", help="The new module's directory; never replaced."
+)
+
+
+@click.group()
+def create() -> None:
+    """Build and export new modules."""
+
+
+@create.command("text-embedding")
+@click.option(
+    "--vectors", required=True, metavar="FILE", help="word2vec or GloVe text file, also .gz."
+)
+@output_option
+@click.option(
+    "--format",
+    "module_format",
+    type=click.Choice(["tf1_hub", "saved_model"]),
+    default="tf1_hub",
+    show_default=True,
+    help="TF1 hub format or TF2 SavedModel.",
+)
+@click.option(
+    "--num-oov-buckets",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Rows for words outside the vocabulary, chosen by hash.",
+)
+@click.option(
+    "--oov-seed", type=int, help="Seed for random vectors in those rows.  [default: zero vectors]"
+)
+@json_option
+def text_embedding(
+    vectors: str,
+    output: str,
+    module_format: ModuleFormat,
+    num_oov_buckets: int,
+    oov_seed: int | None,
+    as_json: bool,
+) -> None:
+    """A text embedding module from a file of word vectors.
+
+    Texts are put in lower case, rid of punctuation, split at white space, and become the sum of
+    their words' vectors divided by the square root of the number of words.
+    """
+    from hub_tfx.module.vectors import read_vectors
+
+    vocabulary, numbers = read_vectors(vectors)
+    quiet_libraries()
+    from hub_tfx.module.create import text_embedding_module
+
+    created = text_embedding_module(
+        vocabulary,
+        numbers,
+        output,
+        format=module_format,
+        num_oov_buckets=num_oov_buckets,
+        oov_seed=oov_seed,
+    )
+    _report(created, as_json)
+
+
+@create.command("module")
+@click.option(
+    "--module-fn",
+    required=True,
+    metavar="PACKAGE.MODULE:FUNCTION",
+    help="Builds the graph and calls hub.add_signature.",
+)
+@output_option
+@click.option(
+    "--checkpoint", metavar="PATH", help="Its variables; a prefix, or a directory for its latest."
+)
+@click.option(
+    "--drop-collection",
+    "drop_collections",
+    multiple=True,
+    metavar="NAME",
+    help="A graph collection that the module is not to keep; may be repeated.",
+)
+@json_option
+def module_command(
+    module_fn: str,
+    output: str,
+    checkpoint: str | None,
+    drop_collections: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """A module in TF1 hub format from a graph of your own.
+
+    The function is imported with the current directory on Python's path. If it has a parameter
+    is_training, two variants are built: one without tags (is_training=False) and one tagged train
+    (is_training=True).
+    """
+    quiet_libraries()
+    with _current_directory_on_path():
+        function = _import_function(module_fn)
+        from hub_tfx.module.create import module
+
+        created = module(function, _variants(function), output, checkpoint, drop_collections)
+    _report(created, as_json)
+
+
+def _report(created: "CreatedModule", as_json: bool) -> None:
+    document: dict[str, Any] = {
+        "path": str(created.path),
+        "digest": created.digest,
+        "format": created.spec.format,
+    }
+    if as_json:
+        signatures = created.spec.to_dict()["signatures"]
+        tags = [list(t) for t in created.spec.tags]
+        left_out = list(created.left_out)
+        print_json(document | {"tags": tags, "signatures": signatures, "left_out": left_out})
+    else:
+        print_fields(document | {"signatures": ", ".join(created.spec.signatures)})
+
+
+@contextmanager
+def _current_directory_on_path() -> Iterator[None]:
+    """As `python -m` has it: an installed command does not. For the calls too, not only the import,
+    since the function may import more when it is called."""
+    directory = os.getcwd()
+    sys.path.insert(0, directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(directory)
+
+
+def _import_function(name: str) -> Callable[..., None]:
+    module_name, _, function_name = name.partition(":")
+    if not module_name or not function_name:
+        raise ConfigError(f"--module-fn {name}: expected PACKAGE.MODULE:FUNCTION")
+    try:
+        function: Any = importlib.import_module(module_name)
+        for attribute in function_name.split("."):
+            function = getattr(function, attribute)
+    except AttributeError as error:
+        raise ConfigError(f"--module-fn {name}: {error}") from error
+    except Exception as error:
+        raise ConfigError(
+            f"--module-fn {name}: {module_name} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not callable(function):
+        raise ConfigError(f"--module-fn {name}: it is no function")
+    return function  # type: ignore[no-any-return]
+
+
+def _variants(function: Callable[..., None]) -> "TagsAndArgs | None":
+    parameters = inspect.signature(function).parameters
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    required = [p for p in parameters.values() if p.default is p.empty and p.kind not in variadic]
+    if unknown := [p.name for p in required if p.name != "is_training"]:
+        raise ConfigError(
+            f"--module-fn: the function has the parameters {', '.join(unknown)}, which nothing "
+            "gives it: only is_training may be without a default"
+        )
+    if "is_training" not in parameters:
+        return None
+    return [(set(), {"is_training": False}), ({"train"}, {"is_training": True})]
