@@ -16,16 +16,18 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; tab-separated and whole in a pipe."""
+    rows = [[_printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo("\t".join(row))
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # As Text, or rich would take [?] for markup.
     Console().print(table)
 
 
@@ -33,4 +35,10 @@ def print_fields(document: Mapping[str, Any]) -> None:
     """One field a line, names aligned on a terminal and tab-separated in a pipe."""
     width = max(len(name) for name in document) + 2 if sys.stdout.isatty() else 0
     for name, value in document.items():
-        click.echo(f"{name:<{width}}{value}" if width else f"{name}\t{value}")
+        text = _printable(str(value))
+        click.echo(f"{name:<{width}}{text}" if width else f"{name}\t{text}")
+
+
+def _printable(text: str) -> str:
+    """Names come out of modules: one with control characters must not reach the terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

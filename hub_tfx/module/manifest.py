@@ -57,14 +57,14 @@ class Manifest:
         if not isinstance(document, dict) or set(document) != {"files"}:
             raise ValueError("a manifest is a JSON object with the one key 'files'")
         try:
-            files = tuple(FileEntry(**entry) for entry in document["files"])
+            files = [FileEntry(**entry) for entry in document["files"]]
         except TypeError as error:
             raise ValueError(f"not a manifest: {error}") from error
         for entry in files:
             _check(entry)
-        if list(files) != sorted({entry.path: entry for entry in files}.values()):
-            raise ValueError("not a manifest: its files are not sorted, or one is there twice")
-        return cls(files)
+        if len({entry.path for entry in files}) != len(files):
+            raise ValueError("not a manifest: a file is there twice")
+        return cls(tuple(sorted(files)))
 
     def to_json(self) -> str:
         """Canonical JSON: equal manifests give equal bytes."""

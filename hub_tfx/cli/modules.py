@@ -1,0 +1,111 @@
+"""`hub-tfx resolve` and `hub-tfx inspect`. Neither imports TensorFlow."""
+
+import re
+from typing import Any
+
+import click
+
+from hub_tfx.cli.output import json_option, print_fields, print_json, print_table
+from hub_tfx.errors import SignatureError
+from hub_tfx.module.spec import ModuleSpec, TensorInfo
+from hub_tfx.store.cache import ModuleCache, ResolvedModule
+
+
+def _checked_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+        raise click.BadParameter(f"{value!r} is no SHA-256: it has 64 hex digits")
+    return value
+
+
+_cache_dir_option = click.option(
+    "--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]"
+)
+_digest_option = click.option(
+    "--sha256",
+    "--digest",
+    "digest",
+    metavar="HEX",
+    callback=_checked_sha256,
+    help="Take only the module with this digest; with it in the cache, the network is not used.",
+)
+
+
+@click.command()
+@click.argument("handle")
+@_cache_dir_option
+@_digest_option
+@click.option("-q", "--quiet", is_flag=True, help="Print the path only.")
+@json_option
+def resolve(
+    handle: str, cache_dir: str | None, digest: str | None, quiet: bool, as_json: bool
+) -> None:
+    """Bring the module of HANDLE into the cache, verify it and print where it is.
+
+    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory. A module that is in the
+    cache already is not fetched again.
+
+    \b
+    Example:
+      hub-tfx resolve https://tfhub.dev/google/nnlm-en-dim128/2
+    """
+    module = ModuleCache(cache_dir).resolve(handle, digest=digest)
+    fields = _fields(module) | {"cache_hit": module.cache_hit}
+    if as_json:
+        print_json(fields)
+    elif quiet:
+        click.echo(str(module.path))
+    else:
+        print_fields(fields | {"cache_hit": "yes" if module.cache_hit else "no"})
+
+
+@click.command()
+@click.argument("handle")
+@_cache_dir_option
+@_digest_option
+@json_option
+def inspect(handle: str, cache_dir: str | None, digest: str | None, as_json: bool) -> None:
+    """Show what the module of HANDLE takes and gives, without running it.
+
+    \b
+    Example:
+      hub-tfx inspect ./my_module
+    """
+    module = ModuleCache(cache_dir).resolve(handle, digest=digest)
+    if as_json:
+        print_json(module.spec.to_dict() | _fields(module))
+        return
+    default = _default_signature(module.spec)
+    tags = " ".join("{" + ", ".join(tags) + "}" for tags in module.spec.tags)
+    print_fields(_fields(module) | {"tags": tags, "default_signature": default})
+    click.echo()
+    print_table(("signature", "direction", "key", "dtype", "shape"), _rows(module.spec))
+
+
+def _fields(module: ResolvedModule) -> dict[str, Any]:
+    return {
+        "handle": str(module.handle),
+        "path": str(module.path),
+        "digest": module.digest,
+        "format": module.spec.format,
+        "size_bytes": module.size_bytes,
+    }
+
+
+def _default_signature(spec: ModuleSpec) -> str:
+    try:
+        return spec.default_signature
+    except SignatureError:
+        return "none: name one"
+
+
+def _rows(spec: ModuleSpec) -> list[tuple[str, ...]]:
+    return [
+        (name, direction, key, info.dtype, _shape(info))
+        for name, signature in spec.signatures.items()
+        for direction, infos in (("input", signature.inputs), ("output", signature.outputs))
+        for key, info in infos.items()
+    ]
+
+
+def _shape(info: TensorInfo) -> str:
+    return str(info).removeprefix(info.dtype)

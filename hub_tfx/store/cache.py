@@ -1,0 +1,342 @@
+"""ModuleCache: handle -> verified directory, kept under the digest of its files.
+
+    <root>/hub_tfx/
+      modules/<digest>/       see entry.py; appears by one rename, complete
+      handles/<key>.json      which digest a handle gave
+      quarantine/             damaged entries, for whoever wants to know why
+      locks/, tmp/            of running processes; may be deleted when there are none
+
+Two processes that race write the same bytes under the same name, and the loser of the rename takes
+the winner's. So nothing depends on the lock, which only saves the second download.
+"""
+
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from hub_tfx.errors import (
+    ConfigError,
+    DigestMismatchError,
+    HubTfxError,
+    NotAModuleError,
+    OutputError,
+)
+from hub_tfx.module.handle import ModuleHandle
+from hub_tfx.module.manifest import Manifest, hash_file
+from hub_tfx.module.spec import ModuleSpec
+from hub_tfx.store.entry import (
+    DamagedEntryError,
+    Entry,
+    finish_entry,
+    module_path,
+    read_entry,
+)
+from hub_tfx.store.fetch.base import Fetcher, fetcher_for
+from hub_tfx.store.fetch.local import checked_source
+from hub_tfx.store.files import replacing, sync, why
+
+_log = logging.getLogger(__name__)
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_COMMIT_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class ResolvedModule:
+    """A module on this machine.
+
+    Attributes:
+      handle: what was asked for.
+      path: the module's directory; read it, never write there.
+      digest: of its manifest.
+      spec: its signatures.
+      cache_hit: whether it was there before.
+      size_bytes: of all its files.
+    """
+
+    handle: ModuleHandle
+    path: Path
+    digest: str
+    spec: ModuleSpec
+    cache_hit: bool
+    size_bytes: int
+
+
+class ModuleCache:
+    """Modules by digest, and which digest each handle gave.
+
+    A remote handle is fetched once; from then on it is what it was, with or without a version, as
+    with TF Hub. A local directory or archive is followed as it changes.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        fetcher: Fetcher | None = None,
+        lock_timeout_s: float = 600,
+    ):
+        """Does not touch the disk.
+
+        Args:
+          root: where the cache is; if None, TFHUB_CACHE_DIR, else ``~/.cache/hub_tfx``. TF Hub's
+            own files may be there, too.
+          fetcher: for every handle, in place of the registered ones.
+          lock_timeout_s: how long to wait for another process that fetches the same handle.
+
+        Raises:
+          OutputError: the root is not a path of this machine.
+        """
+        root = os.fspath(root) if root is not None else _default_root()
+        if "://" in root:
+            raise OutputError(f"the cache {root} is not a local directory: {_WHAT_TO_SET}")
+        self.root = Path(os.path.abspath(os.path.expanduser(root)))
+        self._base = self.root / "hub_tfx"
+        self._fetcher = fetcher
+        self._lock_timeout_s = lock_timeout_s
+
+    def resolve(self, handle: str | ModuleHandle, *, digest: str | None = None) -> ResolvedModule:
+        """The module on this machine, fetched if need be.
+
+        Args:
+          handle: URL, archive or directory.
+          digest: 64 hex digits; only a module with this digest will do, and if it is in the cache
+            already the handle is not even looked at.
+
+        Raises:
+          HandleError, ConfigError: handle or digest cannot be read.
+          DigestMismatchError: the module has another digest than is pinned, or than it had.
+          FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
+            from the fetcher, see there.
+          OutputError: the cache cannot be written.
+        """
+        if isinstance(handle, str):
+            handle = ModuleHandle.parse(handle)
+        pinned = _checked_digest(digest)
+        try:
+            hit, damage = self._look_up(handle, pinned)
+            if hit is not None:
+                return hit
+            fetcher = fetcher_for(handle) if self._fetcher is None else self._fetcher
+            self._prepare()
+            if handle.is_local:  # Looking it up means hashing it, and copying it costs no more.
+                return self._fill(handle, fetcher, pinned, damage)
+            with self._lock(handle):
+                hit, damage = self._look_up(handle, pinned)
+                return hit or self._fill(handle, fetcher, pinned, damage)
+        except OSError as error:
+            message = f"{handle}: the cache {self.root} cannot be used: {why(error)}"
+            raise OutputError(f"{message}; {_WHAT_TO_SET}") from error
+
+    # --- Looking up: reads only, so that it works in a read-only cache --------------------------
+
+    def _look_up(
+        self, handle: ModuleHandle, pinned: str | None
+    ) -> tuple[ResolvedModule | None, str]:
+        """A hit, or None and, if there is an entry, what is wrong with it."""
+        if pinned is not None:
+            entry, damage = self._entry(pinned)
+            if entry is None:
+                self._check_source(handle, pinned)
+        else:
+            known = self._known_digest(handle)
+            entry, damage = self._entry(known) if known is not None else (None, "")
+        return (_resolved(handle, entry, cache_hit=True) if entry is not None else None), damage
+
+    def _entry(self, digest: str) -> tuple[Entry | None, str]:
+        try:
+            return read_entry(self._base / "modules" / digest), ""
+        except DamagedEntryError as damage:
+            return None, str(damage)
+
+    def _known_digest(self, handle: ModuleHandle) -> str | None:
+        """Without fetching anything: from the source itself or from what it gave before."""
+        if not handle.is_local:
+            return self._record(handle).get("digest")
+        source = checked_source(handle)
+        if source.is_dir():
+            return Manifest.of_directory(source).digest
+        record = self._record(handle)
+        return record.get("digest") if record.get("archive_sha256") == _sha256(handle) else None
+
+    def _check_source(self, handle: ModuleHandle, pinned: str) -> None:
+        """A local source that is known to have another digest need not be copied."""
+        if handle.is_local and (known := self._known_digest(handle)) not in (None, pinned):
+            _refuse_pin(handle, str(known), pinned)
+
+    def _record(self, handle: ModuleHandle) -> dict[str, str]:
+        """What the handle gave before; empty if that is not known, or not readable."""
+        try:
+            record = json.loads(self._record_path(handle).read_text())
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(record, dict) or not _DIGEST.fullmatch(str(record.get("digest"))):
+            return {}
+        return record
+
+    def _record_path(self, handle: ModuleHandle) -> Path:
+        return self._base / "handles" / f"{handle.key}.json"
+
+    # --- Filling --------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        if self.root.exists() and not self.root.is_dir():
+            raise OutputError(f"the cache {self.root} is not a directory: {_WHAT_TO_SET}")
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._base.mkdir(mode=0o700, exist_ok=True)
+        for name in ("modules", "handles", "quarantine", "locks", "tmp"):
+            (self._base / name).mkdir(exist_ok=True)
+
+    def _fill(
+        self, handle: ModuleHandle, fetcher: Fetcher, pinned: str | None, damage: str
+    ) -> ResolvedModule:
+        before = _sha256(handle)
+        try:
+            with self._work_directory() as work:
+                entry = _fetch(handle, fetcher, work)
+                self._check_digest(handle, entry.manifest.digest, pinned)
+                entry = self._commit(entry)
+        except HubTfxError as error:
+            if not damage:
+                raise
+            note = f"the copy in the cache is damaged ({damage}) and cannot be replaced"
+            raise type(error)(f"{error}; {note}") from error
+        # An archive that was replaced meanwhile may be either of the two.
+        archive_sha256 = before if before == _sha256(handle) else ""
+        self._write_record(handle, entry.manifest.digest, archive_sha256)
+        return _resolved(handle, entry, cache_hit=False)
+
+    def _check_digest(self, handle: ModuleHandle, digest: str, pinned: str | None) -> None:
+        if pinned is not None:
+            if digest != pinned:
+                _refuse_pin(handle, digest, pinned)
+            return
+        earlier = self._record(handle).get("digest", digest)
+        if digest != earlier and not handle.is_local:
+            raise DigestMismatchError(
+                f"{handle}: other bytes than before: the digest was {earlier} and is now {digest}; "
+                "if that is meant, pin the new digest once"
+            )
+
+    def _commit(self, entry: Entry) -> Entry:
+        """Moves a finished entry to its place, where an equal one may have come first."""
+        target = self._base / "modules" / entry.manifest.digest
+        for _ in range(_COMMIT_ATTEMPTS):
+            try:
+                os.rename(entry.directory, target)
+            except OSError as error:
+                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                    raise
+            else:
+                sync(target.parent)
+                return replace(entry, directory=target)
+            winner, damage = self._entry(target.name)
+            if winner is not None:
+                return winner
+            self._quarantine(target, damage)
+        raise OutputError(f"{target} is damaged again and again while it is replaced")
+
+    def _quarantine(self, directory: Path, damage: str) -> None:
+        aside = self._base / "quarantine" / f"{directory.name}.{uuid.uuid4().hex}"
+        with suppress(FileNotFoundError):  # Another process was first.
+            os.rename(directory, aside)
+            _log.warning("damaged cache entry moved to %s: %s", aside, damage)
+
+    def _write_record(self, handle: ModuleHandle, digest: str, archive_sha256: str) -> None:
+        record = {"handle": str(handle), "digest": digest}
+        if archive_sha256:
+            record["archive_sha256"] = archive_sha256
+        with replacing(self._record_path(handle)) as temporary:
+            temporary.write_text(json.dumps(record))
+
+    @contextmanager
+    def _work_directory(self) -> Iterator[Path]:
+        work = self._base / "tmp" / uuid.uuid4().hex
+        work.mkdir()
+        try:
+            yield work
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    @contextmanager
+    def _lock(self, handle: ModuleHandle) -> Iterator[None]:
+        """Held by one process at a time, where the file system can; else by everyone."""
+        from filelock import FileLock  # Takes longer to import than a hit takes.
+
+        # A soft lock outlives its holder, and its age proves nothing.
+        lock = FileLock(
+            self._base / "locks" / f"{handle.key}.lock",
+            timeout=self._lock_timeout_s,
+            fallback_to_soft=False,
+        )
+        try:
+            lock.acquire()
+        except (OSError, NotImplementedError) as error:  # filelock.Timeout is an OSError.
+            _log.info("%s: fetched without a lock: %s", handle, error)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+_WHAT_TO_SET = "set TFHUB_CACHE_DIR or --cache-dir to a directory that you may write"
+
+
+def _default_root() -> str:
+    if configured := os.environ.get("TFHUB_CACHE_DIR"):
+        return configured
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification has relative paths ignored.
+    return os.path.join(caches if os.path.isabs(caches) else "~/.cache", "hub_tfx")
+
+
+def _checked_digest(digest: str | None) -> str | None:
+    if digest is None:
+        return None
+    if not _DIGEST.fullmatch(digest.lower()):
+        raise ConfigError(f"{digest!r} is no digest: it has 64 hex digits")
+    return digest.lower()
+
+
+def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
+    into, directory = work / "module", work / "entry"
+    into.mkdir()
+    fetcher.fetch(handle, into)
+    # Apart from its scratch files, in case the fetcher left some.
+    directory.mkdir()
+    os.rename(into, module_path(directory))
+    try:
+        return finish_entry(directory)
+    except NotAModuleError as error:
+        message = str(error).replace(str(module_path(directory)), str(handle))
+        raise NotAModuleError(message) from error
+
+
+def _refuse_pin(handle: ModuleHandle, digest: str, pinned: str) -> NoReturn:
+    raise DigestMismatchError(f"{handle}: its digest is {digest}, but {pinned} is pinned")
+
+
+def _sha256(handle: ModuleHandle) -> str:
+    """Of a local archive; empty for every other handle."""
+    if not handle.is_local or not os.path.isfile(handle.path):
+        return ""
+    return hash_file(Path(handle.path))[1]
+
+
+def _resolved(handle: ModuleHandle, entry: Entry, *, cache_hit: bool) -> ResolvedModule:
+    return ResolvedModule(
+        handle=handle,
+        path=entry.path,
+        digest=entry.manifest.digest,
+        spec=entry.spec,
+        cache_hit=cache_hit,
+        size_bytes=entry.manifest.size_bytes,
+    )

@@ -1,0 +1,110 @@
+"""One entry of the cache: a directory named by the digest, complete or not there at all.
+
+<digest>/module/…        the module's files
+<digest>/manifest.json   which they are; the SHA-256 of this file is <digest>
+<digest>/spec.json       the signatures, so that a hit need not read the graph
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from hub_tfx.errors import NotAModuleError
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.spec import ModuleSpec
+from hub_tfx.store.files import sync_tree
+
+_MANIFEST = "manifest.json"
+_SPEC = "spec.json"
+
+
+class DamagedEntryError(Exception):
+    """The message says what is wrong; the cache mends it or tells the user."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry that was found whole."""
+
+    directory: Path
+    manifest: Manifest
+    spec: ModuleSpec
+
+    @property
+    def path(self) -> Path:
+        return module_path(self.directory)
+
+
+def module_path(directory: Path) -> Path:
+    return directory / "module"
+
+
+def finish_entry(directory: Path) -> Entry:
+    """Makes an entry of a directory whose ``module`` is filled: hashed, described, on the disk.
+
+    Raises:
+      NotAModuleError: it holds no module.
+      InputError: a file cannot be read back.
+    """
+    module = module_path(directory)
+    spec = inspect(module)
+    manifest = Manifest.of_directory(module)
+    (directory / _MANIFEST).write_text(manifest.to_json())
+    (directory / _SPEC).write_text(spec.to_json())
+    sync_tree(directory)
+    return Entry(directory, manifest, spec)
+
+
+def read_entry(directory: Path) -> Entry | None:
+    """The entry, or None if there is none. Looks at names and sizes, and reads no module file.
+
+    Raises:
+      DamagedEntryError: it is not as it was committed.
+    """
+    if not directory.is_dir():
+        return None
+    try:
+        manifest = Manifest.from_json((directory / _MANIFEST).read_text())
+    except (OSError, ValueError) as error:
+        raise DamagedEntryError(f"its {_MANIFEST} cannot be read") from error
+    if manifest.digest != directory.name:
+        raise DamagedEntryError(f"its {_MANIFEST} was changed")
+    _check_files(module_path(directory), manifest)
+    return Entry(directory, manifest, _spec(directory))
+
+
+def _check_files(module: Path, manifest: Manifest) -> None:
+    expected = {entry.path: entry.size_bytes for entry in manifest.files}
+    actual = _sizes(module)
+    for path in sorted(expected.keys() | actual.keys()):
+        if path not in actual:
+            raise DamagedEntryError(f"{path} is missing")
+        if path not in expected:
+            raise DamagedEntryError(f"{path} does not belong there")
+        if actual[path] != expected[path]:
+            raise DamagedEntryError(f"{path} has another size than it should")
+
+
+def _sizes(module: Path) -> dict[str, int | None]:
+    """Size of every file, None for what is no regular file."""
+    sizes: dict[str, int | None] = {}
+    for folder, folders, names in os.walk(module):
+        for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
+            path = Path(folder, name)
+            status = path.lstat()
+            is_file = stat.S_ISREG(status.st_mode)
+            sizes[path.relative_to(module).as_posix()] = status.st_size if is_file else None
+    return sizes
+
+
+def _spec(directory: Path) -> ModuleSpec:
+    try:
+        return ModuleSpec.from_json((directory / _SPEC).read_text())
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # Lost, or written by another version of hub_tfx: the module itself is what counts.
+    try:
+        return inspect(module_path(directory))
+    except NotAModuleError as error:
+        raise DamagedEntryError("its saved_model.pb cannot be read") from error
