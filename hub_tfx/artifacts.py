@@ -1,12 +1,12 @@
 """The artifact types of hub_tfx, as ML Metadata knows them."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import Artifact
+from hub_tfx.embed.files import copy_directory, local_directory, read_bytes, write_bytes
 from hub_tfx.embed.job import EmbedModule
 from hub_tfx.errors import DigestMismatchError, NotAModuleError
 from hub_tfx.module.inspect import inspect
@@ -44,20 +44,17 @@ def write_module(
     """Copies a module's directory into an artifact and stamps the properties.
 
     Args:
-      artifact: a HubModule with a URI on this machine's filesystems.
+      artifact: a HubModule with a URI on any Beam filesystem.
       path: the module's directory.
       properties: more custom properties, such as the handle; those that are None are left out.
 
     Raises:
       NotAModuleError: the directory holds no module.
-      DigestMismatchError: the copy differs from it.
     """
     spec = inspect(path)
     manifest = Manifest.of_directory(path)
-    copy = Path(artifact.uri, _MODULE)
-    shutil.copytree(path, copy, dirs_exist_ok=True)
-    manifest.verify(copy)
-    Path(artifact.uri, _MANIFEST).write_text(manifest.to_json())
+    copy_directory(Path(path), f"{artifact.uri}/{_MODULE}")
+    write_bytes(f"{artifact.uri}/{_MANIFEST}", manifest.to_json().encode())
     stamp(
         artifact,
         {
@@ -80,12 +77,13 @@ def read_module(artifact: Any) -> EmbedModule:
       NotAModuleError: the artifact holds no module.
       DigestMismatchError: its files are not those that were written.
     """
-    path, manifest_path = Path(artifact.uri, _MODULE), Path(artifact.uri, _MANIFEST)
+    path = f"{artifact.uri}/{_MODULE}"
     fix = "run the pipeline again without its cache (enable_cache=False) to make it anew"
     try:
-        manifest = Manifest.from_json(manifest_path.read_text())
-        manifest.verify(path)
-    except (OSError, ValueError) as error:
+        manifest = Manifest.from_json(read_bytes(f"{artifact.uri}/{_MANIFEST}").decode())
+        directory = local_directory(path)
+        manifest.verify(directory)
+    except (OSError, ValueError, NotAModuleError) as error:
         raise NotAModuleError(f"{artifact.uri} holds no whole module ({error}): {fix}") from error
     except DigestMismatchError as error:
         raise DigestMismatchError(
@@ -98,7 +96,7 @@ def read_module(artifact: Any) -> EmbedModule:
             f"ML Metadata says {stamped}: {fix}"
         )
     handle = artifact.get_string_custom_property("handle")
-    return EmbedModule(handle, str(path), manifest.digest, inspect(path))
+    return EmbedModule(handle, path, manifest.digest, inspect(directory))
 
 
 def stamp(artifact: Any, properties: Mapping[str, str | int | None]) -> None:

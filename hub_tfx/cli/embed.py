@@ -1,6 +1,7 @@
 """`hub-tfx embed`."""
 
-from dataclasses import asdict
+import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def embed(
     Example:
       hub-tfx embed --module ./my_module --input 'corpus/*.csv' --keep id --output out
     """
+    started_s = time.monotonic()
     given = {name: value for name, value in options.items() if value is not None}
     given["inputs"] = pairs("--input-map", input_map)
     given["outputs"] = pairs("--output-map", output_map)
@@ -94,6 +96,7 @@ def embed(
     module = EmbedModule(str(resolved.handle), str(resolved.path), resolved.digest, resolved.spec)
     with shown_progress():
         result = embed_files(module, inputs, output, config, output_format, beam_options())
+    result = replace(result, seconds=time.monotonic() - started_s)
     if as_json:
         print_json(asdict(result))
         return

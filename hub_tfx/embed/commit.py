@@ -6,7 +6,6 @@ there leaves the output as it was.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import Position
+from hub_tfx.embed.files import make_folder, write_bytes
 from hub_tfx.embed.sink import OutputLayout, Part, PartWriter, dimension_of
 from hub_tfx.embed.source import DEAD_LETTERS, FileCount
 from hub_tfx.embed.transform import EMBEDDINGS
@@ -131,8 +131,7 @@ class _Commit:
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         temporary = FileSystems.join(self.layout.temporary, "manifest")
         make_folder(self.layout.temporary)
-        with FileSystems.create(temporary) as file:
-            file.write(json.dumps(manifest, indent=2).encode())
+        write_bytes(temporary, json.dumps(manifest, indent=2).encode())
         FileSystems.rename([temporary], [self.layout.manifest])
 
 
@@ -162,12 +161,6 @@ def _working_s(parts: Sequence[Part], counts: Sequence[FileCount]) -> float:
     if not parts or not counts:
         return 0.0
     return max(part.finished_s for part in parts) - min(count.started_s for count in counts)
-
-
-def make_folder(path: str) -> None:
-    """Creates a folder that may exist."""
-    if FileSystems.get_scheme(path) is None:
-        os.makedirs(path, exist_ok=True)
 
 
 def _delete(path: str) -> None:

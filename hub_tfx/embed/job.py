@@ -23,6 +23,7 @@ from hub_tfx.embed.commit import CommitParts
 from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
 from hub_tfx.embed.examples import example_type
 from hub_tfx.embed.failures import KEY, REASON
+from hub_tfx.embed.files import is_local, read_bytes
 from hub_tfx.embed.sink import MANIFEST_NAME, OutputFormat, OutputLayout, WriteParts
 from hub_tfx.embed.source import (
     COUNTS,
@@ -205,14 +206,13 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
 
 def read_manifest(layout: OutputLayout) -> dict[str, Any]:
     """The manifest of a committed output."""
-    with FileSystems.open(layout.manifest) as file:
-        manifest: dict[str, Any] = json.loads(file.read())
+    manifest: dict[str, Any] = json.loads(read_bytes(layout.manifest))
     return manifest
 
 
 def remove_temporary(layout: OutputLayout) -> None:
     """Removes what a job has not committed."""
-    if FileSystems.get_scheme(layout.temporary) is None:
+    if is_local(layout.temporary):
         shutil.rmtree(layout.temporary, ignore_errors=True)
     elif FileSystems.match([FileSystems.join(layout.temporary, "*")])[0].metadata_list:
         FileSystems.delete([layout.temporary])
@@ -271,7 +271,7 @@ def _about(task: EmbedTask) -> dict[str, Any]:
 @contextmanager
 def _output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
     """Refuses to overwrite what is not ours, and leaves nothing half written behind."""
-    if FileSystems.get_scheme(output) is not None:
+    if not is_local(output):
         try:
             yield
         finally:

@@ -1,7 +1,6 @@
 """Record batches -> part files under temporary names; commit.py gives them their final ones."""
 
 import os
-import shutil
 import tempfile
 import time
 import uuid
@@ -16,6 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.examples import to_example_columns
 from hub_tfx.embed.failures import Position
+from hub_tfx.embed.files import is_local, upload
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.module.manifest import hash_file
@@ -154,7 +154,7 @@ class PartWriter:
         self._schema = schema
         self._rows = 0
         self._final = FileSystems.join(layout.temporary, f"{kind}-{uuid.uuid4().hex}")
-        self._is_local = FileSystems.get_scheme(self._final) is None
+        self._is_local = is_local(self._final)
         if self._is_local:
             os.makedirs(layout.temporary, exist_ok=True)
             self._path = self._final
@@ -177,8 +177,7 @@ class PartWriter:
         if self._is_local:
             _sync(self._path)
         else:
-            with open(self._path, "rb") as file, FileSystems.create(self._final) as remote:
-                shutil.copyfileobj(file, remote, 1 << 20)
+            upload(Path(self._path), self._final)
             os.remove(self._path)
         return Part(
             self._kind,

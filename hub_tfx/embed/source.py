@@ -1,10 +1,7 @@
 """Files -> record batches, on Beam."""
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import Position, dead_letters
+from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.readers import READERS, Rejected, format_of
 from hub_tfx.errors import InputError
 
@@ -138,19 +136,3 @@ def infer_schema(files: Sequence[SourceFile]) -> pa.Schema:
             if schema := READERS[file.format].infer_schema(path):
                 return schema
     return pa.schema([])
-
-
-@contextmanager
-def local_copy(path: str) -> Iterator[str]:
-    """The path itself where it is on this machine, else a copy of the file that goes afterwards."""
-    if FileSystems.get_scheme(path) is None:
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, Path(path).name)
-        with (
-            FileSystems.open(path, compression_type="uncompressed") as remote,
-            copy.open("wb") as f,
-        ):
-            shutil.copyfileobj(remote, f, 1 << 20)
-        yield str(copy)

@@ -21,6 +21,7 @@ from hub_tfx.embed.failures import (
     describe,
     isolate,
 )
+from hub_tfx.embed.files import local_directory
 from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import DigestMismatchError
@@ -49,7 +50,7 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         shared: Shared | None = None,
     ):
         """Args:
-        module_path: a module's directory, the same on each worker.
+        module_path: a module's directory, the same on each worker, on any Beam filesystem.
         config: what to feed, keep and write.
         digest: of the module; each worker refuses to work with another one.
         shared: lets several transforms with the same module use one copy of it.
@@ -84,14 +85,15 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
 
     def _load(self) -> LoadedModule:
         started_s = time.monotonic()
+        path = local_directory(self._module_path)
         if self._digest is not None:
-            actual = Manifest.of_directory(self._module_path).digest
+            actual = Manifest.of_directory(path).digest
             if actual != self._digest:
                 raise DigestMismatchError(
                     f"this worker's module in {self._module_path} has digest {actual}, "
                     f"the job was started with {self._digest}"
                 )
-        module = load(self._module_path, self._config.signature)
+        module = load(path, self._config.signature)
         self._load_ms.inc(int(1000 * (time.monotonic() - started_s)))
         return module
 

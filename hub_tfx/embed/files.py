@@ -1,0 +1,89 @@
+"""Files and folders on any Beam filesystem, for libraries that know this machine's only."""
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
+
+_CHUNK_BYTES = 1 << 20
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is one of this machine, and not the URL of a remote filesystem."""
+    return FileSystems.get_scheme(path) is None
+
+
+@contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """The path itself where it is local, else a copy of the file that goes afterwards."""
+    if is_local(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, Path(path).name)
+        _download(path, copy)
+        yield str(copy)
+
+
+def local_directory(path: str) -> str:
+    """The path itself where it is local, else a copy that lasts as long as this process."""
+    if is_local(path):
+        return path
+    copy = tempfile.mkdtemp(prefix="hub_tfx-")
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    prefix = path.rstrip("/") + "/"
+    for found in FileSystems.match([prefix + "**"])[0].metadata_list:
+        target = Path(copy, found.path.removeprefix(prefix))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _download(found.path, target)
+    return copy
+
+
+def copy_directory(source: Path, destination: str) -> None:
+    """Copies a local folder's files to a folder on any filesystem."""
+    for path in sorted(p for p in source.rglob("*") if p.is_file()):
+        target = FileSystems.join(destination, *path.relative_to(source).parts)
+        make_folder(FileSystems.split(target)[0])
+        upload(path, target)
+
+
+def make_folder(path: str) -> None:
+    """Creates a folder that may exist; remote filesystems have none to create."""
+    if is_local(path):
+        os.makedirs(path, exist_ok=True)
+
+
+def upload(source: Path, destination: str) -> None:
+    """Copies a local file to a path on any filesystem, byte for byte."""
+    with source.open("rb") as file, _create(destination) as remote:
+        shutil.copyfileobj(file, remote, _CHUNK_BYTES)
+
+
+def read_bytes(path: str) -> bytes:
+    """What a file on any filesystem holds."""
+    with FileSystems.open(path, compression_type="uncompressed") as file:
+        content: bytes = file.read()
+    return content
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file on any filesystem; not atomic."""
+    with _create(path) as file:
+        file.write(content)
+
+
+def _download(source: str, destination: Path) -> None:
+    remote = FileSystems.open(source, compression_type="uncompressed")
+    with remote, destination.open("wb") as file:
+        shutil.copyfileobj(remote, file, _CHUNK_BYTES)
+
+
+def _create(path: str) -> Any:
+    # Beam would gzip what is named *.gz, which our part files already are.
+    return FileSystems.create(path, compression_type="uncompressed")
