@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from hub_tfx.errors import FetchError
@@ -74,6 +75,33 @@ def image_module(
             ]
         )
     return image_feature_module(model, path, format=format).path
+
+
+def minimal_module(path: str | os.PathLike[str], dim: int = 4) -> Path:
+    """Writes the least that passes for a text module, in a millisecond, and returns its path.
+
+    It has a signature (string ``[batch]`` -> float32 ``[batch, dim]``) and no graph behind it: for
+    tests that move modules about and never run them.
+    """
+    from tensorboard.compat.proto import types_pb2
+
+    from hub_tfx.module.inspect import saved_model_class
+
+    saved_model: Any = saved_model_class()(saved_model_schema_version=1)
+    graph = saved_model.meta_graphs.add()
+    graph.meta_info_def.tags.append("serve")
+    signature = graph.signature_def["serving_default"]
+    text, vectors = signature.inputs["text"], signature.outputs["default"]
+    text.name, text.dtype = "text:0", types_pb2.DT_STRING
+    text.tensor_shape.dim.add(size=-1)
+    vectors.name, vectors.dtype = "vectors:0", types_pb2.DT_FLOAT
+    for size in (-1, dim):
+        vectors.tensor_shape.dim.add(size=size)
+    path = Path(path)
+    (path / "variables").mkdir(parents=True)
+    (path / "saved_model.pb").write_bytes(saved_model.SerializeToString(deterministic=True))
+    (path / "variables" / "variables.index").write_bytes(b"no variables")
+    return path
 
 
 @contextmanager

@@ -89,7 +89,7 @@ def _format(path: Path) -> ModuleFormat:
 
 
 def _meta_graphs(path: Path) -> Iterator[Any]:
-    saved_model: Any = _saved_model_class()()
+    saved_model: Any = saved_model_class()()
     binary, text = path / "saved_model.pb", path / "saved_model.pbtxt"
     try:
         if binary.exists():
@@ -104,7 +104,8 @@ def _meta_graphs(path: Path) -> Iterator[Any]:
 
 
 @cache
-def _saved_model_class() -> type[Message]:
+def saved_model_class() -> type[Message]:
+    """The message of a saved_model.pb."""
     from tensorboard.compat.proto import meta_graph_pb2
 
     file = descriptor_pb2.FileDescriptorProto(
