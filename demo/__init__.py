@@ -1,0 +1,1 @@
+"""The demonstration: Python's own documentation, embedded, searched and traced back."""
