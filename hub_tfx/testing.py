@@ -55,13 +55,14 @@ def image_module(
     import tensorflow as tf
 
     from hub_tfx.module.create import image_feature_module
+    from hub_tfx.module.export import eagerly
 
     layers = tf.keras.layers
 
     def weights(seed: int) -> tf.keras.initializers.Initializer:
         return tf.keras.initializers.GlorotUniform(seed)
 
-    with tf.init_scope():
+    with eagerly():
         model = tf.keras.Sequential(
             [
                 layers.Input([size, size, 3]),

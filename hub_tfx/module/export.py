@@ -141,15 +141,10 @@ def staged(export_path: str | os.PathLike[str]) -> Iterator[Path]:
 def eagerly() -> Iterator[None]:
     """Leaves whatever graph the caller is building: a TF2 SavedModel is made outside of one.
 
-    Raises:
-      AuthoringError: TensorFlow 2 behaviour is switched off in this process.
+    tf.init_scope would not do, it stays in a graph entered by ``tf.Graph().as_default()``. The
+    graph here takes what tables and variables put in collections even when they are made eagerly.
     """
-    with tf.init_scope():
-        if not tf.executing_eagerly():
-            raise AuthoringError(
-                "the format saved_model needs eager execution, which this process has switched "
-                "off: remove tf.compat.v1.disable_eager_execution, or use the format tf1_hub"
-            )
+    with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
         yield
 
 

@@ -134,6 +134,11 @@ def _images_spec(model: Any) -> tf.TensorSpec:
             f"the Keras model {model.name} has {len(inputs)} known inputs: it must be built, from "
             "tf.keras.Input or by Sequential.build, and take images only"
         )
+    if any(tf.is_symbolic_tensor(variable.handle) for variable in model.variables):
+        raise AuthoringError(
+            f"the Keras model {model.name} was built in a TF1 graph, where its weights have no "
+            "values: build it in eager mode, and copy the weights with set_weights"
+        )
     shape = inputs[0].shape
     if shape.rank != 4 or shape[-1] != 3:
         raise AuthoringError(
@@ -229,6 +234,7 @@ def _import(
         # The function's last Identity waits for the updates, which in TF1 run only on demand.
         output = output.op.inputs[0]
     updates = [op for op in source.control_outputs if _UPDATES.fullmatch(op.type)]
+    updates.sort(key=lambda op: op.name)  # They come in another order every time.
     handles = {id(variable.handle): variables[id(variable)] for variable in source.variables}
     placed = list(arguments)
     for outside, _ in source.captures:

@@ -1,0 +1,30 @@
+"""Quiet libraries, and modules that many tests read and none changes."""
+
+from pathlib import Path
+
+import pytest
+
+from hub_tfx._quiet import quiet_libraries
+
+quiet_libraries()  # Here, since TensorFlow reads the environment once, at its import.
+
+from hub_tfx import testing  # noqa: E402
+from hub_tfx.module.spec import ModuleFormat  # noqa: E402
+
+
+@pytest.fixture(scope="session", params=["tf1_hub", "saved_model"])
+def module_format(request: pytest.FixtureRequest) -> ModuleFormat:
+    """Both formats, one after the other."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def text_module_dir(module_format: ModuleFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text embedding module with the words and vectors of ``hub_tfx.testing``."""
+    return testing.text_module(tmp_path_factory.mktemp("text") / "1", module_format)
+
+
+@pytest.fixture(scope="session")
+def image_module_dir(module_format: ModuleFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image feature module of 8 x 8 pixels."""
+    return testing.image_module(tmp_path_factory.mktemp("image") / "1", module_format)
