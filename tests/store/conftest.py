@@ -1,0 +1,102 @@
+"""A scripted HTTP server on the loopback, and a module that is made in a millisecond."""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from hub_tfx.store.archive import pack
+from hub_tfx.testing import minimal_module
+
+
+@pytest.fixture
+def module_dir(tmp_path: Path) -> Path:
+    return minimal_module(tmp_path / "source")
+
+
+@pytest.fixture
+def archive(tmp_path: Path, module_dir: Path) -> Path:
+    pack(module_dir, tmp_path / "source.tar.gz")
+    return tmp_path / "source.tar.gz"
+
+
+@dataclass
+class Answer:
+    """What the server says once."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    act: Callable[[BaseHTTPRequestHandler], None] | None = None
+
+
+class ScriptedServer(ThreadingHTTPServer):
+    """Answers a path with its answers in turn, the last one again and again."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[str, list[Answer]] = {}
+        self.targets: list[str] = []
+        self.headers: list[dict[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that hang up are part of the tests."""
+
+    def on(self, path: str, *answers: Answer) -> str:
+        self.answers[path] = list(answers)
+        return self.url + path
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ScriptedServer
+
+    def do_GET(self) -> None:
+        self.server.targets.append(self.path)
+        self.server.headers.append({k.lower(): v for k, v in self.headers.items()})
+        answers = self.server.answers.get(self.path.partition("?")[0], [Answer(404)])
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if answer.act is not None:
+            answer.act(self)
+            return
+        self.send_response(answer.status)
+        for name, value in ({"Content-Length": str(len(answer.body))} | answer.headers).items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    yield from _running(ScriptedServer())
+
+
+@pytest.fixture
+def other_server() -> Iterator[ScriptedServer]:
+    yield from _running(ScriptedServer())
+
+
+def _running(server: ScriptedServer) -> Iterator[ScriptedServer]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def answer() -> type[Answer]:
+    return Answer
