@@ -1,4 +1,4 @@
-"""Word vectors from texts by counting: no training loop, seconds on one core, the same every time.
+"""Word vectors from texts by counting: no training loop, no sampling, seconds on one core.
 
 Words that come near each other are counted, the counts become positive pointwise mutual information
 (PPMI), and its truncated SVD gives the vectors: Levy, Goldberg and Dagan, "Improving Distributional
@@ -79,7 +79,10 @@ def learn(
     window: int = 20,
     seed: int = 0,
 ) -> WordVectors:
-    """Learns a vector for each word that comes at least twice. Equal arguments, equal vectors.
+    """Learns a vector for each word that comes at least twice.
+
+    Equal arguments give equal vectors on one machine; with another number of BLAS threads, sums are
+    taken in another order and the last digits differ.
 
     Args:
       texts: taken apart by ``words_of``.
