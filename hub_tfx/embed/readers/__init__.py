@@ -1,0 +1,41 @@
+"""Files to record batches, one function a format.
+
+A reader takes the path of a file on this machine, the schema of what to read and the most rows of a
+batch, and yields record batches and Rejected records, both in file order. Formats without types of
+their own (CSV, JSON lines) take them from the schema, which ``infer_schema`` learns from the first
+records of a file; a later record that does not fit is rejected, so a column never changes its type.
+"""
+
+import re
+
+from hub_tfx.embed.readers.base import Reader, Rejected
+from hub_tfx.embed.readers.examples import ExampleReader, schema_of_tfmd
+from hub_tfx.embed.readers.parquet import ParquetReader
+from hub_tfx.embed.readers.text import CsvReader, JsonLinesReader, TextReader
+from hub_tfx.errors import InputError
+
+__all__ = ["READERS", "ExampleReader", "Reader", "Rejected", "format_of", "schema_of_tfmd"]
+
+READERS: dict[str, Reader] = {
+    "txt": TextReader(),
+    "csv": CsvReader(),
+    "jsonl": JsonLinesReader(),
+    "parquet": ParquetReader(),
+    "tfrecord": ExampleReader(),
+}
+_ENDING = re.compile(r"\.(txt|csv|jsonl|tfrecord)(\.gz)?$|\.(parquet)$", re.IGNORECASE)
+
+
+def format_of(path: str) -> str:
+    """The format of a file, by its ending.
+
+    Raises:
+      InputError: none that we read.
+    """
+    match = _ENDING.search(path)
+    if match is None:
+        raise InputError(
+            f"{path}: its ending is none of .txt, .csv, .jsonl, .tfrecord (each also with .gz), "
+            ".parquet"
+        )
+    return (match[1] or match[3]).lower()

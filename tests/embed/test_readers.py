@@ -1,0 +1,268 @@
+"""Each format gives back what was written, and names the records it cannot read."""
+
+import csv
+import gzip
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hub_tfx.embed.readers import READERS, ExampleReader, Rejected, format_of, schema_of_tfmd
+from hub_tfx.errors import InputError
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+LINES = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\ufeff")), max_size=20
+)
+same_tmp_path = settings(
+    max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+
+
+def read(file_format, path, names=None, batch_rows=3):
+    """Rows and reasons, in file order."""
+    reader = READERS[file_format]
+    schema = reader.infer_schema(str(path))
+    wanted = pa.schema([schema.field(name) for name in names or schema.names])
+    items = []
+    for item in reader.read(str(path), wanted, batch_rows):
+        items += [item.reason] if isinstance(item, Rejected) else item.to_pylist()
+    return items
+
+
+def example(**features):
+    kinds = {bytes: "bytes_list", int: "int64_list", float: "float_list"}
+    message = tf.train.Example()
+    for name, values in features.items():
+        message.features.feature[name].SetInParent()
+        if values:
+            getattr(message.features.feature[name], kinds[type(values[0])]).value.extend(values)
+    return message.SerializeToString()
+
+
+def write_examples(path, records, compression="GZIP"):
+    with tf.io.TFRecordWriter(str(path), compression) as writer:
+        for record in records:
+            writer.write(record)
+
+
+@given(LINES)
+@same_tmp_path
+def test_text_lines_come_back(tmp_path, lines):
+    path = tmp_path / "a.txt"
+    path.write_bytes("".join(line + "\n" for line in lines).encode())
+    assert read("txt", path) == [{"text": line} for line in lines]
+
+
+def test_text_may_be_gzipped_have_a_bom_windows_line_ends_and_no_last_newline(tmp_path):
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress(b"\xef\xbb\xbfone\r\n\r\nthree"))
+    assert read("txt", path) == [{"text": "one"}, {"text": ""}, {"text": "three"}]
+
+
+def test_a_line_that_is_not_utf8_is_rejected_and_its_neighbours_are_not(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\n\xff\xfe\nthree\n")
+    one, reason, three = read("txt", path)
+    assert (one, three) == ({"text": "one"}, {"text": "three"})
+    assert "UTF8" in reason
+
+
+@given(st.lists(st.tuples(TEXTS, st.integers(-(10**17), 10**17)), min_size=1, max_size=10))
+@same_tmp_path
+def test_csv_rows_come_back_with_their_types(tmp_path, rows):
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(["text", "n"])
+    writer.writerows([("x" + text.replace("\0", ""), n) for text, n in rows])
+    path = tmp_path / "a.csv"
+    path.write_bytes(buffer.getvalue().encode())
+    assert read("csv", path) == [{"text": "x" + t.replace("\0", ""), "n": n} for t, n in rows]
+
+
+def test_numbers_that_would_change_stay_text(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("zip,price,n\n00123,1.5,1\n00456,2,\n")
+    assert read("csv", path) == [
+        {"zip": "00123", "price": 1.5, "n": 1},
+        {"zip": "00456", "price": 2.0, "n": None},
+    ]
+
+
+def test_broken_csv_records_are_rejected_alone(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'id,text\n1,one\n2,"two\n3,three\n4,a,b\n5,"f\nve"\n6,\xff\nx,y\n7,last\n')
+    # The column `id` is text, since one of its first values is.
+    items = read("csv", path)
+    assert [item["text"] for item in items if isinstance(item, dict)] == [
+        "one",
+        "three",
+        "f\nve",
+        "y",
+        "last",
+    ]
+    reasons = [item for item in items if isinstance(item, str)]
+    assert "line 3" in reasons[0]
+    assert "line 5: 3 fields, the header has 2" in reasons[1]
+    assert "not valid UTF-8" in reasons[2]
+
+
+def test_a_later_value_of_another_type_is_rejected_not_converted(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("n\n" + "1\n" * 1500 + "many\n2\n")
+    items = read("csv", path, batch_rows=1000)
+    assert sum(isinstance(item, dict) for item in items) == 1501
+    assert [item for item in items if isinstance(item, str)] == [
+        "column 'n': Failed to parse string: 'many' as a scalar of type int64"
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "a,a\n1,2\n"])
+def test_a_csv_without_a_usable_header_is_an_error(tmp_path, content):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"header|column names"):
+        read("csv", path)
+
+
+@given(st.lists(st.fixed_dictionaries({"s": TEXTS, "v": st.lists(st.integers(0, 9))}), min_size=1))
+@same_tmp_path
+def test_json_lines_come_back(tmp_path, records):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    names = ["s", "v"] if any(record["v"] for record in records) else ["s"]
+    assert read("jsonl", path, names) == [{n: record[n] for n in names} for record in records]
+
+
+def test_broken_json_lines_are_rejected_alone(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"n": 1}\n{"n": 2\n[3]\n{"n": "four"}\n{"m": 5}\n{"n": 6}\n')
+    with pytest.raises(InputError, match="'n' has no one type"):
+        read("jsonl", path)
+    path.write_text('{"n": 1}\n{"n": 2\n[3]\n{"m": 5}\n{"n": 6}\n')
+    items = read("jsonl", path, ["n"])
+    assert items[0] == {"n": 1}
+    assert "broken JSON" in items[1]
+    assert items[2] == "not a JSON object but list"
+    assert items[3:] == [{"n": None}, {"n": 6}]
+
+
+def test_parquet_comes_back_with_the_columns_that_are_asked_for(tmp_path):
+    table = pa.table({"text": ["a", None], "v": [[1.0], [2.0, 3.0]], "other": [1, 2]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    rows = read("parquet", tmp_path / "a.parquet", ["v", "text"])
+    assert rows == table.select(["v", "text"]).to_pylist()
+
+
+def test_a_damaged_parquet_file_is_an_error_that_names_it(tmp_path):
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"a\.parquet cannot be read as Parquet"):
+        read("parquet", path)
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"b": st.lists(st.binary(max_size=5)), "i": st.lists(st.integers(-9, 9))}
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from(["GZIP", ""]),
+)
+@same_tmp_path
+def test_examples_come_back(tmp_path, rows, compression):
+    first = {"b": [b"x"], "i": [1]}  # So that both features have a type.
+    rows = [first, *rows]
+    write_examples(tmp_path / "a.tfrecord", [example(**row) for row in rows], compression)
+    # A feature without a value has no type either, which is to say that it is missing.
+    expected = [{name: values or None for name, values in row.items()} for row in rows]
+    assert read("tfrecord", tmp_path / "a.tfrecord", ["b", "i"]) == expected
+
+
+def test_a_feature_that_a_record_lacks_is_null_whatever_the_batch(tmp_path):
+    records = [example(b=[b"x"]), example(i=[1]), example(i=[2]), example(i=[3])]
+    write_examples(tmp_path / "a.tfrecord", records)
+    rows = read("tfrecord", tmp_path / "a.tfrecord", ["b"], batch_rows=2)
+    assert rows == [{"b": [b"x"]}, {"b": None}, {"b": None}, {"b": None}]
+
+
+def test_records_that_are_no_examples_are_rejected_alone(tmp_path):
+    good, wrong_type = example(i=[1]), example(i=[b"text"])
+    write_examples(tmp_path / "a.tfrecord", [good, b"\xff\xff", wrong_type, good])
+    items = read("tfrecord", tmp_path / "a.tfrecord")
+    assert (items[0], items[3]) == ({"i": [1]}, {"i": [1]})
+    assert all(isinstance(item, str) and item for item in items[1:3])
+
+
+@pytest.mark.parametrize("compression", ["GZIP", ""])
+def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(tmp_path, compression):
+    path = tmp_path / "a.tfrecord"
+    records = [example(i=[n]) for n in range(20)]
+    write_examples(path, records, compression)
+    content = path.read_bytes()
+    record_ends = {0} if compression else {n * len(content) // 20 for n in range(20)}
+    for cut in set(range(len(content))) - record_ends:
+        path.write_bytes(content[:cut])
+        with pytest.raises(InputError, match=r"a\.tfrecord is cut short or damaged"):
+            list(ExampleReader()._records(str(path), 8))
+
+
+def test_a_tfrecord_file_of_several_gzip_members_is_whole(tmp_path):
+    path = tmp_path / "a.tfrecord.gz"
+    write_examples(path, [example(i=[1]), example(i=[2])])
+    path.write_bytes(path.read_bytes() * 2)
+    assert [row["i"] for row in read("tfrecord", path)] == [[1], [2], [1], [2]]
+
+
+@pytest.mark.parametrize("file_format", ["txt", "csv", "jsonl"])
+def test_a_gzip_file_cut_short_is_an_error_that_names_it(tmp_path, file_format):
+    path = tmp_path / f"a.{file_format}.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-9])
+    with pytest.raises(InputError, match="is cut short or damaged"):
+        read(file_format, path)
+
+
+def test_a_tfx_schema_gives_the_types():
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    tfmd = text_format.Parse(
+        'feature { name: "t" type: BYTES } feature { name: "n" type: INT } '
+        'feature { name: "f" type: FLOAT } feature { name: "s" }',
+        schema_pb2.Schema(),
+    )
+    assert schema_of_tfmd(tfmd) == pa.schema(
+        [
+            ("t", pa.large_list(pa.large_binary())),
+            ("n", pa.large_list(pa.int64())),
+            ("f", pa.large_list(pa.float32())),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file_format"),
+    [
+        ("a.txt", "txt"),
+        ("a.CSV", "csv"),
+        ("a.b.jsonl.gz", "jsonl"),
+        ("a.parquet", "parquet"),
+        ("a.tfrecord", "tfrecord"),
+        ("a.tfrecord.gz", "tfrecord"),
+    ],
+)
+def test_the_ending_gives_the_format(name, file_format):
+    assert format_of(name) == file_format
+
+
+@pytest.mark.parametrize("name", ["a", "a.json", "a.gz", "a.parquet.gz", "txt"])
+def test_an_unknown_ending_is_an_error_that_lists_the_known(name):
+    with pytest.raises(InputError, match=r"\.jsonl"):
+        format_of(name)
