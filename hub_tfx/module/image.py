@@ -109,8 +109,15 @@ def _trace(model: Any) -> _Traced:
         losses = [item for item in model.losses if getattr(item, "graph", None) is graph]
         return tf.add_n([tf.zeros([]), *(tf.cast(item, tf.float32) for item in losses)])
 
-    graphs = [call.get_concrete_function(images, training=training) for training in (False, True)]
-    loss_graph = loss.get_concrete_function()
+    try:
+        graphs = [call.get_concrete_function(images, training=mode) for mode in (False, True)]
+        loss_graph = loss.get_concrete_function()
+    except AuthoringError:
+        raise
+    except Exception as error:
+        raise AuthoringError(
+            f"the Keras model {model.name} cannot be traced: {type(error).__name__}: {error}"
+        ) from error
     used = [variable for graph in graphs for variable in graph.graph.variables]
     # By identity: Keras variables compare by value.
     unique = {id(variable): variable for variable in [*model.variables, *used]}

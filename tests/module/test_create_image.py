@@ -180,9 +180,27 @@ def test_layers_of_one_name_in_nested_models_keep_their_own_weights(
     np.testing.assert_allclose(features(path), model(IMAGES), atol=1e-6)
 
 
+def convolution() -> Any:
+    return tf.keras.Sequential([layers.Input([8, 8, 3]), layers.Conv2D(2, 8), layers.Flatten()])
+
+
 def built_in_a_graph() -> Any:
     with tf.Graph().as_default():
-        return tf.keras.Sequential([layers.Input([8, 8, 3]), layers.Conv2D(2, 8), layers.Flatten()])
+        model = convolution()
+    # Keras exchanged the base classes of all its models for those of TF1: this brings them back.
+    convolution()
+    return model
+
+
+class Failing(layers.Layer):
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if training:
+            raise KeyError("no such weight")
+        return layers.Flatten()(inputs)
+
+
+def failing_in_training() -> Any:
+    return tf.keras.Sequential([layers.Input([8, 8, 3]), Failing()])
 
 
 @pytest.mark.parametrize(
@@ -194,6 +212,7 @@ def built_in_a_graph() -> Any:
         (lambda: tf.keras.Sequential([layers.Input([8, 8, 1]), layers.Flatten()]), "8, 8, 1"),
         (lambda: tf.keras.Sequential([layers.Input([8, 8, 3]), layers.ReLU()]), "8, 8, 3"),
         (built_in_a_graph, "built in a TF1 graph"),
+        (failing_in_training, r"(?s)cannot be traced: .*no such weight"),
     ],
 )
 def test_what_is_no_image_model_is_refused(
