@@ -5,12 +5,14 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import apache_beam as beam
 import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.examples import to_example_columns
@@ -18,6 +20,7 @@ from hub_tfx.embed.failures import Position
 from hub_tfx.embed.files import is_local, upload
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.embed.transform import EMBEDDINGS
+from hub_tfx.errors import OutputError
 from hub_tfx.module.manifest import hash_file
 
 OutputFormat = Literal["parquet", "tfrecord"]
@@ -126,11 +129,13 @@ class _WriteParts(beam.DoFn):  # type: ignore[misc]
         self._writer: PartWriter | None = None
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Part]:
-        if self._writer is None:
-            schema = batch.schema.remove_metadata()
-            self._writer = PartWriter(self._kind, self._layout, schema, Position.of(batch))
-        self._writer.write(batch)
-        if self._writer.size_bytes >= _MAX_PART_BYTES:
+        with _writing_to(self._layout):
+            if self._writer is None:
+                schema = batch.schema.remove_metadata()
+                self._writer = PartWriter(self._kind, self._layout, schema, Position.of(batch))
+            self._writer.write(batch)
+            is_full = self._writer.size_bytes >= _MAX_PART_BYTES
+        if is_full:
             yield self._finish()
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -142,7 +147,16 @@ class _WriteParts(beam.DoFn):  # type: ignore[misc]
     def _finish(self) -> Part:
         assert self._writer is not None
         writer, self._writer = self._writer, None
-        return writer.finish()
+        with _writing_to(self._layout):
+            return writer.finish()
+
+
+@contextmanager
+def _writing_to(layout: OutputLayout) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, BeamIOError) as error:
+        raise OutputError(f"cannot write to {layout.folders[EMBEDDINGS]}: {error}") from error
 
 
 class PartWriter:
@@ -250,11 +264,23 @@ class _ExampleFile:
         self._encoder = RecordBatchToExamplesEncoder()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        for example in self._encoder.encode(to_example_columns(batch)):
-            self._writer.write(example)
+        examples = self._encoder.encode(to_example_columns(batch))
+        with self._as_os_error():
+            for example in examples:
+                self._writer.write(example)
 
     def close(self) -> None:
-        self._writer.close()
+        with self._as_os_error():
+            self._writer.close()
+
+    @contextmanager
+    def _as_os_error(self) -> Iterator[None]:
+        import tensorflow as tf
+
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise OSError(error.message) from error
 
 
 _FILES: Mapping[str, type[_File]] = {"parquet": _ParquetFile, "tfrecord": _ExampleFile}

@@ -92,7 +92,7 @@ class _ReadFile(beam.DoFn):  # type: ignore[misc]
                 if isinstance(item, Rejected):
                     kept = {name: pa.nulls(1, self._schema.field(name).type) for name in self._keep}
                     letter = dead_letters({position.key(0): item.reason}, kept)
-                    yield beam.pvalue.TaggedOutput(DEAD_LETTERS, letter)
+                    yield beam.pvalue.TaggedOutput(DEAD_LETTERS, position.mark(letter))
                     records += 1
                 else:
                     yield position.mark(item)

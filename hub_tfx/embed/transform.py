@@ -179,4 +179,5 @@ def _letters(
 ) -> pa.RecordBatch:
     rows = pa.array(list(rejected), pa.int64())
     kept = {name: column.take(rows) for name, column in columns_of(batch, plan.keep).items()}
-    return dead_letters({position.key(row): reason for row, reason in rejected.items()}, kept)
+    letters = dead_letters({position.key(row): reason for row, reason in rejected.items()}, kept)
+    return position.mark(letters)

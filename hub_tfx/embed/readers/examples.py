@@ -34,7 +34,7 @@ class ExampleReader:
     def read(
         self, path: str, schema: pa.Schema, batch_rows: int
     ) -> Iterator[pa.RecordBatch | Rejected]:
-        decode = _Decoder(_tfmd_schema(schema).SerializeToString())
+        decode = _Decoder(schema)
         for records in self._records(path, batch_rows):
             yield from read_or_reject(records, decode)
 
@@ -57,14 +57,16 @@ class ExampleReader:
 class _Decoder:
     """tfx-bsl's decoder, made anew after an error: it keeps rows of the batch it failed on."""
 
-    def __init__(self, schema: bytes | None):
+    def __init__(self, schema: pa.Schema | None):
         self._schema = schema
         self._decoder: Any = None
 
     def __call__(self, records: Sequence[bytes]) -> pa.RecordBatch:
         from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-        decoder = self._decoder or ExamplesToRecordBatchDecoder(self._schema)
+        decoder = self._decoder or ExamplesToRecordBatchDecoder(
+            self._schema and _tfmd_schema(self._schema).SerializeToString()
+        )
         self._decoder = None
         batch = decoder.DecodeBatch(records)
         self._decoder = decoder
@@ -125,6 +127,7 @@ def _check_all_read(path: str, read_bytes: int) -> None:
         with open(path, "rb") as file:
             file.seek(max(0, os.path.getsize(path) - 4))
             length = int.from_bytes(file.read(), "little")  # Of the last gzip member (RFC 1952).
-        whole = length == read_bytes % (1 << 32) or sum(map(len, lines_of(path))) == read_bytes
+        ends_right = read_bytes > 0 and length == read_bytes % (1 << 32)
+        whole = ends_right or sum(map(len, lines_of(path))) == read_bytes
     if not whole:
         raise InputError(f"{path} is cut short or damaged: it ends inside a record")
