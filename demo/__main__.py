@@ -1,0 +1,177 @@
+"""The main job on real input: `make demo`.
+
+The docstrings of the standard library become a corpus, word vectors, a TF Hub module behind a URL,
+and embeddings made by a TFX pipeline; then three questions are asked of them, and ML Metadata says
+where they came from. All of it is left in demo/out to look at.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.tree import Tree
+
+OUT = Path(__file__).parent / "out"
+_MODULE_URL_PATH = "/demo/docstrings/1"
+_SPLIT = "all"
+_SHOWN = (
+    "dead_letters",
+    "digest",
+    "embedding_dim",
+    "format",
+    "handle",
+    "module_digest",
+    "rows",
+    "span",
+    "spans",
+)
+
+# One thread gives the same last digits, and so the same digest, on every machine.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ["TFHUB_CACHE_DIR"] = str(OUT / "cache")
+
+from hub_tfx._quiet import quiet_libraries  # noqa: E402
+
+quiet_libraries()
+
+from demo.corpus import Document, read_docstrings, write_tfrecord  # noqa: E402
+from demo.nearest import QUERIES, nearest, print_answers  # noqa: E402
+from demo.vectors import learn  # noqa: E402
+
+console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+
+
+def main() -> None:
+    """Runs the demo."""
+    started_s = time.monotonic()
+    shutil.rmtree(OUT, ignore_errors=True)
+    documents = _write_corpus()
+    module = _write_module(documents)
+    from hub_tfx.testing import serve
+
+    with serve({_MODULE_URL_PATH: module}) as url:
+        result = _run_pipeline(url + _MODULE_URL_PATH)
+    _show_rate(result)
+    _answer_queries(documents, result)
+    _show_lineage()
+    console.print(
+        f"\nDone in {time.monotonic() - started_s:.0f} s; everything is in {os.path.relpath(OUT)}/:"
+    )
+    console.print(f"  embeddings  {os.path.relpath(result['embeddings'])}")
+    console.print(f"  metadata    {os.path.relpath(OUT / 'metadata.sqlite')}")
+    console.print("Your own files: see the five-minute tour in README.md.")
+
+
+def _write_corpus() -> list[Document]:
+    with _step("Reading the docstrings of the standard library"):
+        documents = read_docstrings()
+        write_tfrecord(documents, OUT / "corpus")
+    packages = len({document.package for document in documents})
+    console.print(f"  {len(documents):,} texts from {packages} packages")
+    return documents
+
+
+def _write_module(documents: Sequence[Document]) -> Path:
+    with _step("Learning word vectors from them (PPMI, truncated SVD)"):
+        words = learn([document.text for document in documents])
+    console.print(f"  {len(words.words):,} words, {words.vectors.shape[1]} dimensions")
+    with _step("Authoring a text module in TF1 hub format and packing it"):
+        from hub_tfx.module.create import text_embedding_module
+        from hub_tfx.store.archive import pack
+
+        created = text_embedding_module(words.words, words.vectors, OUT / "module")
+        pack(created.path, OUT / "docstrings.tar.gz")
+    console.print(f"  digest {created.digest}")
+    return OUT / "docstrings.tar.gz"
+
+
+def _run_pipeline(handle: str) -> dict[str, Any]:
+    with _step(f"Running the TFX pipeline with {handle}"):
+        import tfx.v1 as tfx
+
+        from hub_tfx.embed.config import EmbedConfig
+        from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
+        from hub_tfx_pipelines.run_local import run_embed
+
+        one_split = tfx.proto.Output(
+            split_config=tfx.proto.SplitConfig(
+                splits=[tfx.proto.SplitConfig.Split(name=_SPLIT, hash_buckets=1)]
+            )
+        )
+        config = EmbedPipelineConfig(
+            pipeline_name="demo",
+            pipeline_root=str(OUT / "artifacts"),
+            data_root=str(OUT / "corpus"),
+            module=handle,
+            embed=EmbedConfig(keep=("location", "package")),
+            output_config=one_split,
+            metadata_path=str(OUT / "metadata.sqlite"),
+        )
+        result = run_embed(config)
+    console.print("  ImportExampleGen → ModuleResolver → EmbeddingGenerator: complete")
+    return result
+
+
+def _show_rate(result: dict[str, Any]) -> None:
+    manifest = json.loads(Path(result["embeddings"], f"manifest-{_SPLIT}.json").read_text())
+    rate = manifest["rows"] / manifest["working_s"]
+    console.print(
+        f"  {manifest['rows']:,} rows embedded, {manifest['dead_letters']} rejected, "
+        f"{manifest['working_s']:.1f} s without imports and module load, {rate:,.0f} rows/s"
+    )
+
+
+def _answer_queries(documents: Sequence[Document], result: dict[str, Any]) -> None:
+    from hub_tfx.embed.readers import READERS
+    from hub_tfx.module.load import load
+
+    reader = READERS["tfrecord"]
+    by_location = {document.location: document for document in documents}
+    rows: list[dict[str, Any]] = []
+    for path in sorted(Path(result["embeddings"], f"Split-{_SPLIT}").iterdir()):
+        for batch in reader.read(str(path), reader.infer_schema(str(path)), 4096):
+            rows += batch.to_pylist()
+    embedded = [by_location[row["location"][0].decode()] for row in rows]
+    module = load(OUT / "module")
+    key = next(iter(module.signature_spec.inputs))
+    queries = module({key: list(QUERIES)})["default"].numpy()
+    print_answers(QUERIES, embedded, *nearest(queries, [row["embedding"] for row in rows], 4))
+
+
+def _show_lineage() -> None:
+    from hub_tfx_pipelines import metadata
+
+    store = metadata.open_sqlite(str(OUT / "metadata.sqlite"))
+    executions = metadata.latest_run(store, "demo")
+    generator = next(e for e in executions if e.type.endswith("EmbeddingGenerator"))
+    node = metadata.lineage(store, metadata.outputs(store, generator)["embeddings"])
+    console.print("\n[bold]Lineage of the embeddings, from ML Metadata[/bold]")
+    console.print(_tree(node))
+
+
+def _tree(node: Any) -> Tree:
+    facts = [f"{name} {value}" for name, value in node.properties.items() if name in _SHOWN]
+    title = f"[bold]{node.name}[/bold] ({node.type_name}) made by {node.made_by}"
+    tree = Tree("\n".join([title, *(f"[dim]{fact}[/dim]" for fact in facts)]))
+    for parent in node.parents:
+        tree.children.append(_tree(parent))
+    return tree
+
+
+@contextmanager
+def _step(title: str) -> Iterator[None]:
+    console.print(f"\n[bold]{title}[/bold]")
+    started_s = time.monotonic()
+    yield
+    console.print(f"  {time.monotonic() - started_s:.1f} s", style="dim")
+
+
+if __name__ == "__main__":
+    main()
