@@ -66,8 +66,8 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
             if parsed.may_hold_secret:
                 raise ConfigError(
                     f"the handle {parsed} has a user name or a query, which may be a credential "
-                    "and would be kept in ML Metadata: use a .netrc file, or resolve it before the "
-                    "pipeline and name the directory"
+                    "and would be kept in ML Metadata: resolve it before the pipeline and name the "
+                    "directory"
                 )
         super().__init__(
             spec=ModuleResolverSpec(
