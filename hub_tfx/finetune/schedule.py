@@ -1,0 +1,32 @@
+"""Learning rates over the steps, and when a frozen module starts to learn."""
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from hub_tfx.finetune.config import FineTuneConfig
+
+
+def factor(config: FineTuneConfig, step: Any) -> Any:
+    """What learning rates are multiplied with at a step: warm-up, then decay; a float32 scalar."""
+    step = tf.cast(step, tf.float32)
+    warm = tf.minimum(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    left = max(1, config.steps - config.warmup_steps)
+    done = tf.clip_by_value((step - config.warmup_steps) / left, 0.0, 1.0)
+    match config.decay:
+        case "linear":
+            return warm * (1 - done)
+        case "cosine":
+            return warm * 0.5 * (1 + tf.cos(math.pi * done))
+    return tf.convert_to_tensor(warm)
+
+
+def module_factor(config: FineTuneConfig, step: Any) -> Any:
+    """The same for the module's weights: 0 as long as it is frozen."""
+    if not config.freeze:
+        return factor(config, step)
+    if config.unfreeze_after is None:
+        return tf.constant(0.0)
+    thawed = tf.cast(tf.cast(step, tf.int64) >= config.unfreeze_after, tf.float32)
+    return thawed * factor(config, step)
