@@ -14,6 +14,7 @@ _COMMANDS = {
     "inspect": "hub_tfx.cli.modules:inspect",
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
+    "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
 }
 
 

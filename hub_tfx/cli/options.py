@@ -9,19 +9,14 @@ from hub_tfx.errors import UsageError
 _BEAM_OPTIONS = "hub_tfx.beam_options"
 
 
-class BeamCommand(click.Command):
-    """A command that ends in `[-- BEAM OPTIONS…]`, and whose repeatable options take many values.
+class ManyValuesCommand(click.Command):
+    """A command whose repeatable options take many values.
 
     `--input a b` means what `--input a --input b` does, so that a shell may expand a glob.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ours, beam = _split(args)
-        ctx.meta[_BEAM_OPTIONS] = beam
-        return super().parse_args(ctx, self._repeat_options(ours))
-
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
-        return [*super().collect_usage_pieces(ctx), "[-- BEAM OPTIONS…]"]
+        return super().parse_args(ctx, self._repeat_options(args))
 
     def _repeat_options(self, args: Sequence[str]) -> list[str]:
         repeatable = {
@@ -40,6 +35,18 @@ class BeamCommand(click.Command):
                 repeated.append(option)
             repeated.append(arg)
         return repeated
+
+
+class BeamCommand(ManyValuesCommand):
+    """A command that ends in `[-- BEAM OPTIONS…]`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ours, beam = _split(args)
+        ctx.meta[_BEAM_OPTIONS] = beam
+        return super().parse_args(ctx, ours)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- BEAM OPTIONS…]"]
 
 
 def beam_options() -> list[str]:

@@ -1,0 +1,237 @@
+"""One fine-tuning from files to a new module: checked before, checked after, committed whole."""
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from hub_tfx import __version__
+from hub_tfx.embed.job import EmbedModule
+from hub_tfx.embed.source import find_files, infer_schema
+from hub_tfx.errors import ConfigError, OutputError
+from hub_tfx.finetune import data
+from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.export import check_compatible, check_hermetic
+from hub_tfx.finetune.heads import Head
+from hub_tfx.finetune.training import Progress, Trained, TrainingJob
+from hub_tfx.module.manifest import Manifest
+
+_EVAL_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """What a fine-tuning made.
+
+    Attributes:
+      module: directory of the new module.
+      serving: directory of the SavedModel that answers for serialized tf.Examples.
+      digest: of the new module.
+      parent_digest: of the base module.
+      metrics: evaluation of the new module by name.
+      steps: of training.
+      seconds: of wall time.
+      rows: of training and of evaluation data, and left out.
+      history: (step, metrics) of every evaluation.
+    """
+
+    module: str
+    serving: str
+    digest: str
+    parent_digest: str
+    metrics: Mapping[str, float]
+    steps: int
+    seconds: float
+    rows: Mapping[str, int]
+    history: Sequence[tuple[int, Mapping[str, float]]]
+
+
+def fine_tune_files(
+    base: EmbedModule,
+    train: Sequence[str],
+    evaluation: Sequence[str],
+    output: str,
+    config: FineTuneConfig,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> FineTuneResult:
+    """Fine-tunes a module on files and leaves the best one in ``output``.
+
+    ``output`` gets ``module/``, ``serving/``, ``report.json`` and ``training/`` with checkpoints and
+    TensorBoard events, from which a run that was cut off goes on.
+
+    Args:
+      base: the module to start from.
+      train: paths and globs, in any format that is embedded.
+      evaluation: the same; empty to hold out a fifth of the training rows.
+      output: a new directory, or that of a run that was cut off.
+      config: what to learn, and how.
+      report: called with progress.
+
+    Raises:
+      UsageError: config, module and data do not fit each other.
+      InputError: an input is missing or damaged, or holds no label.
+      AuthoringError: the module cannot be trained, or what came out is no module.
+      OutputError: ``output`` holds a finished module already.
+    """
+    started_s = time.monotonic()
+    folder = Path(output)
+    if (folder / "report.json").exists():
+        raise OutputError(f"{output} holds a finished module: name a new directory")
+    work_dir = folder / "training"
+    work_dir.mkdir(parents=True, exist_ok=True)
+    files = _Files.prepare(base, train, evaluation, work_dir / "examples", config)
+    job = make_job(base, config, files.features, files.classes, files.train, files.evaluation)
+    trained = trainer_of(base)(TrainingJob(**job, work_dir=work_dir, report=report))
+    digest = deliver(trained.best, folder / "module", base)
+    shutil.copytree(trained.serving, folder / "serving", dirs_exist_ok=True)
+    result = FineTuneResult(
+        module=str(folder / "module"),
+        serving=str(folder / "serving"),
+        digest=digest,
+        parent_digest=base.digest,
+        metrics=trained.best_metrics,
+        steps=trained.steps,
+        seconds=time.monotonic() - started_s,
+        rows=files.rows,
+        history=trained.history,
+    )
+    _write_report(folder / "report.json", result, base, config, files.classes)
+    return result
+
+
+def trainer_of(base: EmbedModule) -> Callable[[TrainingJob], Trained]:
+    """The trainer for the format of a module."""
+    if base.spec.format == "tf1_hub":
+        from hub_tfx.finetune import estimator
+
+        return estimator.train
+    from hub_tfx.finetune import keras
+
+    return keras.train
+
+
+def make_job(
+    base: EmbedModule,
+    config: FineTuneConfig,
+    features: data.Features,
+    classes: Sequence[str],
+    train: Sequence[str],
+    evaluation: Sequence[str],
+) -> dict[str, Any]:
+    """What a TrainingJob needs, but for where it works and whom it tells."""
+    labels = data.label_parser(config, classes, features.types[config.label])
+
+    def parse(serialized: Any) -> tuple[Any, Any]:
+        return features.parse(serialized), labels(serialized)
+
+    signature, signature_spec = data.signature_of(config, base.spec)
+    return {
+        "base": Path(base.path),
+        "signature": signature,
+        "signature_spec": signature_spec,
+        "head": Head.of(config, classes),
+        "config": config,
+        "train": lambda: data.batches(train, parse, config, training=True),
+        "evaluate": lambda: data.batches(evaluation, parse, config, training=False),
+        "serving": features.parse,
+    }
+
+
+def deliver(trained: Path, destination: Path, base: EmbedModule) -> str:
+    """Copies a tuned module out of the trainer's directory, checked; returns its digest.
+
+    Raises:
+      AuthoringError: it is not what its parent was, or does not load by itself.
+    """
+    staged = destination.with_name(f".{destination.name}-{uuid.uuid4().hex}")
+    try:
+        shutil.copytree(trained, staged)
+        check_compatible(staged, base.spec)
+        check_hermetic(staged)
+        digest = Manifest.of_directory(staged).digest
+        os.replace(staged, destination)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return digest
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Training data as TFRecord files, and what is known of it."""
+
+    train: list[str]
+    evaluation: list[str]
+    features: data.Features
+    classes: tuple[str, ...]
+    rows: Mapping[str, int]
+
+    @classmethod
+    def prepare(
+        cls,
+        base: EmbedModule,
+        train: Sequence[str],
+        evaluation: Sequence[str],
+        folder: Path,
+        config: FineTuneConfig,
+    ) -> "_Files":
+        train_files, eval_files = find_files(train), find_files(evaluation)
+        columns = infer_schema(train_files)
+        features = data.Features.of(config, base.spec, columns)
+        schema = pa.schema([columns.field(name) for name in features.types])
+        folder.mkdir(parents=True, exist_ok=True)
+        examples, left_out, labels = data.read_examples(train_files, schema, config)
+        if eval_files:
+            held_out, eval_left_out, _ = data.read_examples(eval_files, schema, config)
+        else:
+            at = max(1, int(len(examples) * _EVAL_SHARE))
+            held_out, examples, eval_left_out = examples[:at], examples[at:], 0
+        classes = config.classes
+        if not classes and config.task in ("classification", "multilabel"):
+            classes = data.find_classes(labels)
+        _check_classes(config, classes)
+        paths = folder / "train.tfrecord", folder / "eval.tfrecord"
+        for path, part in zip(paths, (examples, held_out), strict=True):
+            data.write_examples(part, path)
+        rows = {
+            "train": len(examples),
+            "evaluation": len(held_out),
+            "left_out": left_out + eval_left_out,
+        }
+        return cls([str(paths[0])], [str(paths[1])], features, classes, rows)
+
+
+def _check_classes(config: FineTuneConfig, classes: Sequence[str]) -> None:
+    if config.task == "classification" and len(classes) < 2:
+        raise ConfigError(
+            f"label {config.label!r} has {len(classes)} class in the training data: "
+            "a classifier needs two"
+        )
+    for name in config.class_weights:
+        if name not in classes:
+            raise ConfigError(f"class_weights: no class {name!r}; there are {', '.join(classes)}")
+
+
+def _write_report(
+    path: Path,
+    result: FineTuneResult,
+    base: EmbedModule,
+    config: FineTuneConfig,
+    classes: Sequence[str],
+) -> None:
+    document = {
+        "version": __version__,
+        **asdict(result),
+        "parent": base.handle,
+        "config": json.loads(config.to_json()),
+        "classes": list(classes),
+    }
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(document, indent=2))
+    os.replace(temporary, path)
