@@ -1,11 +1,13 @@
 """The names of TFX that are not in ``tfx.v1``, imported here only: an upgrade touches one file."""
 
+from tfx.components.trainer.executor import GenericExecutor
 from tfx.components.util.examples_utils import (
     get_file_format,
     get_payload_format,
     get_split_file_patterns,
     set_payload_format,
 )
+from tfx.components.util.udf_utils import get_fn
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -32,11 +34,13 @@ __all__ = [
     "ComponentSpec",
     "ExecutionParameter",
     "ExecutorClassSpec",
+    "GenericExecutor",
     "PayloadFormat",
     "RuntimeParameter",
     "SchemaReader",
     "artifact_utils",
     "get_file_format",
+    "get_fn",
     "get_payload_format",
     "get_split_file_patterns",
     "set_payload_format",

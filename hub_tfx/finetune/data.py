@@ -65,7 +65,7 @@ class Features:
     def parse(self, serialized: Any) -> Inputs:
         """Serialized tf.Examples ``[batch] string`` -> the module's inputs, in TensorFlow ops."""
         parsed = tf.io.parse_example(serialized, self._parsing_spec())
-        return {key: self._tensor(key, parsed[feature]) for key, feature in self.inputs.items()}
+        return {key: self.tensor(key, parsed[feature]) for key, feature in self.inputs.items()}
 
     def _parsing_spec(self) -> dict[str, Any]:
         return {
@@ -89,10 +89,13 @@ class Features:
     def _is_encoded_image(self, key: str) -> bool:
         return is_image(self.infos[key]) and self.types[self.inputs[key]] == pa.large_binary()
 
-    def _tensor(self, key: str, values: Any) -> Any:
+    def tensor(self, key: str, values: Any) -> Any:
+        """A parsed feature ``[batch, …]`` as the input takes it."""
         info = self.infos[key]
         if self._is_encoded_image(key):
-            return decode_images(values, info)
+            return decode_images(tf.reshape(values, [-1]), info)
+        if info.shape is not None:
+            values = tf.reshape(values, [-1, *self._shape(key)])
         return values if info.dtype == "string" else tf.cast(values, info.dtype)
 
 

@@ -63,8 +63,8 @@ def fine_tune_files(
 ) -> FineTuneResult:
     """Fine-tunes a module on files and leaves the best one in ``output``.
 
-    ``output`` gets ``module/``, ``serving/``, ``report.json`` and ``training/`` with checkpoints and
-    TensorBoard events, from which a run that was cut off goes on.
+    ``output`` gets ``module/``, ``serving/``, ``report.json`` and ``training/``, which has
+    checkpoints and TensorBoard events and from which a run that was cut off goes on.
 
     Args:
       base: the module to start from.

@@ -1,0 +1,1 @@
+"""ModuleTrainer: from a module and Examples to a tuned module and a serving model."""

@@ -1,0 +1,122 @@
+"""ModuleTrainer: from a module and Examples to a tuned module and a serving model."""
+
+import json
+from typing import Any
+
+import tfx.v1 as tfx
+
+from hub_tfx import __version__
+from hub_tfx._tfx import (
+    BaseChannel,
+    BaseComponent,
+    Channel,
+    ChannelParameter,
+    ComponentSpec,
+    ExecutionParameter,
+    ExecutorClassSpec,
+)
+from hub_tfx.artifacts import HubModule
+from hub_tfx.components.module_trainer.executor import Executor
+from hub_tfx.errors import ConfigError
+from hub_tfx.finetune.config import FineTuneConfig
+
+_artifacts = tfx.types.standard_artifacts
+_DEFAULT_RUN_FN = "hub_tfx.finetune.run_fn.run_fn"
+
+
+class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
+    """Of ModuleTrainer."""
+
+    PARAMETERS = {  # noqa: RUF012
+        "config": ExecutionParameter(type=str),
+        "run_fn": ExecutionParameter(type=str, optional=True),
+        "module_file": ExecutionParameter(type=str, optional=True),
+        "train_args": ExecutionParameter(type=tfx.proto.TrainArgs),
+        "eval_args": ExecutionParameter(type=tfx.proto.EvalArgs),
+        "custom_config": ExecutionParameter(type=str, optional=True),
+        "hub_tfx_version": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "examples": ChannelParameter(type=_artifacts.Examples),
+        "base_module": ChannelParameter(type=HubModule),
+        "transform_graph": ChannelParameter(type=_artifacts.TransformGraph, optional=True),
+        "schema": ChannelParameter(type=_artifacts.Schema, optional=True),
+    }
+    OUTPUTS = {  # noqa: RUF012
+        "module": ChannelParameter(type=HubModule),
+        "model": ChannelParameter(type=_artifacts.Model),
+        "model_run": ChannelParameter(type=_artifacts.ModelRun),
+    }
+
+
+class ModuleTrainer(BaseComponent):  # type: ignore[misc]
+    """Fine-tunes a module on Examples, with TFX's own Trainer.
+
+    Component `outputs` contains:
+     - `module`: Channel of type `HubModule`: the tuned module. Custom properties besides those of
+       every HubModule: `parent_digest`, `parent_handle`, `spans`, `config_digest`, `git_commit`, and
+       each metric as `metric_…`.
+     - `model`: Channel of type `Model`: serves serialized raw tf.Examples, Transform inside.
+     - `model_run`: Channel of type `ModelRun`: checkpoints and TensorBoard events.
+    """
+
+    SPEC_CLASS = ModuleTrainerSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: BaseChannel,
+        base_module: BaseChannel,
+        config: FineTuneConfig | str,
+        transform_graph: BaseChannel | None = None,
+        schema: BaseChannel | None = None,
+        run_fn: str | None = None,
+        module_file: str | None = None,
+        train_args: Any = None,
+        eval_args: Any = None,
+        custom_config: dict[str, Any] | None = None,
+    ):
+        """Constructs a ModuleTrainer.
+
+        Args:
+          examples: A channel of type `Examples`, transformed ones where there is a transform_graph.
+          base_module: A channel of type `HubModule`.
+          config: a FineTuneConfig, or its JSON.
+          transform_graph: A channel of type `TransformGraph`; the default run_fn needs it.
+          schema: A channel of type `Schema`, for a run_fn of your own.
+          run_fn: import path of the training function; ours if neither this nor module_file is
+            given. See hub_tfx.finetune.run_fn for what it gets and what it must leave behind.
+          module_file: path of a Python file with a function run_fn.
+          train_args, eval_args: TFX's TrainArgs and EvalArgs: splits, and steps for a run_fn of
+            your own. By default `train` and `eval`, and the steps of the config.
+          custom_config: more for FnArgs.custom_config.
+
+        Raises:
+          ConfigError: the JSON is no FineTuneConfig, or both run_fn and module_file are given.
+        """
+        if isinstance(config, str):
+            config = FineTuneConfig.from_json(config)
+        if run_fn and module_file:
+            raise ConfigError("ModuleTrainer takes run_fn or module_file, not both")
+        if not module_file:
+            run_fn = run_fn or _DEFAULT_RUN_FN
+        train_args = train_args or tfx.proto.TrainArgs(num_steps=config.steps)
+        eval_args = eval_args or tfx.proto.EvalArgs(num_steps=config.eval_steps or 0)
+        super().__init__(
+            spec=ModuleTrainerSpec(
+                examples=examples,
+                base_module=base_module,
+                transform_graph=transform_graph,
+                schema=schema,
+                config=config.to_json(),
+                run_fn=run_fn,
+                module_file=module_file,
+                train_args=train_args,
+                eval_args=eval_args,
+                custom_config=json.dumps(custom_config or {}),
+                hub_tfx_version=__version__,
+                module=Channel(type=HubModule),
+                model=Channel(type=_artifacts.Model),
+                model_run=Channel(type=_artifacts.ModelRun),
+            )
+        )

@@ -1,0 +1,116 @@
+"""The run_fn that ModuleTrainer runs unless it is given another: copy it and edit.
+
+It gets TFX's FnArgs. In ``custom_config`` ModuleTrainer has put ``fine_tune`` (JSON of a
+FineTuneConfig) and ``module_dir``, where the tuned module must be when it returns; the base module's
+directory is ``base_model``. The serving model goes to ``serving_model_dir``, everything else to
+``model_run_dir``.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from hub_tfx.embed.job import EmbedModule
+from hub_tfx.embed.source import find_files
+from hub_tfx.errors import ConfigError
+from hub_tfx.finetune import data
+from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.heads import Head
+from hub_tfx.finetune.job import trainer_of
+from hub_tfx.finetune.training import Inputs, TrainingJob
+
+
+def run_fn(fn_args: Any) -> None:
+    """Fine-tunes ``fn_args.base_model`` on transformed Examples.
+
+    Raises:
+      ConfigError: there is no Transform graph, or the label has no vocabulary in it.
+      AuthoringError: the module cannot be trained.
+    """
+    config = FineTuneConfig.from_json(fn_args.custom_config["fine_tune"])
+    if not fn_args.transform_graph_path:
+        raise ConfigError(
+            "the default run_fn needs a transform_graph; give one, or your own run_fn"
+        )
+    base = EmbedModule.of_directory(fn_args.base_model)
+    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+    features = data.Features.of(config, base.spec, _schema(transform.transformed_feature_spec()))
+    signature, signature_spec = data.signature_of(config, base.spec)
+
+    def batches(patterns: list[str], *, training: bool) -> Any:
+        files = [file.path for file in find_files(patterns, "tfrecord")]
+        return data.batches(
+            files,
+            lambda serialized: (features.parse(serialized), _labels(config, transform, serialized)),
+            config,
+            training=training,
+        )
+
+    trained = trainer_of(base)(
+        TrainingJob(
+            base=Path(base.path),
+            signature=signature,
+            signature_spec=signature_spec,
+            head=Head.of(config, _classes(config, transform)),
+            config=config,
+            train=lambda: batches(fn_args.train_files, training=True),
+            evaluate=lambda: batches(fn_args.eval_files, training=False),
+            serving=lambda serialized: _serving_inputs(features, transform, config, serialized),
+            work_dir=Path(fn_args.model_run_dir),
+        )
+    )
+    shutil.copytree(trained.best, fn_args.custom_config["module_dir"])
+    shutil.copytree(trained.serving, fn_args.serving_model_dir, dirs_exist_ok=True)
+    metrics = {name: float(value) for name, value in trained.best_metrics.items()}
+    Path(fn_args.model_run_dir, "metrics.json").write_text(json.dumps(metrics))
+
+
+def _classes(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
+    """Class names in the order of their ids: the vocabulary that Transform made of the label."""
+    if config.classes or config.task not in ("classification", "multilabel"):
+        return config.classes
+    try:
+        words = transform.vocabulary_by_name(config.label)
+    except ValueError as error:
+        raise ConfigError(
+            f"the Transform graph has no vocabulary {config.label!r}: make one in preprocessing_fn "
+            f"(vocab_filename={config.label!r}), or name the classes in the config"
+        ) from error
+    return tuple(word.decode() for word in words)
+
+
+def _labels(config: FineTuneConfig, transform: tft.TFTransformOutput, serialized: Any) -> Any:
+    spec = transform.transformed_feature_spec()[config.label]
+    values = tf.io.parse_example(serialized, {config.label: spec})[config.label]
+    if config.task == "multilabel":
+        return tf.cast(values, tf.float32)
+    values = tf.reshape(values, [-1])
+    return tf.cast(values, tf.int64 if config.task == "classification" else tf.float32)
+
+
+def _serving_inputs(
+    features: data.Features,
+    transform: tft.TFTransformOutput,
+    config: FineTuneConfig,
+    serialized: Any,
+) -> Inputs:
+    raw_spec = transform.raw_feature_spec()
+    raw_spec.pop(config.label, None)
+    raw = tf.io.parse_example(serialized, raw_spec)
+    transformed = transform.transform_raw_features(raw, drop_unused_features=True)
+    return {
+        key: features.tensor(key, transformed[feature]) for key, feature in features.inputs.items()
+    }
+
+
+def _schema(feature_spec: dict[str, Any]) -> pa.Schema:
+    """Types of transformed features, as the readers would give them."""
+    types = {tf.string: pa.large_binary(), tf.int64: pa.int64(), tf.float32: pa.float32()}
+    return pa.schema(
+        [(name, pa.large_list(types[spec.dtype])) for name, spec in feature_spec.items()]
+    )
