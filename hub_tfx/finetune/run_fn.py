@@ -1,9 +1,9 @@
 """The run_fn that ModuleTrainer runs unless it is given another: copy it and edit.
 
 It gets TFX's FnArgs. In ``custom_config`` ModuleTrainer has put ``fine_tune`` (JSON of a
-FineTuneConfig) and ``module_dir``, where the tuned module must be when it returns; the base module's
-directory is ``base_model``. The serving model goes to ``serving_model_dir``, everything else to
-``model_run_dir``.
+FineTuneConfig) and ``module_dir``, where the tuned module must be when it returns; ``base_model`` is
+the directory of the base module. The serving model goes to ``serving_model_dir``, everything else
+to ``model_run_dir``.
 """
 
 import json

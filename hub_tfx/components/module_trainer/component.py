@@ -54,8 +54,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
 
     Component `outputs` contains:
      - `module`: Channel of type `HubModule`: the tuned module. Custom properties besides those of
-       every HubModule: `parent_digest`, `parent_handle`, `spans`, `config_digest`, `git_commit`, and
-       each metric as `metric_…`.
+       every HubModule: `parent_digest`, `parent_handle`, `spans`, `config_digest`, `git_commit`,
+       and each metric as `metric_…`.
      - `model`: Channel of type `Model`: serves serialized raw tf.Examples, Transform inside.
      - `model_run`: Channel of type `ModelRun`: checkpoints and TensorBoard events.
     """

@@ -1,0 +1,64 @@
+"""The preprocessing_fn that training and serving share: text cleaning, label vocabulary.
+
+``custom_config`` says which features there are::
+
+    {"label": "topic", "task": "classification", "texts": ["text"], "kept": ["image"]}
+
+Images stay encoded: decoded, one of 224 pixels is 600 KB. They are decoded in the input pipeline.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+
+def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
+    """Transforms raw features.
+
+    Args:
+      inputs: feature -> tensor; a label is not among them when serving.
+      custom_config: see above.
+
+    Returns:
+      The texts stripped and with single spaces, the kept features as they are, and the label: an id
+      from the vocabulary named like it for ``classification``, 0 or 1 for each class for
+      ``multilabel``, else a float.
+    """
+    outputs = {name: _clean(_dense(inputs[name], b"")) for name in custom_config["texts"]}
+    outputs |= {name: inputs[name] for name in custom_config["kept"]}
+    label = custom_config["label"]
+    outputs[label] = _label(inputs[label], label, custom_config["task"])
+    return outputs
+
+
+def _clean(text: Any) -> Any:
+    return tf.strings.strip(tf.strings.regex_replace(text, r"\s+", " "))
+
+
+def _label(values: Any, name: str, task: str) -> Any:
+    if task not in ("classification", "multilabel"):
+        return tf.cast(_dense(values, 0), tf.float32)
+    if values.dtype != tf.string:
+        as_text = tf.strings.as_string
+        values = (
+            tf.SparseTensor(values.indices, as_text(values.values), values.dense_shape)
+            if isinstance(values, tf.SparseTensor)
+            else as_text(values)
+        )
+    ids = tft.compute_and_apply_vocabulary(values, vocab_filename=name)
+    if task == "classification":
+        return _dense(ids, -1)
+    size = tf.cast(tft.get_num_buckets_for_transformed_feature(ids), tf.int32)
+    ragged = tf.RaggedTensor.from_sparse(ids)
+    return tf.reduce_max(tf.one_hot(ragged, size).to_tensor(), axis=1)
+
+
+def _dense(values: Any, default: Any) -> Any:
+    if not isinstance(values, tf.SparseTensor):
+        return tf.reshape(values, [-1])
+    dense = tf.sparse.to_dense(
+        tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1]),
+        tf.cast(default, values.dtype) if values.dtype != tf.string else default,
+    )
+    return tf.squeeze(dense, axis=1)
