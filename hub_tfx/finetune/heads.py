@@ -119,7 +119,9 @@ class Head:
                     predicted = tf.cast(logits[:, 0] > 0, tf.int64)
                 else:
                     predicted = tf.argmax(logits, axis=1)
-                metrics["accuracy"].update_state(tf.cast(predicted == labels, tf.float32))
+                # Not ==, which in an Estimator's graph compares the objects.
+                correct = tf.equal(predicted, labels)
+                metrics["accuracy"].update_state(tf.cast(correct, tf.float32))
             case "multilabel":
                 for metric in metrics.values():
                     metric.update_state(labels, tf.sigmoid(logits))
