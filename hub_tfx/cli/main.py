@@ -3,6 +3,8 @@
 import importlib
 import os
 import sys
+from functools import cache
+from importlib import metadata
 
 import click
 
@@ -12,24 +14,56 @@ from hub_tfx.errors import HubTfxError
 _COMMANDS = {
     "resolve": "hub_tfx.cli.modules:resolve",
     "inspect": "hub_tfx.cli.modules:inspect",
+    "check": "hub_tfx.cli.check:check",
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
 }
 
 
+_ENTRY_POINTS = "hub_tfx.commands"
+
+
 class _LazyGroup(click.Group):
-    """Imports a command's file when it is asked for."""
+    """Imports a command's file when it is asked for.
+
+    Packages above this one add commands by entry points, so that nothing here imports them.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return [*_COMMANDS, *sorted(_entry_points().keys() - _COMMANDS.keys())]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        module, _, attribute = _COMMANDS[name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        if name in _COMMANDS:
+            module, _, attribute = _COMMANDS[name].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        entry_point = _entry_points().get(name)
+        return None if entry_point is None else _load(entry_point)
+
+
+@cache
+def _entry_points() -> dict[str, metadata.EntryPoint]:
+    return {
+        entry_point.name: entry_point for entry_point in metadata.entry_points(group=_ENTRY_POINTS)
+    }
+
+
+def _load(entry_point: metadata.EntryPoint) -> click.Command:
+    """The command; where that cannot be imported, one that says so: --help lists the others."""
+    try:
+        command: click.Command = entry_point.load()
         return command
+    except (ImportError, AttributeError) as error:
+        message = f"{entry_point.name} ({entry_point.value}) cannot be loaded: {error}"
+
+    def fail() -> None:
+        raise HubTfxError(f"{message}; install its package again")
+
+    settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return click.Command(
+        entry_point.name, settings, fail, short_help="Cannot be loaded.", add_help_option=False
+    )
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

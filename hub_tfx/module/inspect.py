@@ -40,7 +40,7 @@ def inspect(path: str | os.PathLike[str]) -> ModuleSpec:
     """
     path = Path(path)
     module_format = _format(path)
-    with _damage_reported(path):
+    with damage_reported(path):
         variants = sorted((_variant(graph) for graph in _meta_graphs(path)), key=_inference_first)
     if not variants:
         raise NotAModuleError(f"{path}: its SavedModel holds no graph")
@@ -58,19 +58,46 @@ def call_arguments(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
       NotAModuleError: the module has no callable object.
     """
-    with _damage_reported(Path(path)):
+    with damage_reported(Path(path)):
         for graph in _meta_graphs(Path(path)):
             if function := _call_function(graph):
                 return function[0]
     raise NotAModuleError(f"{path}: the module has no callable object")
 
 
+def meta_graphs(path: str | os.PathLike[str]) -> tuple[Any, ...]:
+    """The MetaGraphDefs of a module, as they are stored.
+
+    Raises:
+      NotAModuleError: there is no saved_model.pb, or one that cannot be read.
+    """
+    with damage_reported(Path(path)):
+        return tuple(_meta_graphs(Path(path)))
+
+
+def call_traces(graph: Any) -> list[dict[str, Any]] | None:
+    """The arguments of each trace of ``__call__``, as in ``call_arguments``; None without one.
+
+    Raises:
+      LookupError, TypeError, ValueError: the graph is damaged.
+    """
+    traces = _call_traces(graph)
+    return None if traces is None else [arguments for arguments, _ in traces]
+
+
 @contextmanager
-def _damage_reported(path: Path) -> Iterator[None]:
+def damage_reported(path: Path) -> Iterator[None]:
     """Messages that parse may still point at nodes, names and types that are not there."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        DecodeError,
+    ) as error:
         what = f"{type(error).__name__}: {error}"
         raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({what})") from error
     except OSError as error:
@@ -184,6 +211,13 @@ def _info(dtype: int, shape: Any, kind: TensorKind = "dense") -> TensorInfo:
 
 def _call_function(graph: Any) -> tuple[dict[str, Any], Any] | None:
     """Arguments and result of ``__call__`` as it was traced for inference, if there is one."""
+    traces = _call_traces(graph) or []
+    for_inference = [t for t in traces if t[0].get("training") is not True]
+    return next(iter(for_inference or traces), None)
+
+
+def _call_traces(graph: Any) -> list[tuple[dict[str, Any], Any]] | None:
+    """Arguments and result of ``__call__``, trace by trace."""
     objects = graph.object_graph_def
     if not objects.nodes:
         return None
@@ -198,8 +232,7 @@ def _call_function(graph: Any) -> tuple[dict[str, Any], Any] | None:
         positional, keywords = _structure(trace.canonicalized_input_signature)
         arguments = dict(zip(argument_names, positional, strict=False)) | keywords
         traces.append((arguments, _structure(trace.output_signature)))
-    for_inference = [t for t in traces if t[0].get("training") is not True]
-    return next(iter(for_inference or traces), None)
+    return traces
 
 
 def _argument_names(function_spec: Any) -> list[str]:

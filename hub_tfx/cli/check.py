@@ -1,0 +1,61 @@
+"""`hub-tfx check`."""
+
+from pathlib import Path
+
+import click
+
+from hub_tfx.cli.output import json_option, print_json, print_table
+
+_FAILED = 4  # A gate said no.
+
+
+@click.command()
+@click.argument("handle")
+@click.option("--no-run", is_flag=True, help="Do not load and run a copy of it.")
+@click.option(
+    "--timeout-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=600,
+    show_default=True,
+    help="Seconds that loading and running may take.",
+)
+@click.option("--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]")
+@json_option
+def check(handle: str, no_run: bool, timeout_s: float, cache_dir: str | None, as_json: bool) -> int:
+    """Say whether others can build on the module of HANDLE.
+
+    HANDLE is a directory, which is checked where it is, or a URL or an archive. A copy is loaded
+    and run: use --no-run for a module whose author you do not trust. Ends with 4 if a check failed.
+
+    \b
+    Example:
+      hub-tfx check ./my_module
+    """
+    from hub_tfx.module.check import check as check_module
+
+    name, path, digest = _located(handle, cache_dir)
+    report = check_module(path, run=not no_run, timeout_s=timeout_s)
+    if as_json:
+        print_json({"handle": name, "digest": digest, **report.to_dict()})
+    else:
+        rows = [(c.name, c.outcome, c.why) for c in report.checks]
+        print_table(("check", "outcome", "why"), rows)
+        for failure in report.failures:
+            click.echo(f"hub-tfx: {failure.name}: {failure.fix}", err=True)
+    return 0 if report.passed else _FAILED
+
+
+def _located(handle: str, cache_dir: str | None) -> tuple[str, Path, str]:
+    """Handle for people, directory and digest. A directory is not copied to the cache first."""
+    from hub_tfx.module.handle import ModuleHandle
+    from hub_tfx.module.inspect import inspect
+    from hub_tfx.module.manifest import Manifest
+    from hub_tfx.store.cache import ModuleCache
+
+    parsed = ModuleHandle.parse(handle)
+    path = Path(parsed.path)
+    if parsed.is_local and path.is_dir():
+        inspect(path)  # Before all of its files are hashed: it may be no module at all.
+        return str(parsed), path, Manifest.of_directory(path).digest
+    resolved = ModuleCache(cache_dir).resolve(parsed)
+    return str(parsed), resolved.path, resolved.digest
