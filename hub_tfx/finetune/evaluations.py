@@ -1,0 +1,122 @@
+"""What a training has evaluated and exported, on disk: a run that was cut off goes on from it."""
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hub_tfx.errors import OutputError
+from hub_tfx.finetune.training import Trained, TrainingJob
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.store.files import replacing
+
+MODULE, SERVING = "module", "serving"
+"""Names of the directories in that of an evaluation."""
+
+_MAY_CHANGE = ("steps", "eval_every", "eval_steps", "patience", "allow_signature_changes")
+
+
+class Evaluations:
+    """Evaluations whose exports are complete. What else lies about was cut off, and is removed::
+
+        {work_dir}/evaluations.json
+        {work_dir}/evaluated/{step}/module/     of the newest and of the best
+        {work_dir}/evaluated/{step}/serving/    of the best
+
+    No clock says which is the newest: hub's exporter names directories by the second.
+
+    Attributes:
+      history: step -> metrics, in order.
+    """
+
+    def __init__(self, job: TrainingJob):
+        """Raises OutputError where ``job.work_dir`` holds another training."""
+        self._work_dir = job.work_dir
+        self._patience = job.config.patience
+        self._training = _identity(job)
+        self._file = job.work_dir / "evaluations.json"
+        self.history: dict[int, Mapping[str, float]] = {}
+        job.work_dir.mkdir(parents=True, exist_ok=True)
+        if self._file.exists():
+            self._read()
+        else:
+            self._write()
+        self._clean()
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the best evaluation is too many evaluations ago for training to go on."""
+        if self._patience is None or not self.history:
+            return False
+        return len(self.history) - 1 - list(self.history).index(self._best) >= self._patience
+
+    def is_best(self, metrics: Mapping[str, float]) -> bool:
+        """Whether these are better than all so far."""
+        return not self.history or _loss(metrics) < _loss(self.history[self._best])
+
+    def folder(self, step: int) -> Path:
+        """Where the exports of an evaluation go."""
+        return self._work_dir / "evaluated" / str(step)
+
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records an evaluation when its exports are complete, and removes what is obsolete."""
+        self.history[step] = metrics
+        self._write()
+        self._clean()
+
+    def trained(self) -> Trained:
+        """The outcome, once training is over."""
+        newest, best = self._newest, self._best
+        return Trained(
+            newest=self.folder(newest) / MODULE,
+            best=self.folder(best) / MODULE,
+            serving=self.folder(best) / SERVING,
+            metrics=self.history[newest],
+            best_metrics=self.history[best],
+            steps=newest,
+            history=tuple(self.history.items()),
+        )
+
+    @property
+    def _newest(self) -> int:
+        return max(self.history)
+
+    @property
+    def _best(self) -> int:
+        return min(self.history, key=lambda step: (_loss(self.history[step]), step))
+
+    def _read(self) -> None:
+        document = json.loads(self._file.read_text())
+        for key, value in self._training.items():
+            if document["training"].get(key) != value:
+                raise OutputError(
+                    f"{self._work_dir} holds another training, with another {key!r}: "
+                    "name a new directory, or remove it"
+                )
+        self.history = {int(step): metrics for step, metrics in document["history"]}
+
+    def _write(self) -> None:
+        document = {"training": self._training, "history": list(self.history.items())}
+        with replacing(self._file) as temporary:
+            temporary.write_text(json.dumps(document))
+
+    def _clean(self) -> None:
+        shutil.rmtree(self._work_dir / "export", ignore_errors=True)
+        kept = {str(self._newest), str(self._best)} if self.history else set()
+        for folder in self._work_dir.glob("evaluated/*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder)
+
+
+def _loss(metrics: Mapping[str, float]) -> float:
+    return math.inf if math.isnan(metrics["loss"]) else metrics["loss"]
+
+
+def _identity(job: TrainingJob) -> dict[str, Any]:
+    """What must be the same for a run to go on in a directory, as JSON gives it back."""
+    config = json.loads(job.config.to_json())
+    identity = {key: value for key, value in config.items() if key not in _MAY_CHANGE}
+    base = Manifest.of_directory(job.base).digest
+    return identity | {"base": base, "signature": job.signature, "classes": list(job.head.classes)}
