@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ml_metadata.errors import StatusError
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -36,14 +37,27 @@ class Node:
     parents: tuple["Node", ...]
 
 
-def open_sqlite(path: str) -> MetadataStore:
-    """Opens an existing SQLite file of ML Metadata; raises InputError where there is none."""
+def open_sqlite(path: str, *, read_only: bool = False) -> MetadataStore:
+    """Opens an existing SQLite file of ML Metadata.
+
+    Args:
+      path: the file.
+      read_only: do not even bring its tables up to date.
+
+    Raises:
+      InputError: there is no such file, or it holds something else.
+    """
     if not Path(path).is_file():
         raise InputError(f"there is no ML Metadata in {path}: give the sqlite file of a run")
+    modes = mlmd.SqliteMetadataSourceConfig
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = path
-    config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
-    return MetadataStore(config)
+    config.sqlite.connection_mode = modes.READONLY if read_only else modes.READWRITE
+    try:
+        return MetadataStore(config)
+    except (RuntimeError, StatusError) as error:  # Its constructor raises both.
+        reason = str(error).partition("query:")[0].strip()
+        raise InputError(f"{path} cannot be read as ML Metadata: {reason}") from error
 
 
 def latest_run(store: MetadataStore, pipeline_name: str) -> list[mlmd.Execution]:
@@ -81,34 +95,37 @@ def check_complete(executions: Sequence[mlmd.Execution], steps: int) -> None:
 def outputs(store: MetadataStore, execution: mlmd.Execution) -> dict[str, mlmd.Artifact]:
     """What a step gave, by key: the last artifact of each."""
     events = store.get_events_by_execution_ids([execution.id])
-    keys = {e.artifact_id: _key(e) for e in events if e.type in _OUTPUT_EVENTS}
+    keys = {e.artifact_id: event_key(e) for e in events if is_output(e)}
     return {keys[artifact.id]: artifact for artifact in store.get_artifacts_by_id(list(keys))}
 
 
 def lineage(store: MetadataStore, artifact: mlmd.Artifact) -> Node:
-    """An artifact's family: the step that made it, what it read, and so on to the first inputs."""
-    events = store.get_events_by_artifact_ids([artifact.id])
-    made = [event for event in events if event.type in _OUTPUT_EVENTS]
-    made_by, parents = None, ()
-    if made:
-        # A cached step names the artifact again: the first execution is the one that made it.
-        first = min(made, key=lambda event: event.execution_id)
-        execution = store.get_executions_by_id([first.execution_id])[0]
-        made_by = execution.type.rsplit(".", 1)[-1]
-        read = [
-            event.artifact_id
-            for event in store.get_events_by_execution_ids([execution.id])
-            if event.type in _INPUT_EVENTS
-        ]
-        parents = tuple(lineage(store, parent) for parent in store.get_artifacts_by_id(read))
-    return Node(
-        name=_key(made[0]) if made else artifact.name,
-        type_name=artifact.type,
-        uri=artifact.uri,
-        properties=properties(artifact),
-        made_by=made_by,
-        parents=parents,
-    )
+    """An artifact's ancestors: the step that made it, what it read, and so on to the first inputs.
+
+    No further than family.MAX_GENERATIONS. An artifact that several steps read is one Node.
+    """
+    from hub_tfx_pipelines.family import ancestors
+
+    family = ancestors(store, [artifact])
+    nodes: dict[int, Node] = {}
+
+    def node(artifact_id: int, children: frozenset[int]) -> Node:
+        if artifact_id not in nodes:
+            member = family.artifacts[artifact_id]
+            # A circle, which ML Metadata does not forbid, ends where it began.
+            step = None if artifact_id in children else family.maker(artifact_id)
+            inputs = () if step is None else step.inputs
+            nodes[artifact_id] = Node(
+                name=member.name,
+                type_name=member.type_name,
+                uri=member.uri,
+                properties=dict(member.properties),
+                made_by=None if step is None else step.name,
+                parents=tuple(node(use.artifact, children | {artifact_id}) for use in inputs),
+            )
+        return nodes[artifact_id]
+
+    return node(artifact.id, frozenset())
 
 
 def properties(artifact: mlmd.Artifact) -> dict[str, Any]:
@@ -120,5 +137,14 @@ def properties(artifact: mlmd.Artifact) -> dict[str, Any]:
     }
 
 
-def _key(event: mlmd.Event) -> str:
+def is_output(event: mlmd.Event) -> bool:
+    return event.type in _OUTPUT_EVENTS
+
+
+def is_input(event: mlmd.Event) -> bool:
+    return event.type in _INPUT_EVENTS
+
+
+def event_key(event: mlmd.Event) -> str:
+    """The name under which a step reads or gives an artifact."""
     return next((step.key for step in event.path.steps if step.WhichOneof("value") == "key"), "")
