@@ -58,7 +58,8 @@ def train(job: TrainingJob) -> Trained:
         exporter = _Exporter(job, evaluations, speed)
         watch = partial(_Watch, job, evaluations, speed)
         for learns, until in _stages(job.config):
-            _train_until(until, Model(job, variants, learns, watch), evaluations, exporter)
+            model = Model(job, variants, learns, watch)
+            _train_until(until, model, evaluations, speed, exporter)
     return evaluations.trained()
 
 
@@ -74,7 +75,9 @@ def _stages(config: FineTuneConfig) -> list[tuple[bool, int]]:
     return [(learns, until) for learns, until in ((False, frozen), (True, config.steps)) if until]
 
 
-def _train_until(step: int, model: Model, evaluations: Evaluations, exporter: "_Exporter") -> None:
+def _train_until(
+    step: int, model: Model, evaluations: Evaluations, speed: "_Speed", exporter: "_Exporter"
+) -> None:
     job = model.job
     estimator = tf.estimator.Estimator(
         model.build,
@@ -94,7 +97,10 @@ def _train_until(step: int, model: Model, evaluations: Evaluations, exporter: "_
     )
     done = _evaluate_newest(estimator, evaluation, evaluations)
     # What was seen is read, but not seen again: a run that was cut off ends as any other.
-    training = tf.estimator.TrainSpec(lambda: job.train().skip(done), max_steps=step)
+    training = tf.estimator.TrainSpec(
+        lambda: job.train().skip(done), max_steps=step, saving_listeners=[speed]
+    )
+    speed.rest(done)
     if not evaluations.stalled:
         try:
             tf.estimator.train_and_evaluate(estimator, training, evaluation)
@@ -202,8 +208,8 @@ def _canonicalize(file: Path) -> None:
     file.write_bytes(message.SerializeToString(deterministic=True))
 
 
-class _Speed:
-    """Steps a second, without the time that evaluations take."""
+class _Speed(tf.estimator.CheckpointSaverListener):
+    """Steps a second, without the time that evaluations take: these begin with a checkpoint."""
 
     def __init__(self) -> None:
         self.steps_per_s = 0.0
@@ -213,14 +219,17 @@ class _Speed:
         """Starts to count and to time anew."""
         self._step, self._at_s = step, time.monotonic()
 
+    def measure(self, step: int) -> None:
+        if step > self._step:
+            self.steps_per_s = (step - self._step) / max(time.monotonic() - self._at_s, 1e-6)
+            self.rest(step)
+
+    def before_save(self, session: Any, global_step_value: int) -> None:
+        self.measure(global_step_value)
+
     def is_due(self, step: int) -> bool:
-        """Whether it is time for a report; then the speed is new, and the count starts anew."""
-        seconds = time.monotonic() - self._at_s
-        if seconds < _REPORT_EVERY_S or step == self._step:
-            return False
-        self.steps_per_s = (step - self._step) / max(seconds, 1e-6)
-        self.rest(step)
-        return True
+        """Whether it is time for a report."""
+        return step > self._step and time.monotonic() - self._at_s >= _REPORT_EVERY_S
 
 
 class _Watch(tf.estimator.SessionRunHook):
@@ -245,7 +254,8 @@ class _Watch(tf.estimator.SessionRunHook):
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         step, loss = int(run_values.results["step"]), float(run_values.results["loss"])
-        if self._speed.is_due(step):
+        if self._speed.is_due(step) or step in self._evaluations.history:
+            self._speed.measure(step)
             self._job.report(Progress(step, loss, None, self._speed.steps_per_s))
         if self._evaluations.stalled:
             run_context.request_stop()
