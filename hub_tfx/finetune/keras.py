@@ -196,9 +196,10 @@ class _Run:
             )
 
     def _is_learning(self, step: int) -> bool:
-        """Whether the module learns at a step: where schedule.module_factor is not 0."""
-        thaws = self._config.unfreeze_after
-        return not self._config.freeze or (thaws is not None and step >= thaws)
+        """Whether the module learns at a step: where its rate, schedule and all, is not 0."""
+        config, thaws = self._config, self._config.unfreeze_after
+        thawed = not config.freeze or (thaws is not None and step >= thaws)
+        return thawed and config.module_lr > 0
 
     def _next_evaluation(self) -> int:
         every = self._config.eval_every
@@ -210,7 +211,7 @@ class _Run:
         while step < end:
             learning = self._is_learning(step)
             thaws = self._config.unfreeze_after
-            stop = end if learning or thaws is None else min(end, thaws)
+            stop = thaws if thaws is not None and step < thaws < end else end
             count = min(stop - step, max(1, int(self._rate * _REPORT_EVERY_S)))
             started_s = time.perf_counter()
             loss = float(self._steps(learning)(batches, tf.constant(count)))

@@ -145,14 +145,13 @@ def _output(path: Path, spec: SignatureSpec) -> str:
 
 
 def _width(path: Path, key: str, info: TensorInfo) -> int | None:
-    if info.shape is None:
-        return None
-    if len(info.shape) != 2:
+    shape = (None, None) if info.shape is None else info.shape
+    if len(shape) != 2 or not info.dtype.startswith(("float", "bfloat")):
         raise AuthoringError(
-            f"{path}: the output {key!r} is {info}, not one vector a row: end the module with "
-            "pooling or a reshape"
+            f"{path}: the output {key!r} is {info}, not one vector of numbers a row: end the "
+            "module with pooling or a reshape"
         )
-    return info.shape[1]
+    return shape[1]
 
 
 def _copy_but_variables(module: Path, directory: Path) -> None:

@@ -136,7 +136,7 @@ def keras_dict(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inputs = {"left": layers.Input([3], name="left"), "right": layers.Input([2], name="right")}
     vectors = layers.Concatenate()([inputs["left"], inputs["right"]])
     vectors = layers.Dense(4, kernel_regularizer="l2", activation="tanh")(vectors)
-    vectors = layers.Dropout(0.2)(layers.BatchNormalization()(vectors))
+    vectors = layers.Dropout(0.2)(layers.BatchNormalization(momentum=0.5)(vectors))
     model = tf.keras.Model(inputs, vectors)
     model.compile("adam", "mse")
     rows = {"left": tf.ones([4, 3]), "right": tf.ones([4, 2])}
@@ -390,15 +390,14 @@ def test_three_generations_of_a_keras_module(keras_dict: Path, tmp_path: Path) -
     inputs = {"left": rng.normal(size=(16, 3)), "right": rng.normal(size=(16, 2))}
     rows = {key: value.astype(np.float32) for key, value in inputs.items()}
     labels = (rows["left"][:, 0] > rows["right"][:, 1]).astype(np.int64)
-    parent, generations, losses = keras_dict, [weights(keras_dict)], []
+    parent, generations = keras_dict, [weights(keras_dict)]
     for generation in range(3):
         options = {"steps": 40, "eval_every": 40, "batch_size": 16}
         trained = train(make_job(parent, tmp_path / str(generation), rows, labels, **options))
         parent = trained.newest
         generations.append(weights(parent))
         assert inspect(parent) == inspect(keras_dict)
-        losses.append(trained.metrics["loss"])
-    assert losses[2] < losses[0]
+        assert trained.metrics["loss"] < 0.5
     assert all(not equal(a, b) for a, b in pairwise(generations))
     layer = hub.KerasLayer(str(parent), trainable=True)
     assert len(layer.trainable_weights) == 4
