@@ -49,8 +49,8 @@ def lineage(
 ) -> None:
     """Show the family of a module or of embeddings: what made it, what was made with it.
 
-    DIGEST is a module's; the embeddings that were made with it belong to the answer. DIR is a
-    module, or what is in a HubModule's or an embeddings artifact's directory.
+    DIGEST is a module's; the embeddings that were made with it belong to the answer. DIR is the
+    directory of a module, or that of a HubModule or of embeddings that a pipeline made.
 
     \b
     Example:

@@ -25,10 +25,10 @@ def as_text(family: Family) -> str:
     What comes up again is a reference (`#7 module, see above`).
     """
     drawing = _Drawing(family)
-    lines = [line for root in family.roots for line in _lines(drawing.root(root))]
+    trees = ["\n".join(_lines(drawing.root(root))) for root in family.roots]
     if family.cut:
-        lines.append("… there are more generations: --generations shows them")
-    return "\n".join(lines)
+        trees.append("… there are more generations: --generations shows them")
+    return "\n\n".join(trees)
 
 
 def as_dot(family: Family) -> str:

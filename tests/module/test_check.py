@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -100,6 +101,18 @@ def test_a_failure_says_what_to_do_and_the_report_is_json(tmp_path: Path) -> Non
 def test_what_is_no_module_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(NotAModuleError, match="no saved_model"):
         check(tmp_path)
+
+
+def test_a_damaged_graph_is_checked_or_named(text_module_dir: Path, tmp_path: Path) -> None:
+    """Flipped in many places: a report, or NotAModuleError, and nothing else."""
+    copytree(text_module_dir, tmp_path / "m")
+    data = (tmp_path / "m" / "saved_model.pb").read_bytes()
+    for at in range(0, len(data), len(data) // 80):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << at % 8
+        (tmp_path / "m" / "saved_model.pb").write_bytes(flipped)
+        with suppress(NotAModuleError):
+            check(tmp_path / "m", run=False)
 
 
 # --- Signatures ----------------------------------------------------------------------------------
