@@ -25,11 +25,12 @@ def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_good_module(
     text_module_dir: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["check", str(text_module_dir)]) == 0
+    assert run(["check", str(text_module_dir), "--no-run"]) == 0
     captured = capsys.readouterr()
     lines = [line.split("\t") for line in captured.out.splitlines()]
     assert lines[0] == ["check", "outcome", "why"]
-    assert ["hermetic", "pass"] in [line[:2] for line in lines]
+    assert ["assets", "pass"] in [line[:2] for line in lines]
+    assert ["hermetic", "not-applicable"] in [line[:2] for line in lines]
     assert captured.err == ""
     assert not cache_dir.exists()  # A directory is checked where it is.
 

@@ -230,6 +230,12 @@ def test_a_missing_asset(text_module_dir: Path, tmp_path: Path) -> None:
     copytree(text_module_dir, tmp_path / "m")
     (tmp_path / "m" / "assets" / "vocabulary.txt").unlink()
     assert _failures(tmp_path / "m") == {"assets": "'vocabulary.txt' is not in assets"}
+
+
+@pytest.mark.parametrize("module_format", ["saved_model"], indirect=True, scope="session")
+def test_a_module_that_cannot_be_loaded(text_module_dir: Path, tmp_path: Path) -> None:
+    copytree(text_module_dir, tmp_path / "m")
+    (tmp_path / "m" / "assets" / "vocabulary.txt").unlink()
     hermetic = _named(check(tmp_path / "m"), "hermetic")
     assert hermetic.outcome == "fail"
     assert "a copy in another place does not run" in hermetic.why
