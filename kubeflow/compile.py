@@ -37,7 +37,7 @@ def embed(
 ) -> None:
     """Compile the embedding pipeline; options behind `--` are its Beam options."""
     quiet_libraries()
-    from hub_tfx_pipelines.embed_pipeline import DEFAULT_BEAM_ARGS, EmbedPipelineConfig
+    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
 
     config = EmbedPipelineConfig(
         pipeline_name=pipeline_name,
@@ -45,7 +45,7 @@ def embed(
         data_root=data_root,
         module=module,
         module_digest=digest,
-        beam_pipeline_args=tuple(beam_options()) or DEFAULT_BEAM_ARGS,
+        beam_pipeline_args=tuple(beam_options()),
     )
     compile_embed(config, image, output)
     click.echo(output)

@@ -1,5 +1,6 @@
 """ExampleGen -> ModuleResolver -> EmbeddingGenerator."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,7 +10,7 @@ from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
 
-DEFAULT_BEAM_ARGS = ("--runner=FnApiRunner", "--no_save_main_session")
+_BEAM_DEFAULTS = {"--runner": "--runner=FnApiRunner", "_main_session": "--no_save_main_session"}
 """In this process; Beam's own default may fetch its Prism binary from the network at run time."""
 
 
@@ -29,7 +30,8 @@ class EmbedPipelineConfig:
         default all files of data_root, split into train and eval 2:1.
       metadata_path: of the SQLite file; None where the runner brings its own ML Metadata.
       enable_cache: whether steps whose inputs are those of an earlier run are skipped.
-      beam_pipeline_args: options of every Beam step.
+      beam_pipeline_args: options of every Beam step; its runner is the one in the step's own
+        process if they name none.
     """
 
     pipeline_name: str
@@ -43,7 +45,7 @@ class EmbedPipelineConfig:
     output_config: tfx.proto.Output | None = None
     metadata_path: str | None = None
     enable_cache: bool = True
-    beam_pipeline_args: tuple[str, ...] = DEFAULT_BEAM_ARGS
+    beam_pipeline_args: tuple[str, ...] = ()
 
 
 def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
@@ -72,5 +74,10 @@ def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
         components=[example_gen, resolver, generator],
         enable_cache=config.enable_cache,
         metadata_connection_config=metadata,
-        beam_pipeline_args=list(config.beam_pipeline_args),
+        beam_pipeline_args=_beam_arguments(config.beam_pipeline_args),
     )
+
+
+def _beam_arguments(given: Sequence[str]) -> list[str]:
+    named = " ".join(given)
+    return [*given, *(default for name, default in _BEAM_DEFAULTS.items() if name not in named)]

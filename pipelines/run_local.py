@@ -12,7 +12,8 @@ import click
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.main import run_command
-from hub_tfx.cli.options import BeamCommand, beam_options, pairs
+from hub_tfx.cli.options import BeamCommand, beam_options, errors_told_once, pairs
+from hub_tfx.errors import HubTfxError
 
 
 @click.group()
@@ -44,7 +45,7 @@ def embed(
     """Embed the files of a folder, tracked in ML Metadata."""
     quiet_libraries()
     from hub_tfx.embed.config import EmbedConfig
-    from hub_tfx_pipelines.embed_pipeline import DEFAULT_BEAM_ARGS, EmbedPipelineConfig
+    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
 
     config = EmbedPipelineConfig(
         pipeline_name=pipeline_name,
@@ -56,9 +57,11 @@ def embed(
         ),
         example_gen=example_gen,
         metadata_path=str(Path(output_root, "metadata.sqlite")),
-        beam_pipeline_args=tuple(beam_options()) or DEFAULT_BEAM_ARGS,
+        beam_pipeline_args=tuple(beam_options()),
     )
-    for name, value in run_embed(config).items():
+    with errors_told_once():
+        result = run_embed(config)
+    for name, value in result.items():
         click.echo(f"{name}\t{value}")
 
 
@@ -75,20 +78,27 @@ def run_embed(config: Any) -> dict[str, Any]:
       The URI of the embeddings and their properties.
 
     Raises:
-      HubTfxError: the module cannot be resolved, a step failed, or the run is not complete.
+      HubTfxError: there is no input, the module cannot be resolved, a step failed, or the run is
+        not complete.
     """
     import tfx.v1 as tfx
 
     from hub_tfx.embed.job import raise_own_errors
+    from hub_tfx.embed.source import find_files
     from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines import metadata
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
+    if config.input_config is None:
+        find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
     resolved = ModuleCache().resolve(config.module, digest=config.module_digest)
     pipeline = create_pipeline(replace(config, module_digest=resolved.digest))
     Path(config.metadata_path).parent.mkdir(parents=True, exist_ok=True)
-    with raise_own_errors():
-        tfx.orchestration.LocalDagRunner().run(pipeline)
+    try:
+        with raise_own_errors():
+            tfx.orchestration.LocalDagRunner().run(pipeline)
+    except SystemExit as error:  # Not an Exception, so TFX leaves the step RUNNING.
+        raise HubTfxError(f"a step ended the process with status {error.code}") from error
     store = metadata.open_sqlite(config.metadata_path)
     executions = metadata.latest_run(store, config.pipeline_name)
     metadata.check_complete(executions, len(pipeline.components))

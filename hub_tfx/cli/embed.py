@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.options import BeamCommand, beam_options, pairs
+from hub_tfx.cli.options import BeamCommand, beam_options, errors_told_once, pairs
 from hub_tfx.cli.output import json_option, print_fields, print_json
 
 
@@ -91,11 +91,11 @@ def embed(
     from hub_tfx.embed.job import EmbedModule, embed_files
     from hub_tfx.store.cache import ModuleCache
 
-    config = EmbedConfig(**given)
+    config, beam_arguments = EmbedConfig(**given), beam_options()
     resolved = ModuleCache(cache_dir).resolve(handle)
     module = EmbedModule(str(resolved.handle), str(resolved.path), resolved.digest, resolved.spec)
-    with shown_progress():
-        result = embed_files(module, inputs, output, config, output_format, beam_options())
+    with shown_progress(), errors_told_once():
+        result = embed_files(module, inputs, output, config, output_format, beam_arguments)
     result = replace(result, seconds=time.monotonic() - started_s)
     if as_json:
         print_json(asdict(result))

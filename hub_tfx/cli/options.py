@@ -1,6 +1,10 @@
-"""Options that take several values, and Beam's own options behind `--`."""
+"""Options that take several values; Beam's own options behind `--`, and Beam's own log."""
 
-from collections.abc import Sequence
+import io
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 
 import click
 
@@ -43,9 +47,44 @@ class BeamCommand(click.Command):
 
 
 def beam_options() -> list[str]:
-    """What stood behind `--` on the command line."""
+    """What stood behind `--` on the command line.
+
+    Raises:
+      UsageError: Beam cannot parse a value.
+    """
     options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
+    if options:
+        _check_beam_options(options)
     return options
+
+
+def _check_beam_options(options: Sequence[str]) -> None:
+    from hub_tfx.embed.job import pipeline_options
+
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            pipeline_options(options).get_all_options()
+    except SystemExit:  # From argparse, after a hundred lines of usage.
+        *_, complaint = said.getvalue().strip().split("error: ")
+        raise UsageError(f"Beam options behind --: {complaint}") from None
+
+
+@contextmanager
+def errors_told_once() -> Iterator[None]:
+    """Keeps Beam and TFX from logging, with a traceback, the error that the command will tell."""
+    if os.environ.get("HUB_TFX_DEBUG", "") not in ("", "0"):
+        yield
+        return
+    loggers = [logging.getLogger(name) for name in ("apache_beam.runners", "absl")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def pairs(option: str, values: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """What EmbeddingGenerator does."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from hub_tfx._tfx import (
 )
 from hub_tfx.artifacts import read_module, stamp
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.failures import KEY, REASON
+from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.job import (
     EmbedFiles,
     EmbedModule,
@@ -30,10 +33,10 @@ from hub_tfx.embed.job import (
     read_manifest,
     remove_temporary,
 )
-from hub_tfx.embed.readers import schema_of_tfmd
+from hub_tfx.embed.readers import READERS, schema_of_tfmd
 from hub_tfx.embed.sink import OutputLayout
-from hub_tfx.embed.source import SourceFile, find_files, infer_schema
-from hub_tfx.errors import ConfigError
+from hub_tfx.embed.source import DEAD_LETTERS, SourceFile, find_files, infer_schema
+from hub_tfx.errors import ConfigError, RejectedRowsError
 
 
 class Executor(BaseBeamExecutor):  # type: ignore[misc]
@@ -76,7 +79,11 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         }
         shared = Shared()
         try:
-            with raise_own_errors(), self._pipeline() as pipeline:
+            with (
+                _quoting_a_dead_letter(layouts.values()),
+                raise_own_errors(),
+                self._pipeline() as pipeline,
+            ):
                 for split, task in tasks.items():
                     _ = pipeline | f"EmbedFiles[{split}]" >> EmbedFiles(
                         task, layouts[split], shared
@@ -115,6 +122,27 @@ def _columns(schemas: Sequence[Any] | None, files: Mapping[str, list[SourceFile]
         return infer_schema([file for of_split in files.values() for file in of_split])
     uri = artifact_utils.get_single_uri(schemas)
     return schema_of_tfmd(SchemaReader().read(str(Path(uri, "schema.pbtxt"))))
+
+
+@contextmanager
+def _quoting_a_dead_letter(layouts: Iterable[OutputLayout]) -> Iterator[None]:
+    """TFX removes what a failed step wrote, so its error has to say why rows were rejected."""
+    try:
+        yield
+    except RejectedRowsError as error:
+        for layout in layouts:
+            if layout.folders[DEAD_LETTERS] in str(error).split():
+                key, reason = _first_dead_letter(layout)
+                raise RejectedRowsError(f"{error} (the first is {key}: {reason})") from error
+        raise
+
+
+def _first_dead_letter(layout: OutputLayout) -> tuple[str, str]:
+    schema = pa.schema([(name, pa.large_list(pa.large_binary())) for name in (KEY, REASON)])
+    file = find_files([layout.pattern(DEAD_LETTERS)], "tfrecord")[0]
+    with local_copy(file.path) as path:
+        letter = next(READERS[file.format].read(path, schema, 1)).to_pydict()
+    return letter[KEY][0][0].decode(), letter[REASON][0][0].decode()
 
 
 def _stamp_outputs(
