@@ -39,11 +39,12 @@ def write_tfrecord(path: Path, rows: Sequence[Row]) -> Path:
 def examples_artifact(
     path: Path, splits: Mapping[str, Sequence[Row]], span: int = 0, version: int = 0
 ) -> Any:
-    """An Examples artifact as ExampleGen makes it."""
+    """An Examples artifact as ExampleGen makes it: span and version are custom properties."""
     artifact = tfx.types.standard_artifacts.Examples()
     artifact.uri = str(path)
     artifact.split_names = tfx_split_names(list(splits))
-    artifact.span, artifact.version = span, version
+    artifact.set_int_custom_property("span", span)
+    artifact.set_int_custom_property("version", version)
     artifact.set_string_custom_property("payload_format", "FORMAT_TF_EXAMPLE")
     for split, rows in splits.items():
         write_tfrecord(path / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz", rows)

@@ -102,6 +102,7 @@ def test_splits_span_version_and_payload_format_are_those_of_the_input(tmp_path,
     for artifact in (out.embeddings, out.dead_letters):
         assert artifact.splits == ["train", "eval"]
         assert (artifact.span, artifact.version) == (3, 2)
+        assert artifact.get_int_custom_property("span") == 3
         assert artifact.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
 
 
@@ -116,6 +117,15 @@ def test_every_artifact_of_the_channel_is_embedded_not_only_the_last(tmp_path, g
     assert out.embeddings.span == out.dead_letters.span == 9
     assert json.loads(out.embeddings.get_string_custom_property("spans")) == [7, 8, 9]
     assert out.embeddings.get_int_custom_property("rows") == 3
+
+
+def test_embeddings_are_embedded_again_with_the_span_they_were_given(tmp_path, generate, module):
+    examples = examples_artifact(tmp_path / "1", {"train": rows_of(TEXTS)})
+    for name in ("span", "version"):
+        del examples.mlmd_artifact.custom_properties[name]
+    examples.span, examples.version = 4, 1
+    out = generate([examples], module)
+    assert (out.embeddings.span, out.embeddings.version) == (4, 1)
 
 
 def test_a_split_that_only_some_artifacts_have_is_embedded_too(tmp_path, generate, module):
@@ -164,6 +174,8 @@ def test_properties_say_which_module_made_what(tmp_path, generate, hub_module, t
         "embedding_dim": 4,
         "rows": 5,
         "dead_letters": 1,
+        "span": 0,
+        "version": 0,
         "spans": "[0]",
         "payload_format": "FORMAT_TF_EXAMPLE",
     }

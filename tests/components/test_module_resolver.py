@@ -140,7 +140,7 @@ def test_what_cannot_be_resolved_publishes_nothing(tmp_path, artifact, make, err
     ],
 )
 def test_a_handle_that_may_hold_a_credential_is_refused_at_construction(handle):
-    with pytest.raises(ConfigError, match=r"kept in ML Metadata: use a \.netrc") as refused:
+    with pytest.raises(ConfigError, match="kept in ML Metadata: resolve it before") as refused:
         ModuleResolver(handle=handle)
     assert "secret" not in str(refused.value)
 

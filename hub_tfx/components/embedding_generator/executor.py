@@ -141,7 +141,8 @@ def _first_dead_letter(layout: OutputLayout) -> tuple[str, str]:
     schema = pa.schema([(name, pa.large_list(pa.large_binary())) for name in (KEY, REASON)])
     file = find_files([layout.pattern(DEAD_LETTERS)], "tfrecord")[0]
     with local_copy(file.path) as path:
-        letter = next(READERS[file.format].read(path, schema, 1)).to_pydict()
+        letter: Any = next(READERS[file.format].read(path, schema, 1))
+    letter = letter.to_pydict()
     return letter[KEY][0][0].decode(), letter[REASON][0][0].decode()
 
 
@@ -153,11 +154,13 @@ def _stamp_outputs(
     module: EmbedModule,
     manifests: Sequence[Mapping[str, Any]],
 ) -> None:
-    newest = max(examples, key=lambda artifact: (artifact.span, artifact.version))
+    spans = sorted((_number(a, "span"), _number(a, "version")) for a in examples)
+    span, version = spans[-1]
     for output in (embeddings, dead_letters):
         output.split_names = artifact_utils.encode_split_names(splits)
-        output.span, output.version = newest.span, newest.version
-        set_payload_format(output, get_payload_format(newest))
+        output.span, output.version = span, version
+        stamp(output, {"span": span, "version": version})
+        set_payload_format(output, PayloadFormat.FORMAT_TF_EXAMPLE)
     rejected = sum(manifest["dead_letters"] for manifest in manifests)
     stamp(
         embeddings,
@@ -168,7 +171,17 @@ def _stamp_outputs(
             "embedding_dim": manifests[0]["embedding_dim"],
             "rows": sum(manifest["rows"] for manifest in manifests),
             "dead_letters": rejected,
-            "spans": json.dumps(sorted({artifact.span for artifact in examples})),
+            "spans": json.dumps(sorted({span for span, _ in spans})),
         },
     )
     stamp(dead_letters, {"rows": rejected})
+
+
+def _number(artifact: Any, name: str) -> int:
+    """Span or version: ExampleGen gives them as custom properties, other components do not.
+
+    See update_output_artifact in tfx/components/example_gen/driver.py; resolvers read either.
+    """
+    if artifact.has_custom_property(name):
+        return int(artifact.get_int_custom_property(name))
+    return int(getattr(artifact, name))

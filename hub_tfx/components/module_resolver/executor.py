@@ -50,7 +50,6 @@ def checked_handle(text: str) -> ModuleHandle:
     if handle.may_hold_secret:
         raise ConfigError(
             f"the handle {handle} has a user name or a query, which may be a credential and would "
-            "be kept in ML Metadata: use a .netrc file, or resolve it before the pipeline and name "
-            "the directory"
+            "be kept in ML Metadata: resolve it before the pipeline and name the directory"
         )
     return handle
