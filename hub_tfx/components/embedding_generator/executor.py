@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -121,7 +120,7 @@ def _columns(schemas: Sequence[Any] | None, files: Mapping[str, list[SourceFile]
     if not schemas:
         return infer_schema([file for of_split in files.values() for file in of_split])
     uri = artifact_utils.get_single_uri(schemas)
-    return schema_of_tfmd(SchemaReader().read(str(Path(uri, "schema.pbtxt"))))
+    return schema_of_tfmd(SchemaReader().read(f"{uri}/schema.pbtxt"))
 
 
 @contextmanager
