@@ -1,6 +1,5 @@
 """ExampleGen -> ModuleResolver -> EmbeddingGenerator."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -9,9 +8,7 @@ import tfx.v1 as tfx
 from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
-
-_BEAM_DEFAULTS = {"--runner": "--runner=FnApiRunner", "_main_session": "--no_save_main_session"}
-"""In this process; Beam's own default may fetch its Prism binary from the network at run time."""
+from hub_tfx.embed.job import beam_arguments
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,5 @@ def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
         components=[example_gen, resolver, generator],
         enable_cache=config.enable_cache,
         metadata_connection_config=metadata,
-        beam_pipeline_args=_beam_arguments(config.beam_pipeline_args),
+        beam_pipeline_args=beam_arguments(config.beam_pipeline_args),
     )
-
-
-def _beam_arguments(given: Sequence[str]) -> list[str]:
-    named = " ".join(given)
-    return [*given, *(default for name, default in _BEAM_DEFAULTS.items() if name not in named)]

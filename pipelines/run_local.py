@@ -12,7 +12,13 @@ import click
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.main import run_command
-from hub_tfx.cli.options import BeamCommand, beam_options, errors_told_once, pairs
+from hub_tfx.cli.options import (
+    BeamCommand,
+    beam_options,
+    embed_config,
+    embed_options,
+    errors_told_once,
+)
 from hub_tfx.errors import HubTfxError
 
 
@@ -27,24 +33,17 @@ def cli() -> None:
 @click.option("--module", required=True, metavar="HANDLE", help="URL, archive or directory.")
 @click.option("--output-root", required=True, metavar="DIR", help="For artifacts and metadata.")
 @click.option("--pipeline-name", default="embed", show_default=True)
-@click.option("--signature")
-@click.option("--input-map", multiple=True, metavar="KEY=FEATURE…")
-@click.option("--output-map", multiple=True, metavar="KEY=FEATURE…")
-@click.option("--keep", multiple=True, metavar="FEATURE…")
+@embed_options
 def embed(
     data_root: str,
     example_gen: Any,
     module: str,
     output_root: str,
     pipeline_name: str,
-    signature: str | None,
-    input_map: tuple[str, ...],
-    output_map: tuple[str, ...],
-    keep: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Embed the files of a folder, tracked in ML Metadata."""
     quiet_libraries()
-    from hub_tfx.embed.config import EmbedConfig
     from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
 
     config = EmbedPipelineConfig(
@@ -52,9 +51,7 @@ def embed(
         pipeline_root=str(Path(output_root, "artifacts")),
         data_root=data_root,
         module=module,
-        embed=EmbedConfig(
-            signature, pairs("--input-map", input_map), pairs("--output-map", output_map), keep
-        ),
+        embed=embed_config(**options),
         example_gen=example_gen,
         metadata_path=str(Path(output_root, "metadata.sqlite")),
         beam_pipeline_args=tuple(beam_options()),

@@ -1,10 +1,10 @@
 """Options that take several values; Beam's own options behind `--`, and Beam's own log."""
 
-import io
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -50,24 +50,14 @@ def beam_options() -> list[str]:
     """What stood behind `--` on the command line.
 
     Raises:
-      UsageError: Beam cannot parse a value.
+      ConfigError: Beam cannot parse a value.
     """
     options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
     if options:
-        _check_beam_options(options)
+        from hub_tfx.embed.job import parse_beam_arguments
+
+        parse_beam_arguments(options)
     return options
-
-
-def _check_beam_options(options: Sequence[str]) -> None:
-    from hub_tfx.embed.job import pipeline_options
-
-    said = io.StringIO()
-    try:
-        with redirect_stderr(said):
-            pipeline_options(options).get_all_options()
-    except SystemExit:  # From argparse, after a hundred lines of usage.
-        *_, complaint = said.getvalue().strip().split("error: ")
-        raise UsageError(f"Beam options behind --: {complaint}") from None
 
 
 @contextmanager
@@ -85,6 +75,55 @@ def errors_told_once() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def embed_options(command: Any) -> Any:
+    """The options that make an EmbedConfig; see ``embed_config``."""
+    options = (
+        click.option("--signature", help="Which signature; `__call__` or `default` if not given."),
+        click.option(
+            "--input-map",
+            multiple=True,
+            metavar="KEY=FEATURE…",
+            help="Which feature feeds which input.",
+        ),
+        click.option(
+            "--output-map",
+            multiple=True,
+            metavar="KEY=FEATURE…",
+            help="Which outputs to write, and under which names.",
+        ),
+        click.option(
+            "--keep", multiple=True, metavar="FEATURE…", help="Features to copy to the output."
+        ),
+        click.option(
+            "--batch-size", type=click.IntRange(1), help="Rows a call of the module.  [2048]"
+        ),
+        click.option(
+            "--text-encoding",
+            type=click.Choice(["utf-8", "bytes"]),
+            help="What string inputs take; rows that are not valid UTF-8 are rejected.  [utf-8]",
+        ),
+        click.option(
+            "--max-dead-letter-ratio",
+            type=click.FloatRange(0, 1),
+            help="Fail if a larger share of the rows is rejected.  [1.0: only if all are]",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def embed_config(input_map: Sequence[str], output_map: Sequence[str], **options: Any) -> Any:
+    """The EmbedConfig of what ``embed_options`` parsed."""
+    from hub_tfx.embed.config import EmbedConfig
+
+    return EmbedConfig(
+        inputs=pairs("--input-map", input_map),
+        outputs=pairs("--output-map", output_map),
+        **{name: value for name, value in options.items() if value is not None},
+    )
 
 
 def pairs(option: str, values: Sequence[str]) -> dict[str, str]:

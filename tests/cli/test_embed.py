@@ -114,10 +114,7 @@ def test_the_same_with_the_option_repeated_and_with_an_equals_sign(run, module):
     "glob",
     [
         "./*.csv",
-        pytest.param(
-            "*.csv",
-            marks=pytest.mark.xfail(strict=True, reason="Beam matches no glob without a folder"),
-        ),
+        "*.csv",
     ],
 )
 def test_a_glob_in_quotes_is_ours_to_expand(run, module, glob):
@@ -141,8 +138,8 @@ def test_options_behind_two_dashes_are_those_of_beam(run, module, monkeypatch):
     seen = []
     from hub_tfx.embed import job
 
-    real = job.pipeline_options
-    monkeypatch.setattr(job, "pipeline_options", lambda given: (seen.append(given), real(given))[1])
+    real = job.make_pipeline
+    monkeypatch.setattr(job, "make_pipeline", lambda given: (seen.append(given), real(given))[1])
     code, _, err = run(
         *("--module", module, "--input", csv_file(), "--output", "o"),
         *("--", "--runner=FnApiRunner", "--direct_num_workers=1"),
@@ -336,3 +333,12 @@ def test_pairs_are_key_and_feature(values, parsed):
 def test_what_is_no_pair_is_refused(value):
     with pytest.raises(UsageError, match="takes KEY=FEATURE"):
         pairs("--input-map", [value])
+
+
+def test_a_runner_that_beam_does_not_have_is_a_usage_error(run, module):
+    code, _, err = run(
+        *("--module", module, "--input", csv_file(), "--output", "o", "--", "--runner=Nope")
+    )
+    assert code == 2
+    assert "Unexpected pipeline runner" in err
+    assert not Path("o").exists()

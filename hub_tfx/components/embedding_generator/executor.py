@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import apache_beam as beam
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
@@ -26,8 +25,8 @@ from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.job import (
     EmbedFiles,
     EmbedModule,
+    make_pipeline,
     make_task,
-    pipeline_options,
     raise_own_errors,
     read_manifest,
     remove_temporary,
@@ -96,7 +95,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
             return self._make_beam_pipeline()
-        return beam.Pipeline(options=pipeline_options(self._beam_pipeline_args))
+        return make_pipeline(self._beam_pipeline_args)
 
 
 def _files_by_split(examples: Sequence[Any]) -> dict[str, list[SourceFile]]:
