@@ -8,7 +8,7 @@ from typing import Any
 from hub_tfx._tfx import Artifact
 from hub_tfx.embed.files import copy_directory, local_directory, read_bytes, write_bytes
 from hub_tfx.embed.job import EmbedModule
-from hub_tfx.errors import DigestMismatchError, NotAModuleError
+from hub_tfx.errors import DigestMismatchError, NotAModuleError, SignatureError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
@@ -109,8 +109,11 @@ def stamp(artifact: Any, properties: Mapping[str, str | int | None]) -> None:
 
 
 def embedding_dim(spec: ModuleSpec) -> int | None:
-    """Dimension of the default signature's only output, where the graph says it."""
-    outputs = list(spec.signature().outputs.values())
+    """Dimension of the default signature's only output; None where the graph does not say it."""
+    try:
+        outputs = list(spec.signature().outputs.values())
+    except SignatureError:  # Several signatures, and none by default.
+        return None
     if len(outputs) != 1 or outputs[0].shape is None or len(outputs[0].shape) != 2:
         return None
     return outputs[0].shape[1]

@@ -5,12 +5,13 @@ python -m hub_tfx_kubeflow.compile embed --data-root gs://â€¦ --module https://â
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.main import run_command
-from hub_tfx.cli.options import BeamCommand, beam_options
+from hub_tfx.cli.options import BeamCommand, beam_options, embed_config, embed_options
 
 
 @click.group()
@@ -26,6 +27,7 @@ def cli() -> None:
 @click.option("--pipeline-name", default="embed", show_default=True)
 @click.option("--image", required=True, help="Container image with hub_tfx installed.")
 @click.option("--output", required=True, metavar="FILE", help="The JSON to write.")
+@embed_options
 def embed(
     data_root: str,
     module: str,
@@ -34,10 +36,11 @@ def embed(
     pipeline_name: str,
     image: str,
     output: str,
+    **options: Any,
 ) -> None:
     """Compile the embedding pipeline; options behind `--` are its Beam options."""
     quiet_libraries()
-    from hub_tfx_pipelines.embed_pipeline import DEFAULT_BEAM_ARGS, EmbedPipelineConfig
+    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
 
     config = EmbedPipelineConfig(
         pipeline_name=pipeline_name,
@@ -45,7 +48,8 @@ def embed(
         data_root=data_root,
         module=module,
         module_digest=digest,
-        beam_pipeline_args=tuple(beam_options()) or DEFAULT_BEAM_ARGS,
+        embed=embed_config(**options),
+        beam_pipeline_args=tuple(beam_options()),
     )
     compile_embed(config, image, output)
     click.echo(output)

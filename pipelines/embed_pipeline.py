@@ -8,9 +8,7 @@ import tfx.v1 as tfx
 from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
-
-DEFAULT_BEAM_ARGS = ("--runner=FnApiRunner", "--no_save_main_session")
-"""In this process; Beam's own default may fetch its Prism binary from the network at run time."""
+from hub_tfx_pipelines.common import make_example_gen, make_pipeline
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,8 @@ class EmbedPipelineConfig:
         default all files of data_root, split into train and eval 2:1.
       metadata_path: of the SQLite file; None where the runner brings its own ML Metadata.
       enable_cache: whether steps whose inputs are those of an earlier run are skipped.
-      beam_pipeline_args: options of every Beam step.
+      beam_pipeline_args: options of every Beam step; its runner is the one in the step's own
+        process if they name none.
     """
 
     pipeline_name: str
@@ -43,34 +42,16 @@ class EmbedPipelineConfig:
     output_config: tfx.proto.Output | None = None
     metadata_path: str | None = None
     enable_cache: bool = True
-    beam_pipeline_args: tuple[str, ...] = DEFAULT_BEAM_ARGS
+    beam_pipeline_args: tuple[str, ...] = ()
 
 
 def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
-    generators = {
-        "import": tfx.components.ImportExampleGen,
-        "csv": tfx.components.CsvExampleGen,
-    }
-    example_gen = generators[config.example_gen](
-        input_base=config.data_root,
-        input_config=config.input_config,
-        output_config=config.output_config,
-    )
+    example_gen = make_example_gen(config)
     resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
     generator = EmbeddingGenerator(
         examples=example_gen.outputs["examples"],
         module=resolver.outputs["module"],
         config=config.embed,
     )
-    metadata = config.metadata_path and (
-        tfx.orchestration.metadata.sqlite_metadata_connection_config(config.metadata_path)
-    )
-    return tfx.dsl.Pipeline(
-        pipeline_name=config.pipeline_name,
-        pipeline_root=config.pipeline_root,
-        components=[example_gen, resolver, generator],
-        enable_cache=config.enable_cache,
-        metadata_connection_config=metadata,
-        beam_pipeline_args=list(config.beam_pipeline_args),
-    )
+    return make_pipeline(config, [example_gen, resolver, generator])

@@ -9,7 +9,7 @@ import tfx.v1 as tfx
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx_pipelines.embed_pipeline import DEFAULT_BEAM_ARGS
+from hub_tfx_pipelines.common import make_example_gen, make_pipeline
 
 _PREPROCESSING_FN = "hub_tfx_pipelines.preprocessing.preprocessing_fn"
 
@@ -32,7 +32,7 @@ class FineTunePipelineConfig:
       run_fn: import path of a training function of your own.
       metadata_path: of the SQLite file; None where the runner brings its own ML Metadata.
       enable_cache: whether steps whose inputs are those of an earlier run are skipped.
-      beam_pipeline_args: options of every Beam step.
+      beam_pipeline_args: options of every Beam step; see EmbedPipelineConfig.
     """
 
     pipeline_name: str
@@ -49,20 +49,12 @@ class FineTunePipelineConfig:
     run_fn: str | None = None
     metadata_path: str | None = None
     enable_cache: bool = True
-    beam_pipeline_args: tuple[str, ...] = DEFAULT_BEAM_ARGS
+    beam_pipeline_args: tuple[str, ...] = ()
 
 
 def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
-    generators = {
-        "import": tfx.components.ImportExampleGen,
-        "csv": tfx.components.CsvExampleGen,
-    }
-    example_gen = generators[config.example_gen](
-        input_base=config.data_root,
-        input_config=config.input_config,
-        output_config=config.output_config,
-    )
+    example_gen = make_example_gen(config)
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
@@ -89,22 +81,5 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         config=config.fine_tune,
         run_fn=config.run_fn,
     )
-    metadata = config.metadata_path and (
-        tfx.orchestration.metadata.sqlite_metadata_connection_config(config.metadata_path)
-    )
-    return tfx.dsl.Pipeline(
-        pipeline_name=config.pipeline_name,
-        pipeline_root=config.pipeline_root,
-        components=[
-            example_gen,
-            statistics_gen,
-            schema_gen,
-            validator,
-            transform,
-            resolver,
-            trainer,
-        ],
-        enable_cache=config.enable_cache,
-        metadata_connection_config=metadata,
-        beam_pipeline_args=list(config.beam_pipeline_args),
-    )
+    components = [example_gen, statistics_gen, schema_gen, validator, transform, resolver, trainer]
+    return make_pipeline(config, components)

@@ -12,6 +12,16 @@ from hub_tfx import testing  # noqa: E402
 from hub_tfx.module.spec import ModuleFormat  # noqa: E402
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden files are to be written instead of compared."""
+    return bool(request.config.getoption("--update-golden"))
+
+
 @pytest.fixture(scope="session", params=["tf1_hub", "saved_model"])
 def module_format(request: pytest.FixtureRequest) -> ModuleFormat:
     """Both formats, one after the other."""

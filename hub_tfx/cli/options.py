@@ -1,6 +1,10 @@
-"""Options that take several values, and Beam's own options behind `--`."""
+"""Options that take several values; Beam's own options behind `--`, and Beam's own log."""
 
-from collections.abc import Sequence
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -50,9 +54,83 @@ class BeamCommand(ManyValuesCommand):
 
 
 def beam_options() -> list[str]:
-    """What stood behind `--` on the command line."""
+    """What stood behind `--` on the command line.
+
+    Raises:
+      ConfigError: Beam cannot parse a value.
+    """
     options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
+    if options:
+        from hub_tfx.embed.job import parse_beam_arguments
+
+        parse_beam_arguments(options)
     return options
+
+
+@contextmanager
+def errors_told_once() -> Iterator[None]:
+    """Keeps Beam and TFX from logging, with a traceback, the error that the command will tell."""
+    if os.environ.get("HUB_TFX_DEBUG", "") not in ("", "0"):
+        yield
+        return
+    loggers = [logging.getLogger(name) for name in ("apache_beam.runners", "absl")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def embed_options(command: Any) -> Any:
+    """The options that make an EmbedConfig; see ``embed_config``."""
+    options = (
+        click.option("--signature", help="Which signature; `__call__` or `default` if not given."),
+        click.option(
+            "--input-map",
+            multiple=True,
+            metavar="KEY=FEATURE…",
+            help="Which feature feeds which input.",
+        ),
+        click.option(
+            "--output-map",
+            multiple=True,
+            metavar="KEY=FEATURE…",
+            help="Which outputs to write, and under which names.",
+        ),
+        click.option(
+            "--keep", multiple=True, metavar="FEATURE…", help="Features to copy to the output."
+        ),
+        click.option(
+            "--batch-size", type=click.IntRange(1), help="Rows a call of the module.  [2048]"
+        ),
+        click.option(
+            "--text-encoding",
+            type=click.Choice(["utf-8", "bytes"]),
+            help="What string inputs take; rows that are not valid UTF-8 are rejected.  [utf-8]",
+        ),
+        click.option(
+            "--max-dead-letter-ratio",
+            type=click.FloatRange(0, 1),
+            help="Fail if a larger share of the rows is rejected.  [1.0: only if all are]",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def embed_config(input_map: Sequence[str], output_map: Sequence[str], **options: Any) -> Any:
+    """The EmbedConfig of what ``embed_options`` parsed."""
+    from hub_tfx.embed.config import EmbedConfig
+
+    return EmbedConfig(
+        inputs=pairs("--input-map", input_map),
+        outputs=pairs("--output-map", output_map),
+        **{name: value for name, value in options.items() if value is not None},
+    )
 
 
 def pairs(option: str, values: Sequence[str]) -> dict[str, str]:

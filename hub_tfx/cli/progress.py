@@ -18,7 +18,7 @@ def shown_progress() -> Iterator[None]:
     """Prints rows, rate and rejected rows to stderr while the body runs."""
     console = Console(stderr=True, highlight=False)
     done = threading.Event()
-    status = console.status("loading") if console.is_terminal else None
+    status = console.status("starting") if console.is_terminal else None
     started_s = time.monotonic()
 
     def watch() -> None:
@@ -27,12 +27,12 @@ def shown_progress() -> Iterator[None]:
             rows, now_s = IN_THIS_PROCESS.rows, time.monotonic()
             rate = (rows - seen) / (now_s - changed_s)
             seen, changed_s = rows, now_s
-            line = (
-                f"{rows:,} rows, {rate:,.0f} rows/s, {IN_THIS_PROCESS.dead_letters:,} rejected, "
-                f"{now_s - started_s:,.0f} s"
-            )
+            line = f"working, {now_s - started_s:,.0f} s"
+            if rows:  # Workers in other processes have Beam's metrics instead.
+                rejected = IN_THIS_PROCESS.dead_letters
+                line = f"{rows:,} rows, {rate:,.0f} rows/s, {rejected:,} rejected, {line}"
             if status:
-                status.update(line if rows else f"loading, {now_s - started_s:,.0f} s")
+                status.update(line)
             else:
                 console.print(f"hub-tfx: {line}", soft_wrap=True)
 

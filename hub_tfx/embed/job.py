@@ -1,12 +1,13 @@
 """Files in, embeddings out: one Beam job, checked before it starts and counted before it ends."""
 
+import io
 import json
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,13 @@ from hub_tfx.embed.source import (
     infer_schema,
 )
 from hub_tfx.embed.transform import EMBEDDINGS, EmbedRecordBatches
-from hub_tfx.errors import HubTfxError, OutputError
+from hub_tfx.errors import ConfigError, HubTfxError, OutputError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
 
 _MADE_BY = "hub_tfx"
+_STEP = " [while running"  # What Beam appends to the message of an error.
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def embed_files(
     task = make_task(module, config, files, infer_schema(files), output_format)
     layout = OutputLayout.of_directory(output, output_format)
     with _output_directory(output, layout), raise_own_errors():
-        with beam.Pipeline(options=pipeline_options(beam_options)) as pipeline:
+        with make_pipeline(beam_options) as pipeline:
             _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout)
         manifest = read_manifest(layout)
     return EmbedResult(
@@ -218,14 +220,44 @@ def remove_temporary(layout: OutputLayout) -> None:
         FileSystems.delete([layout.temporary])
 
 
-def pipeline_options(arguments: Sequence[str]) -> PipelineOptions:
-    """Beam's options, with the runner in this process for a default.
+def beam_arguments(given: Sequence[str]) -> list[str]:
+    """Beam's command line options, with the runner in this process where they name none.
 
     The default of Beam 2.69 and later would fetch a Prism binary from the network at run time.
     """
     defaults = {"--runner": "--runner=FnApiRunner", "_main_session": "--no_save_main_session"}
-    missing = [option for name, option in defaults.items() if not any(name in a for a in arguments)]
-    return PipelineOptions([*arguments, *missing])
+    missing = [option for name, option in defaults.items() if not any(name in a for a in given)]
+    return [*given, *missing]
+
+
+def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
+    """Beam's options of ``beam_arguments``.
+
+    Raises:
+      ConfigError: Beam cannot parse a value.
+    """
+    said = io.StringIO()
+    options = PipelineOptions(beam_arguments(given))
+    try:
+        with redirect_stderr(said):
+            options.get_all_options()
+    except SystemExit:  # From argparse, after a hundred lines of usage.
+        *_, complaint = said.getvalue().strip().split("error: ")
+        raise ConfigError(f"Beam options: {complaint}") from None
+    return options
+
+
+def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
+    """A Beam pipeline with ``beam_arguments``.
+
+    Raises:
+      ConfigError: Beam cannot parse a value, or has no such runner.
+    """
+    options = parse_beam_arguments(arguments)
+    try:
+        return beam.Pipeline(options=options)
+    except ValueError as error:
+        raise ConfigError(f"Beam options: {error}") from error
 
 
 @contextmanager
@@ -233,14 +265,14 @@ def raise_own_errors() -> Iterator[None]:
     """Raises the HubTfxError of a worker as itself, which runners pass on as text only."""
     try:
         yield
-    except HubTfxError:
-        raise
+    except HubTfxError as error:
+        raise type(error)(str(error).split(_STEP)[0]) from error
     except Exception as error:
-        found = re.findall(r"hub_tfx\.errors\.(\w+): (.*?)(?: \[while running|\n|$)", str(error))
+        found = re.findall(r"hub_tfx\.errors\.(\w+): (.*)", str(error))
         if not found:
             raise
         name, message = found[-1]
-        raise getattr(errors, name)(message) from error
+        raise getattr(errors, name)(message.split(_STEP)[0]) from error
 
 
 def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:

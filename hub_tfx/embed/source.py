@@ -12,7 +12,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import Position, dead_letters
-from hub_tfx.embed.files import local_copy
+from hub_tfx.embed.files import is_local, local_copy
 from hub_tfx.embed.readers import READERS, Rejected, format_of
 from hub_tfx.errors import InputError
 
@@ -110,17 +110,23 @@ def find_files(patterns: Iterable[str], file_format: str | None = None) -> list[
     Raises:
       InputError: a pattern matches nothing, or a file has an ending that is not read.
     """
-    paths: set[str] = set()
-    for pattern in patterns:
-        try:
-            matched = {found.path for found in FileSystems.match([pattern])[0].metadata_list}
-        except (BeamIOError, ValueError) as error:
-            raise InputError(f"input {pattern} cannot be listed: {error}") from error
-        if not matched:
-            hint = " (it is a directory: name its files)" if Path(pattern).is_dir() else ""
-            raise InputError(f"no file matches the input {pattern}{hint}")
-        paths |= matched
+    paths = {path for pattern in patterns for path in _matching(pattern)}
     return [SourceFile(path, file_format or format_of(path)) for path in sorted(paths)]
+
+
+def _matching(pattern: str) -> list[str]:
+    if Path(pattern).is_file():  # Its name may hold characters that a glob gives a meaning.
+        return [pattern]
+    # Beam finds nothing for a local glob without a folder.
+    here = "./" if is_local(pattern) and "/" not in pattern else ""
+    try:
+        found = FileSystems.match([here + pattern])[0].metadata_list
+    except (BeamIOError, ValueError) as error:
+        raise InputError(f"input {pattern} cannot be listed: {error}") from error
+    if not found:
+        hint = " (it is a directory: name its files)" if Path(pattern).is_dir() else ""
+        raise InputError(f"no file matches the input {pattern}{hint}")
+    return [metadata.path.removeprefix(here) for metadata in found]
 
 
 def infer_schema(files: Sequence[SourceFile]) -> pa.Schema:

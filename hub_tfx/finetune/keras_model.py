@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.training import PAIR, Inputs, TrainingJob
 from hub_tfx.finetune.tunable import TunableModule
@@ -96,6 +97,7 @@ def write_serving(job: TrainingJob, model: TunableModel, path: Path) -> None:
     """Writes the SavedModel of ``Trained.serving`` with the weights of now.
 
     Raises:
+      AuthoringError: ``job.serving`` has tables that ``job.serving_resources`` does not hold.
       OutputError: ``path`` is taken or cannot be written.
     """
     to_logits = tf.autograph.experimental.do_not_convert(model.logits)
@@ -106,5 +108,13 @@ def write_serving(job: TrainingJob, model: TunableModel, path: Path) -> None:
         return job.head.predictions(logits)
 
     served = tf.train.Checkpoint(module=model.module.loaded, state=model.state)
+    if job.serving_resources is not None:
+        served.resources = job.serving_resources
     with staged(path) as directory:
-        tf.saved_model.save(served, str(directory), signatures={"serving_default": serve})
+        try:
+            tf.saved_model.save(served, str(directory), signatures={"serving_default": serve})
+        except AssertionError as error:  # Of an "untracked" resource.
+            raise AuthoringError(
+                "the function from tf.Examples to inputs has a table or weights of its own: give "
+                f"what holds them as serving_resources ({error})"
+            ) from error

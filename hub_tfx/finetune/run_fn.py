@@ -1,9 +1,9 @@
 """The run_fn that ModuleTrainer runs unless it is given another: copy it and edit.
 
 It gets TFX's FnArgs. In ``custom_config`` ModuleTrainer has put ``fine_tune`` (JSON of a
-FineTuneConfig) and ``module_dir``, where the tuned module must be when it returns; ``base_model`` is
-the directory of the base module. The serving model goes to ``serving_model_dir``, everything else
-to ``model_run_dir``.
+FineTuneConfig) and ``module_dir``, where the tuned module must be when it returns. ``base_model``
+is the directory of the base module. The serving model goes to ``serving_model_dir``, everything
+else to ``model_run_dir``.
 """
 
 import json
@@ -41,6 +41,9 @@ def run_fn(fn_args: Any) -> None:
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     features = data.Features.of(config, base.spec, _schema(transform.transformed_feature_spec()))
     signature, signature_spec = data.signature_of(config, base.spec)
+    # Eager tables are saved with the layer that holds them; an Estimator's graph has its own.
+    is_eager = base.spec.format == "saved_model"
+    layer = transform.transform_features_layer() if is_eager else None
 
     def batches(patterns: list[str], *, training: bool) -> Any:
         files = [file.path for file in find_files(patterns, "tfrecord")]
@@ -60,7 +63,10 @@ def run_fn(fn_args: Any) -> None:
             config=config,
             train=lambda: batches(fn_args.train_files, training=True),
             evaluate=lambda: batches(fn_args.eval_files, training=False),
-            serving=lambda serialized: _serving_inputs(features, transform, config, serialized),
+            serving=lambda serialized: _serving_inputs(
+                features, transform, layer, config, serialized
+            ),
+            serving_resources=layer,
             work_dir=Path(fn_args.model_run_dir),
         )
     )
@@ -96,13 +102,17 @@ def _labels(config: FineTuneConfig, transform: tft.TFTransformOutput, serialized
 def _serving_inputs(
     features: data.Features,
     transform: tft.TFTransformOutput,
+    layer: Any,
     config: FineTuneConfig,
     serialized: Any,
 ) -> Inputs:
     raw_spec = transform.raw_feature_spec()
     raw_spec.pop(config.label, None)
     raw = tf.io.parse_example(serialized, raw_spec)
-    transformed = transform.transform_raw_features(raw, drop_unused_features=True)
+    if layer is not None:
+        transformed = layer(raw)
+    else:
+        transformed = transform.transform_raw_features(raw, drop_unused_features=True)
     return {
         key: features.tensor(key, transformed[feature]) for key, feature in features.inputs.items()
     }

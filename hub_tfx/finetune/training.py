@@ -49,6 +49,8 @@ class TrainingJob:
         serving model.
       work_dir: checkpoints, TensorBoard events and exports; a run that finds its own there goes on.
       report: called with progress.
+      serving_resources: the object in which ``serving`` has tables or weights, such as TFX
+        Transform's layer: TensorFlow saves eager ones (``keras.train``) only if it is told of them.
     """
 
     base: Path
@@ -61,6 +63,7 @@ class TrainingJob:
     serving: Callable[[Any], Inputs]
     work_dir: Path
     report: Callable[[Progress], None] = lambda progress: None
+    serving_resources: Any = None
 
 
 @dataclass(frozen=True)

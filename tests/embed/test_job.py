@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
 from hub_tfx.embed import sink, transform
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import isolate
-from hub_tfx.embed.job import EmbedModule, embed_files, pipeline_options
+from hub_tfx.embed.job import EmbedModule, beam_arguments, embed_files
 from hub_tfx.embed.readers import READERS
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import (
@@ -367,7 +368,7 @@ def test_a_dimension_the_graph_leaves_open_is_learned_from_the_first_batch(tmp_p
 
 def test_the_transform_works_in_a_pipeline_of_ones_own(fussy):
     batch = pa.RecordBatch.from_pydict({"text": ["a", "poison", "bb"], "id": [1, 2, 3]})
-    with beam.Pipeline(options=pipeline_options([])) as pipeline:
+    with beam.Pipeline(options=PipelineOptions(beam_arguments([]))) as pipeline:
         outputs = (
             pipeline
             | beam.Create([batch])

@@ -424,6 +424,24 @@ def test_the_serving_model_answers_with_classes(text: Path, tuned_text: Trained)
         assert answer["probabilities"].sum() == pytest.approx(1)
 
 
+def test_tables_of_the_serving_function_are_saved_if_they_are_named(
+    text: Path, tmp_path: Path
+) -> None:
+    words = tf.lookup.KeyValueTensorInitializer(["chat"], ["cat"])
+    table = tf.lookup.StaticHashTable(words, "unknown")
+    job = text_job(text, tmp_path, steps=2)
+
+    def translated(examples: Any) -> Any:
+        return {"inputs": table.lookup(job.serving(examples)["inputs"])}
+
+    with pytest.raises(AuthoringError, match="give what holds them as serving_resources"):
+        train(replace(job, serving=translated))
+    trained = train(replace(job, serving=translated, serving_resources=table))
+    plain = train(replace(job, work_dir=tmp_path / "plain"))
+    answers = served(trained, inputs="chat"), served(plain, inputs="cat")
+    assert answers[0]["probabilities"] == pytest.approx(answers[1]["probabilities"])
+
+
 LOAD = """
 import sys
 from hub_tfx._quiet import quiet_libraries

@@ -1,11 +1,10 @@
 """What EmbeddingGenerator does."""
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-import apache_beam as beam
 import pyarrow as pa
 from apache_beam.utils.shared import Shared
 
@@ -21,19 +20,21 @@ from hub_tfx._tfx import (
 )
 from hub_tfx.artifacts import read_module, stamp
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.failures import KEY, REASON
+from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.job import (
     EmbedFiles,
     EmbedModule,
+    make_pipeline,
     make_task,
-    pipeline_options,
     raise_own_errors,
     read_manifest,
     remove_temporary,
 )
-from hub_tfx.embed.readers import schema_of_tfmd
+from hub_tfx.embed.readers import READERS, schema_of_tfmd
 from hub_tfx.embed.sink import OutputLayout
-from hub_tfx.embed.source import SourceFile, find_files, infer_schema
-from hub_tfx.errors import ConfigError
+from hub_tfx.embed.source import DEAD_LETTERS, SourceFile, find_files, infer_schema
+from hub_tfx.errors import ConfigError, RejectedRowsError
 
 
 class Executor(BaseBeamExecutor):  # type: ignore[misc]
@@ -76,7 +77,11 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         }
         shared = Shared()
         try:
-            with raise_own_errors(), self._pipeline() as pipeline:
+            with (
+                _quoting_a_dead_letter(layouts.values()),
+                raise_own_errors(),
+                self._pipeline() as pipeline,
+            ):
                 for split, task in tasks.items():
                     _ = pipeline | f"EmbedFiles[{split}]" >> EmbedFiles(
                         task, layouts[split], shared
@@ -90,7 +95,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
             return self._make_beam_pipeline()
-        return beam.Pipeline(options=pipeline_options(self._beam_pipeline_args))
+        return make_pipeline(self._beam_pipeline_args)
 
 
 def _files_by_split(examples: Sequence[Any]) -> dict[str, list[SourceFile]]:
@@ -114,7 +119,29 @@ def _columns(schemas: Sequence[Any] | None, files: Mapping[str, list[SourceFile]
     if not schemas:
         return infer_schema([file for of_split in files.values() for file in of_split])
     uri = artifact_utils.get_single_uri(schemas)
-    return schema_of_tfmd(SchemaReader().read(str(Path(uri, "schema.pbtxt"))))
+    return schema_of_tfmd(SchemaReader().read(f"{uri}/schema.pbtxt"))
+
+
+@contextmanager
+def _quoting_a_dead_letter(layouts: Iterable[OutputLayout]) -> Iterator[None]:
+    """TFX removes what a failed step wrote, so its error has to say why rows were rejected."""
+    try:
+        yield
+    except RejectedRowsError as error:
+        for layout in layouts:
+            if layout.folders[DEAD_LETTERS] in str(error).split():
+                key, reason = _first_dead_letter(layout)
+                raise RejectedRowsError(f"{error} (the first is {key}: {reason})") from error
+        raise
+
+
+def _first_dead_letter(layout: OutputLayout) -> tuple[str, str]:
+    schema = pa.schema([(name, pa.large_list(pa.large_binary())) for name in (KEY, REASON)])
+    file = find_files([layout.pattern(DEAD_LETTERS)], "tfrecord")[0]
+    with local_copy(file.path) as path:
+        letter: Any = next(READERS[file.format].read(path, schema, 1))
+    letter = letter.to_pydict()
+    return letter[KEY][0][0].decode(), letter[REASON][0][0].decode()
 
 
 def _stamp_outputs(
@@ -125,11 +152,13 @@ def _stamp_outputs(
     module: EmbedModule,
     manifests: Sequence[Mapping[str, Any]],
 ) -> None:
-    newest = max(examples, key=lambda artifact: (artifact.span, artifact.version))
+    spans = sorted((_number(a, "span"), _number(a, "version")) for a in examples)
+    span, version = spans[-1]
     for output in (embeddings, dead_letters):
         output.split_names = artifact_utils.encode_split_names(splits)
-        output.span, output.version = newest.span, newest.version
-        set_payload_format(output, get_payload_format(newest))
+        output.span, output.version = span, version
+        stamp(output, {"span": span, "version": version})
+        set_payload_format(output, PayloadFormat.FORMAT_TF_EXAMPLE)
     rejected = sum(manifest["dead_letters"] for manifest in manifests)
     stamp(
         embeddings,
@@ -140,7 +169,17 @@ def _stamp_outputs(
             "embedding_dim": manifests[0]["embedding_dim"],
             "rows": sum(manifest["rows"] for manifest in manifests),
             "dead_letters": rejected,
-            "spans": json.dumps(sorted({artifact.span for artifact in examples})),
+            "spans": json.dumps(sorted({span for span, _ in spans})),
         },
     )
     stamp(dead_letters, {"rows": rejected})
+
+
+def _number(artifact: Any, name: str) -> int:
+    """Span or version: ExampleGen gives them as custom properties, other components do not.
+
+    See update_output_artifact in tfx/components/example_gen/driver.py; resolvers read either.
+    """
+    if artifact.has_custom_property(name):
+        return int(artifact.get_int_custom_property(name))
+    return int(getattr(artifact, name))

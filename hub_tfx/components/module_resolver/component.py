@@ -1,5 +1,6 @@
 """ModuleResolver: from a handle to a HubModule artifact."""
 
+import re
 from typing import Any
 
 from hub_tfx import __version__
@@ -13,9 +14,8 @@ from hub_tfx._tfx import (
     RuntimeParameter,
 )
 from hub_tfx.artifacts import HubModule
-from hub_tfx.components.module_resolver.executor import Executor
+from hub_tfx.components.module_resolver.executor import Executor, checked_handle
 from hub_tfx.errors import ConfigError
-from hub_tfx.module.handle import ModuleHandle
 
 
 class ModuleResolverSpec(ComponentSpec):  # type: ignore[misc]
@@ -59,16 +59,13 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
 
         Raises:
           HandleError: the handle cannot be parsed.
-          ConfigError: it holds what may be a credential, which would end in ML Metadata.
+          ConfigError: it holds what may be a credential, which would end in ML Metadata; or the
+            digest is none.
         """
         if isinstance(handle, str):
-            parsed = ModuleHandle.parse(handle)
-            if parsed.may_hold_secret:
-                raise ConfigError(
-                    f"the handle {parsed} has a user name or a query, which may be a credential "
-                    "and would be kept in ML Metadata: resolve it before the pipeline and name the "
-                    "directory"
-                )
+            checked_handle(handle)
+        if isinstance(digest, str) and not re.fullmatch("[0-9a-fA-F]{64}", digest):
+            raise ConfigError(f"{digest!r} is no digest: it has 64 hex digits")
         super().__init__(
             spec=ModuleResolverSpec(
                 handle=handle,

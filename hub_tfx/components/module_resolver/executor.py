@@ -4,6 +4,8 @@ from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils
 from hub_tfx.artifacts import write_module
+from hub_tfx.errors import ConfigError
+from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.cache import ModuleCache
 
 
@@ -27,10 +29,27 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         Raises:
           HubTfxError: see ModuleCache.resolve; no artifact is published.
         """
+        handle = checked_handle(exec_properties["handle"])
         cache = ModuleCache(exec_properties.get("cache_dir"))
-        resolved = cache.resolve(exec_properties["handle"], digest=exec_properties.get("digest"))
+        resolved = cache.resolve(handle, digest=exec_properties.get("digest"))
         write_module(
             artifact_utils.get_single_instance(output_dict["module"]),
             resolved.path,
             {"handle": str(resolved.handle), "version": resolved.handle.version},
         )
+
+
+def checked_handle(text: str) -> ModuleHandle:
+    """Parses the handle of a module that ML Metadata is going to know.
+
+    Raises:
+      HandleError: it cannot be parsed.
+      ConfigError: it holds what may be a credential, which would end in ML Metadata.
+    """
+    handle = ModuleHandle.parse(text)
+    if handle.may_hold_secret:
+        raise ConfigError(
+            f"the handle {handle} has a user name or a query, which may be a credential and would "
+            "be kept in ML Metadata: resolve it before the pipeline and name the directory"
+        )
+    return handle

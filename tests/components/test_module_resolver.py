@@ -1,0 +1,188 @@
+"""ModuleResolver: a verified copy of the module and its properties, or nothing."""
+
+from pathlib import Path
+
+import pytest
+import tfx.v1 as tfx
+
+import hub_tfx
+from hub_tfx.artifacts import HubModule, read_module
+from hub_tfx.components.module_resolver.component import ModuleResolver, ModuleResolverSpec
+from hub_tfx.components.module_resolver.executor import Executor
+from hub_tfx.errors import (
+    ConfigError,
+    DigestMismatchError,
+    FetchError,
+    HandleError,
+    NotAModuleError,
+)
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.testing import minimal_module, serve
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    made = HubModule()
+    made.uri = str(tmp_path / "ModuleResolver" / "module" / "1")
+    return made
+
+
+@pytest.fixture
+def source(tmp_path):
+    return minimal_module(tmp_path / "source")
+
+
+def resolve(artifact, handle, **parameters):
+    Executor().Do({}, {"module": [artifact]}, {"handle": str(handle), **parameters})
+
+
+def properties(artifact):
+    return {
+        name: value.string_value or value.int_value
+        for name, value in artifact.mlmd_artifact.custom_properties.items()
+    }
+
+
+def test_the_artifact_holds_a_copy_that_outlives_the_source_and_the_cache(
+    tmp_path, artifact, source, cache_dir
+):
+    manifest = Manifest.of_directory(source)
+    resolve(artifact, source)
+    source.rename(tmp_path / "elsewhere")
+    cache_dir.rename(tmp_path / "other_cache")
+    assert Manifest.of_directory(Path(artifact.uri, "module")) == manifest
+    assert Path(artifact.uri, "manifest.json").read_text() == manifest.to_json()
+
+
+def test_the_copy_does_not_share_its_files_with_the_cache(artifact, source, cache_dir):
+    resolve(artifact, source)
+    (copy,) = Path(artifact.uri, "module").glob("saved_model.pb")
+    (cached,) = cache_dir.rglob("saved_model.pb")
+    before = cached.read_bytes()
+    copy.write_bytes(b"damaged")
+    assert cached.read_bytes() == before
+
+
+def test_the_properties_say_what_the_module_is(artifact, text_module_dir, module_format):
+    with serve({"/acme/text/3": text_module_dir}) as url:
+        resolve(artifact, f"{url}/acme/text/3")
+    spec, manifest = hub_tfx.inspect(text_module_dir), Manifest.of_directory(text_module_dir)
+    assert properties(artifact) == {
+        "handle": f"{url}/acme/text/3",
+        "version": 3,
+        "digest": manifest.digest,
+        "format": module_format,
+        "signatures": ",".join(spec.signatures),
+        "embedding_dim": 4,
+        "size_bytes": manifest.size_bytes,
+    }
+
+
+def test_a_handle_without_a_version_has_no_version_property(artifact, source):
+    resolve(artifact, source)
+    assert "version" not in properties(artifact)
+
+
+def test_images_have_an_embedding_dim_too(artifact, image_module_dir):
+    resolve(artifact, image_module_dir)
+    assert properties(artifact)["embedding_dim"] == 4
+
+
+def test_what_was_resolved_is_what_the_next_step_reads(artifact, text_module_dir):
+    resolve(artifact, text_module_dir)
+    module = read_module(artifact)
+    assert module.digest == Manifest.of_directory(text_module_dir).digest
+    assert module.handle == str(text_module_dir)
+    assert module.spec == hub_tfx.inspect(text_module_dir)
+
+
+def test_the_cache_dir_parameter_wins_over_the_environment(tmp_path, artifact, source, cache_dir):
+    resolve(artifact, source, cache_dir=str(tmp_path / "named"))
+    assert list((tmp_path / "named").rglob("saved_model.pb"))
+    assert not cache_dir.exists()
+
+
+def test_the_pinned_digest_is_accepted_and_another_publishes_nothing(artifact, source):
+    resolve(artifact, source, digest=Manifest.of_directory(source).digest)
+    refused = HubModule()
+    refused.uri = artifact.uri + "0"
+    with pytest.raises(DigestMismatchError, match="is pinned"):
+        resolve(refused, source, digest="0" * 64)
+    assert not Path(refused.uri).exists()
+    assert properties(refused) == {}
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda path: path / "missing", FetchError),
+        (lambda path: path, NotAModuleError),
+        (lambda path: "nobody://acme/text/1", HandleError),
+    ],
+)
+def test_what_cannot_be_resolved_publishes_nothing(tmp_path, artifact, make, error):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(error):
+        resolve(artifact, make(folder))
+    assert not Path(artifact.uri).exists()
+
+
+# --- The component --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        "https://someone:secret@example.org/text/1",
+        "https://example.org/text/1?X-Goog-Signature=secret",
+        "https://example.org/text/1?secret",
+    ],
+)
+def test_a_handle_that_may_hold_a_credential_is_refused_at_construction(handle):
+    with pytest.raises(ConfigError, match="kept in ML Metadata: resolve it before") as refused:
+        ModuleResolver(handle=handle)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_credential_in_a_runtime_parameter_is_refused_before_it_is_used(artifact):
+    with pytest.raises(ConfigError, match="may be a credential") as refused:
+        resolve(artifact, "https://someone:secret@localhost:1/text/1")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("handle", ["", "https:///text/1", "https://example.org/a b"])
+def test_a_handle_that_cannot_be_parsed_is_refused_at_construction(handle):
+    with pytest.raises(HandleError):
+        ModuleResolver(handle=handle)
+
+
+@pytest.mark.parametrize("digest", ["abc", "x" * 64, "0" * 63])
+def test_a_digest_that_is_none_is_refused_at_construction(digest):
+    with pytest.raises(ConfigError, match="64 hex digits"):
+        ModuleResolver(handle="https://example.org/text/1", digest=digest)
+
+
+def test_handle_and_digest_may_be_runtime_parameters():
+    runtime_parameter = tfx.dsl.experimental.RuntimeParameter
+    handle = runtime_parameter(name="handle", ptype=str, default="https://example.org/text/1")
+    digest = runtime_parameter(name="digest", ptype=str)
+    component = ModuleResolver(handle=handle, digest=digest)
+    assert component.spec.exec_properties["handle"] is handle
+    assert component.spec.exec_properties["digest"] is digest
+
+
+def test_the_parameters_hold_what_makes_the_execution_cache_true():
+    component = ModuleResolver(handle="https://example.org/text/1", digest="0" * 64)
+    assert component.exec_properties == {
+        "handle": "https://example.org/text/1",
+        "digest": "0" * 64,
+        "cache_dir": None,
+        "hub_tfx_version": hub_tfx.__version__,
+    }
+    assert component.outputs["module"].type is HubModule
+
+
+def test_names_of_outputs_and_parameters_are_unique():
+    names = [*ModuleResolverSpec.OUTPUTS, *ModuleResolverSpec.PARAMETERS]
+    assert len(set(names)) == len(names)

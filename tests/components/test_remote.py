@@ -1,0 +1,184 @@
+"""Artifacts on a filesystem that is not this machine's, as gs:// is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tfx.v1 as tfx
+from apache_beam.io.filesystem import FileMetadata, FileSystem, MatchResult
+from apache_beam.io.localfilesystem import LocalFileSystem
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx_helpers import examples_artifact, plain_vectors, read_examples
+
+from hub_tfx.artifacts import HubModule
+from hub_tfx.components.embedding_generator import executor
+from hub_tfx.components.module_resolver.executor import Executor as ModuleResolver
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.errors import DigestMismatchError, InputError
+
+_KEEP_ID = EmbedConfig(keep=("id",))
+
+
+class RemoteFileSystem(FileSystem):
+    """``remote://…`` for what lies below ``root``; Beam finds it by its scheme."""
+
+    root = Path()
+
+    @classmethod
+    def scheme(cls):
+        return "remote"
+
+    def _local(self, path):
+        return str(self.root / path.removeprefix("remote://"))
+
+    def _remote(self, path):
+        return f"remote://{Path(path).relative_to(self.root)}"
+
+    def join(self, base, *parts):
+        return "/".join([base.rstrip("/"), *parts])
+
+    def split(self, path):
+        head, _, tail = path.rpartition("/")
+        return head, tail
+
+    def has_dirs(self):
+        return False
+
+    def mkdirs(self, path):
+        raise AssertionError("buckets have no folders to make")
+
+    def match(self, patterns, limits=None):
+        results = []
+        for pattern in patterns:
+            below = pattern.removeprefix("remote://")
+            paths = [path for path in self.root.glob(below) if path.is_file()]
+            if pattern.endswith("/**"):
+                paths = [p for p in (self.root / below[:-3]).rglob("*") if p.is_file()]
+            files = [FileMetadata(self._remote(p), p.stat().st_size) for p in paths]
+            results.append(MatchResult(pattern, files))
+        return results
+
+    def create(self, path, mime_type="application/octet-stream", compression_type="auto"):
+        Path(self._local(path)).parent.mkdir(parents=True, exist_ok=True)
+        return LocalFileSystem(None).create(self._local(path), mime_type, compression_type)
+
+    def open(self, path, mime_type="application/octet-stream", compression_type="auto"):
+        return LocalFileSystem(None).open(self._local(path), mime_type, compression_type)
+
+    def copy(self, sources, destinations):
+        raise NotImplementedError
+
+    def rename(self, sources, destinations):
+        for source, destination in zip(sources, destinations, strict=True):
+            target = Path(self._local(destination))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(self._local(source)).rename(target)
+
+    def exists(self, path):
+        return Path(self._local(path)).is_file()
+
+    def size(self, path):
+        return Path(self._local(path)).stat().st_size
+
+    def last_updated(self, path):
+        return Path(self._local(path)).stat().st_mtime
+
+    def checksum(self, path):
+        return str(self.size(path))
+
+    def metadata(self, path):
+        return FileMetadata(path, self.size(path), self.last_updated(path))
+
+    def delete(self, paths):
+        for path in paths:
+            LocalFileSystem(None).delete([self._local(path)])
+
+    def _list(self, dir_or_prefix):
+        raise NotImplementedError
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(RemoteFileSystem, "root", tmp_path / "bucket")
+    return tmp_path / "bucket"
+
+
+def artifact(kind, name):
+    made = kind()
+    made.uri = f"remote://run/{name}"
+    return made
+
+
+@pytest.fixture
+def resolved(root, text_module_dir):
+    module = artifact(HubModule, "module")
+    ModuleResolver().Do({}, {"module": [module]}, {"handle": str(text_module_dir)})
+    return module
+
+
+def generate(root, resolved, rows, config=_KEEP_ID, **more):
+    examples = examples_artifact(root / "run" / "examples", {"train": rows, "eval": rows[:1]})
+    examples.uri = "remote://run/examples"
+    outputs = {
+        name: [artifact(tfx.types.standard_artifacts.Examples, name)]
+        for name in ("embeddings", "dead_letters")
+    }
+    inputs = {"examples": [examples], "module": [resolved], **more}
+    executor.Executor().Do(inputs, outputs, {"config": config.to_json()})
+
+
+def test_remote_examples_and_a_remote_module_give_remote_embeddings(
+    root, resolved, text_module_dir
+):
+    texts = ["the cat", "dog"]
+    generate(root, resolved, [{"id": n, "text": text} for n, text in enumerate(texts)])
+    rows = read_examples(str(root / "run" / "embeddings"), "train")
+    vectors = [row["embedding"] for row in rows]
+    np.testing.assert_allclose(vectors, plain_vectors(text_module_dir, texts), atol=1e-6)
+    assert [row["id"] for row in rows] == [[0], [1]]
+    assert {path.name for path in (root / "run" / "embeddings").iterdir() if path.is_file()} == {
+        "manifest-train.json",
+        "manifest-eval.json",
+    }
+
+
+def test_a_remote_schema_is_asked_for_by_its_whole_url(root, resolved, monkeypatch):
+    asked = []
+
+    def read(_, path):
+        asked.append(path)
+        return text_format.Parse('feature { name: "text" type: BYTES }', schema_pb2.Schema())
+
+    monkeypatch.setattr(executor.SchemaReader, "read", read)
+    schema = artifact(tfx.types.standard_artifacts.Schema, "schema")
+    generate(root, resolved, [{"text": "cat"}], EmbedConfig(), schema=[schema])
+    assert asked == ["remote://run/schema/schema.pbtxt"]
+
+
+def test_nothing_temporary_is_left_after_a_failure(root, resolved, monkeypatch):
+    from hub_tfx.embed import commit
+
+    monkeypatch.setattr(commit, "_check_schemas", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        generate(root, resolved, [{"id": 0, "text": "cat"}])
+    assert not [
+        path for path in (root / "run").rglob("*") if ".tmp-" in str(path) and path.is_file()
+    ]
+
+
+def test_a_remote_module_that_was_damaged_is_refused(root, resolved):
+    (root / "run" / "module" / "module" / "saved_model.pb").write_bytes(b"damaged")
+    with pytest.raises(DigestMismatchError, match=r"enable_cache=False"):
+        generate(root, resolved, [{"id": 0, "text": "cat"}])
+
+
+def test_a_missing_remote_split_is_named(root, resolved):
+    examples = artifact(tfx.types.standard_artifacts.Examples, "nothing")
+    examples.split_names = '["train"]'
+    with pytest.raises(InputError, match="no file matches the input remote://run/nothing/Split-tr"):
+        executor.Executor().Do(
+            {"examples": [examples], "module": [resolved]},
+            {n: [artifact(type(examples), n)] for n in ("embeddings", "dead_letters")},
+            {"config": "{}"},
+        )

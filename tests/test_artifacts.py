@@ -1,0 +1,105 @@
+"""HubModule: written whole, read only if whole, importable by its type's name."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from hub_tfx.artifacts import HubModule, embedding_dim, read_module, stamp, write_module
+from hub_tfx.errors import NotAModuleError
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.spec import GraphVariant, ModuleSpec, SignatureSpec, TensorInfo
+from hub_tfx.testing import minimal_module
+
+# Of Kubeflow Pipelines v2: namespace, a dot, name.
+_SCHEMA_TITLE = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
+
+
+@pytest.fixture
+def artifact(tmp_path):
+    made = HubModule()
+    made.uri = str(tmp_path / "artifact")
+    return made
+
+
+def test_the_type_can_be_imported_by_its_name_as_kubeflow_v2_does():
+    module, _, name = HubModule.TYPE_NAME.rpartition(".")
+    assert getattr(importlib.import_module(module), name) is HubModule
+    assert _SCHEMA_TITLE.match(HubModule.TYPE_NAME)
+    assert not HubModule.PROPERTIES
+
+
+def test_what_was_written_is_read_back(tmp_path, artifact):
+    source = minimal_module(tmp_path / "source", dim=7)
+    write_module(artifact, source, {"handle": "https://example.org/text/1", "version": None})
+    module = read_module(artifact)
+    assert module.handle == "https://example.org/text/1"
+    assert module.digest == Manifest.of_directory(source).digest
+    assert module.path == f"{artifact.uri}/module"
+    assert artifact.get_int_custom_property("embedding_dim") == 7
+    assert not artifact.has_custom_property("version")
+
+
+def test_the_docstring_draws_the_files_there_are(tmp_path, artifact):
+    write_module(artifact, minimal_module(tmp_path / "source"), {"handle": "x"})
+    top = {path.name for path in Path(artifact.uri).iterdir()}
+    assert top == {"module", "manifest.json"}
+    assert all(f"`{name}" in HubModule.__doc__ for name in top)
+
+
+def test_the_docstring_names_every_property(tmp_path, artifact):
+    source = minimal_module(tmp_path / "source")
+    write_module(artifact, source, {"handle": "x", "version": 1})
+    for name in artifact.mlmd_artifact.custom_properties:
+        assert f"`{name}`" in HubModule.__doc__
+
+
+def test_a_directory_without_a_module_is_not_written(tmp_path, artifact):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotAModuleError):
+        write_module(artifact, tmp_path / "empty", {})
+    assert not Path(artifact.uri).exists()
+
+
+def test_a_manifest_that_is_not_one_is_refused(tmp_path, artifact):
+    write_module(artifact, minimal_module(tmp_path / "source"), {"handle": "x"})
+    Path(artifact.uri, "manifest.json").write_text("{}")
+    with pytest.raises(NotAModuleError, match="enable_cache=False"):
+        read_module(artifact)
+
+
+def test_properties_that_are_none_are_left_out(artifact):
+    stamp(artifact, {"rows": 0, "handle": "", "dim": None})
+    assert set(artifact.mlmd_artifact.custom_properties) == {"rows", "handle"}
+    assert artifact.get_int_custom_property("rows") == 0
+
+
+@pytest.mark.parametrize(
+    ("outputs", "dimension"),
+    [
+        ({"default": (None, 4)}, 4),
+        ({"default": (None, None)}, None),
+        ({"default": (None, 3, 4)}, None),
+        ({"default": None}, None),
+        ({"pooled_output": (None, 4), "sequence_output": (None, 128, 4)}, None),
+    ],
+)
+def test_the_dimension_is_that_of_the_only_output_where_the_graph_says_it(outputs, dimension):
+    assert embedding_dim(spec_of(default=signature_of(outputs))) == dimension
+
+
+def test_a_module_with_several_signatures_and_no_default_has_no_dimension():
+    signature = signature_of({"default": (None, 4)})
+    assert embedding_dim(spec_of(encode=signature, decode=signature)) is None
+
+
+def signature_of(outputs):
+    return SignatureSpec(
+        inputs={"text": TensorInfo("string", (None,))},
+        outputs={key: TensorInfo("float32", shape) for key, shape in outputs.items()},
+    )
+
+
+def spec_of(**signatures):
+    return ModuleSpec("saved_model", (GraphVariant(("serve",), signatures),))
