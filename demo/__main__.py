@@ -1,8 +1,9 @@
 """The main job on real input: `make demo`.
 
 The docstrings of the standard library become a corpus, word vectors, a TF Hub module behind a URL,
-and embeddings made by a TFX pipeline; then three questions are asked of them, and ML Metadata says
-where they came from. All of it is left in demo/out to look at.
+and embeddings made by a TFX pipeline; three questions are asked of them, and ML Metadata says where
+they came from. Then a second pipeline fine-tunes the module: the label is the package that a
+docstring comes from. All of it is left in demo/out to look at.
 """
 
 import json
@@ -16,23 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.tree import Tree
 
 OUT = Path(__file__).parent / "out"
 _MODULE_URL_PATH = "/demo/docstrings/1"
 _SPLIT = "all"
-_SHOWN = (
-    "dead_letters",
-    "digest",
-    "embedding_dim",
-    "format",
-    "handle",
-    "module_digest",
-    "rows",
-    "span",
-    "spans",
-)
-
 # One thread gives the same last digits, and so the same digest, on every machine.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["TFHUB_CACHE_DIR"] = str(OUT / "cache")
@@ -42,6 +30,7 @@ from hub_tfx._quiet import quiet_libraries  # noqa: E402
 quiet_libraries()
 
 from demo.corpus import Document, read_docstrings, write_tfrecord  # noqa: E402
+from demo.labelled import labelled  # noqa: E402
 from demo.nearest import QUERIES, nearest, print_answers  # noqa: E402
 from demo.vectors import learn  # noqa: E402
 
@@ -58,13 +47,16 @@ def main() -> None:
 
     with serve({_MODULE_URL_PATH: module}) as url:
         result = _run_pipeline(url + _MODULE_URL_PATH)
-    _show_rate(result)
-    _answer_queries(documents, result)
-    _show_lineage()
+        _show_rate(result)
+        _answer_queries(documents, result)
+        _show_lineage("demo", "EmbeddingGenerator", "embeddings")
+        tuned = _fine_tune(labelled(documents), url + _MODULE_URL_PATH)
+    _show_lineage("demo-finetune", "ModuleTrainer", "module")
     console.print(
         f"\nDone in {time.monotonic() - started_s:.0f} s; everything is in {os.path.relpath(OUT)}/:"
     )
     console.print(f"  embeddings  {os.path.relpath(result['embeddings'])}")
+    console.print(f"  module      {os.path.relpath(tuned['module'])}/module")
     console.print(f"  metadata    {os.path.relpath(OUT / 'metadata.sqlite')}")
     console.print("Your own files: see the five-minute tour in README.md.")
 
@@ -145,24 +137,56 @@ def _answer_queries(documents: Sequence[Document], result: dict[str, Any]) -> No
     print_answers(QUERIES, embedded, *nearest(queries, [row["embedding"] for row in rows], 4))
 
 
-def _show_lineage() -> None:
-    from hub_tfx_pipelines import metadata
+def _fine_tune(documents: Sequence[Document], handle: str) -> dict[str, Any]:
+    write_tfrecord(documents, OUT / "labelled")
+    packages = len({document.package for document in documents})
+    console.print(
+        f"\n{len(documents):,} texts come from the {packages} largest packages: the label to learn"
+    )
+    with _step("Training a head on the frozen module"):
+        frozen = _run_finetune(handle, freeze=True)
+    with _step("Fine-tuning the module, the first steps taken from TFX's cache"):
+        tuned = _run_finetune(handle, freeze=False)
+    for name, result in (("frozen", frozen), ("tuned", tuned)):
+        console.print(
+            f"  {name:<8}accuracy on held-out texts {float(result['metric_accuracy']):.3f}"
+        )
+    return tuned
+
+
+def _run_finetune(handle: str, *, freeze: bool) -> dict[str, Any]:
+    from hub_tfx.finetune.config import FineTuneConfig
+    from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
+    from hub_tfx_pipelines.run_local import run_finetune
+
+    config = FineTunePipelineConfig(
+        pipeline_name="demo-finetune",
+        pipeline_root=str(OUT / "artifacts-finetune"),
+        data_root=str(OUT / "labelled"),
+        module=handle,
+        fine_tune=FineTuneConfig(
+            label="package",
+            freeze=freeze,
+            steps=600,
+            batch_size=128,
+            learning_rate=0.01,
+            eval_every=200,
+        ),
+        metadata_path=str(OUT / "metadata.sqlite"),
+    )
+    return run_finetune(config)
+
+
+def _show_lineage(pipeline: str, step: str, output: str) -> None:
+    from hub_tfx_pipelines import draw, metadata
+    from hub_tfx_pipelines.family import ancestors
 
     store = metadata.open_sqlite(str(OUT / "metadata.sqlite"))
-    executions = metadata.latest_run(store, "demo")
-    generator = next(e for e in executions if e.type.endswith("EmbeddingGenerator"))
-    node = metadata.lineage(store, metadata.outputs(store, generator)["embeddings"])
-    console.print("\n[bold]Lineage of the embeddings, from ML Metadata[/bold]")
-    console.print(_tree(node))
-
-
-def _tree(node: Any) -> Tree:
-    facts = [f"{name} {value}" for name, value in node.properties.items() if name in _SHOWN]
-    title = f"[bold]{node.name}[/bold] ({node.type_name}) made by {node.made_by}"
-    tree = Tree("\n".join([title, *(f"[dim]{fact}[/dim]" for fact in facts)]))
-    for parent in node.parents:
-        tree.children.append(_tree(parent))
-    return tree
+    executions = metadata.latest_run(store, pipeline)
+    execution = next(e for e in executions if e.type.endswith(step))
+    family = ancestors(store, [metadata.outputs(store, execution)[output]])
+    console.print(f"\n[bold]Lineage of the {output}, from ML Metadata[/bold]")
+    console.print(draw.as_text(family), markup=False)
 
 
 @contextmanager

@@ -158,6 +158,7 @@ def _run(
     from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines import metadata
 
+    quiet_libraries()  # Again: importing TFX has set its loggers up.
     if config.input_config is None:
         find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
     resolved = ModuleCache().resolve(config.module, digest=config.module_digest)
