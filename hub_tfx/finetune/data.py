@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from hub_tfx.embed.config import EmbedConfig, is_image, make_plan
@@ -169,12 +170,17 @@ def label_parser(
             spec = {config.label: tf.io.RaggedFeature(dtype)}
             ids = lookup(tf.io.parse_example(serialized, spec)[config.label].to_sparse())
             ragged = tf.RaggedTensor.from_sparse(ids)
-            return tf.reduce_max(tf.one_hot(ragged, len(classes)).to_tensor(), axis=1)
+            return multi_hot(ragged, len(classes))
         spec = {config.label: tf.io.FixedLenFeature([], dtype)}
         values = tf.io.parse_example(serialized, spec)[config.label]
         return lookup(values) if config.task == "classification" else tf.cast(values, tf.float32)
 
     return parse
+
+
+def multi_hot(ids: Any, size: int) -> Any:
+    """Ragged ids ``[batch, …]`` -> ``[batch, size] float32`` of 0 and 1; ids below 0 are none."""
+    return tf.minimum(tf.reduce_sum(tf.one_hot(ids, size), axis=1), 1.0)
 
 
 def find_classes(examples: Sequence[Any]) -> tuple[str, ...]:
@@ -186,15 +192,19 @@ def find_classes(examples: Sequence[Any]) -> tuple[str, ...]:
 
 
 def read_examples(
-    files: Sequence[SourceFile], schema: pa.Schema, config: FineTuneConfig
+    files: Sequence[SourceFile],
+    schema: pa.Schema,
+    config: FineTuneConfig,
+    classes: Sequence[str] = (),
 ) -> tuple[list[bytes], int, list[Any]]:
     """Reads files of any format as serialized tf.Examples, shuffled by the seed.
 
-    Records without a label or that cannot be read are left out and counted. They are shuffled since
-    files are often sorted by label, and training shuffles within a window only.
+    Records that cannot be read, lack an input or a label, or have one that is none of ``classes``
+    (where they are given) are left out and counted. They are shuffled since files are often sorted
+    by label, and training shuffles within a window only.
 
     Returns:
-      Examples, how many were left out, and the label values of those read.
+      Examples, how many were left out, and the label values of those read, as tf.Example has them.
 
     Raises:
       InputError: no row is left.
@@ -209,18 +219,41 @@ def read_examples(
         if isinstance(batch, Rejected):
             left_out += 1
             continue
-        values = batch.column(batch.schema.get_field_index(config.label)).to_pylist()
-        for example, value in zip(encoder.encode(to_example_columns(batch)), values, strict=True):
-            if value is None or value == []:
-                left_out += 1
-            else:
+        columns = to_example_columns(batch)
+        for example, values in zip(
+            encoder.encode(columns), _labels_of_rows(columns, config, classes), strict=True
+        ):
+            if values:
                 examples.append(example)
-                labels += value if isinstance(value, list) else [value]
+                labels += values
+            else:
+                left_out += 1
     if not examples:
         named = ", ".join(file.path for file in files)
-        raise InputError(f"no row of {named} has a {config.label!r} to learn")
+        known = f": the classes are {', '.join(classes)}" if classes else ""
+        raise InputError(f"no row of {named} has a {config.label!r} to learn{known}")
     random.Random(config.seed).shuffle(examples)
     return examples, left_out, labels
+
+
+def _labels_of_rows(
+    columns: pa.RecordBatch, config: FineTuneConfig, classes: Sequence[str]
+) -> Iterator[list[Any]]:
+    """The label values of each row; none where the row is of no use."""
+    known = set(classes)
+    label = columns.schema.get_field_index(config.label)
+    lengths = [
+        pc.list_value_length(column).to_pylist()
+        for n, column in enumerate(columns.columns)
+        if n != label
+    ]
+    rows = columns.column(label).to_pylist()
+    for values, is_whole in zip(
+        rows, (all(row) for row in zip(*lengths, strict=True)), strict=True
+    ):
+        # An empty cell of a CSV file is an empty text.
+        usable = [v for v in values or () if v != b"" and (not known or _class_name(v) in known)]
+        yield usable if is_whole else []
 
 
 def write_examples(examples: Sequence[bytes], path: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from hub_tfx import __version__
 from hub_tfx.embed.job import EmbedModule
 from hub_tfx.embed.source import find_files, infer_schema
-from hub_tfx.errors import ConfigError, OutputError
+from hub_tfx.errors import ConfigError, InputError, OutputError
 from hub_tfx.finetune import data
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.export import check_compatible, check_hermetic
@@ -78,14 +78,15 @@ def fine_tune_files(
       UsageError: config, module and data do not fit each other.
       InputError: an input is missing or damaged, or holds no label.
       AuthoringError: the module cannot be trained, or what came out is no module.
-      OutputError: ``output`` holds a finished module already.
+      OutputError: ``output`` is a file, or holds a finished module already.
     """
     started_s = time.monotonic()
     folder = Path(output)
     if (folder / "report.json").exists():
         raise OutputError(f"{output} holds a finished module: name a new directory")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{output} is a file: name a new directory")
     work_dir = folder / "training"
-    work_dir.mkdir(parents=True, exist_ok=True)
     files = _Files.prepare(base, train, evaluation, work_dir / "examples", config)
     job = make_job(base, config, files.features, files.classes, files.train, files.evaluation)
     trained = trainer_of(base)(TrainingJob(**job, work_dir=work_dir, report=report))
@@ -156,6 +157,8 @@ def deliver(trained: Path, destination: Path, base: EmbedModule) -> str:
         check_compatible(staged, base.spec)
         check_hermetic(staged)
         digest = Manifest.of_directory(staged).digest
+        # Of a run that was cut off before its report: os.replace wants an empty directory.
+        shutil.rmtree(destination, ignore_errors=True)
         os.replace(staged, destination)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -185,17 +188,17 @@ class _Files:
         columns = infer_schema(train_files)
         features = data.Features.of(config, base.spec, columns)
         schema = pa.schema([columns.field(name) for name in features.types])
-        folder.mkdir(parents=True, exist_ok=True)
-        examples, left_out, labels = data.read_examples(train_files, schema, config)
-        if eval_files:
-            held_out, eval_left_out, _ = data.read_examples(eval_files, schema, config)
-        else:
-            at = max(1, int(len(examples) * _EVAL_SHARE))
-            held_out, examples, eval_left_out = examples[:at], examples[at:], 0
+        _check_label_type(config, features)
+        examples, left_out, labels = data.read_examples(train_files, schema, config, config.classes)
         classes = config.classes
         if not classes and config.task in ("classification", "multilabel"):
             classes = data.find_classes(labels)
-        _check_classes(config, classes)
+        check_classes(config, classes)
+        if eval_files:
+            held_out, eval_left_out, _ = data.read_examples(eval_files, schema, config, classes)
+        else:
+            held_out, examples, eval_left_out = *_hold_out(examples), 0
+        folder.mkdir(parents=True, exist_ok=True)
         paths = folder / "train.tfrecord", folder / "eval.tfrecord"
         for path, part in zip(paths, (examples, held_out), strict=True):
             data.write_examples(part, path)
@@ -207,7 +210,27 @@ class _Files:
         return cls([str(paths[0])], [str(paths[1])], features, classes, rows)
 
 
-def _check_classes(config: FineTuneConfig, classes: Sequence[str]) -> None:
+def _hold_out(examples: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    if len(examples) < 2:
+        raise InputError("1 row cannot be trained and evaluated on: give more, or evaluation rows")
+    at = max(1, int(len(examples) * _EVAL_SHARE))
+    return examples[:at], examples[at:]
+
+
+def _check_label_type(config: FineTuneConfig, features: data.Features) -> None:
+    is_fraction = features.types[config.label] == pa.float32()
+    if is_fraction and config.task in ("classification", "multilabel"):
+        raise ConfigError(
+            f"label {config.label!r} holds fractions, not classes: use task regression, "
+            "or give texts or whole numbers"
+        )
+    is_text = features.types[config.label] == pa.large_binary()
+    if is_text and config.task in ("regression", "similarity"):
+        raise ConfigError(f"label {config.label!r} holds texts: task {config.task} takes numbers")
+
+
+def check_classes(config: FineTuneConfig, classes: Sequence[str]) -> None:
+    """Raises ConfigError where there are too few, or class_weights names another."""
     if config.task == "classification" and len(classes) < 2:
         raise ConfigError(
             f"label {config.label!r} has {len(classes)} class in the training data: "
