@@ -22,7 +22,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
 
     Returns:
       The texts stripped and with single spaces, the kept features as they are, and the label: an id
-      from the vocabulary named like it for ``classification``, 0 or 1 for each class for
+      from the vocabulary named like it for ``classification``, any number of them for
       ``multilabel``, else a float.
     """
     outputs = {name: _clean(_dense(inputs[name], b"")) for name in custom_config["texts"]}
@@ -47,11 +47,8 @@ def _label(values: Any, name: str, task: str) -> Any:
             else as_text(values)
         )
     ids = tft.compute_and_apply_vocabulary(values, vocab_filename=name)
-    if task == "classification":
-        return _dense(ids, -1)
-    size = tf.cast(tft.get_num_buckets_for_transformed_feature(ids), tf.int32)
-    ragged = tf.RaggedTensor.from_sparse(ids)
-    return tf.reduce_max(tf.one_hot(ragged, size).to_tensor(), axis=1)
+    # Ids, not 0 and 1 for each class: Transform wants to know how wide a dense feature is.
+    return _dense(ids, -1) if task == "classification" else ids
 
 
 def _dense(values: Any, default: Any) -> Any:

@@ -8,6 +8,7 @@ else to ``model_run_dir``.
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import data
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.heads import Head
-from hub_tfx.finetune.job import trainer_of
+from hub_tfx.finetune.job import check_classes, trainer_of
 from hub_tfx.finetune.training import Inputs, TrainingJob
 
 
@@ -29,7 +30,8 @@ def run_fn(fn_args: Any) -> None:
     """Fine-tunes ``fn_args.base_model`` on transformed Examples.
 
     Raises:
-      ConfigError: there is no Transform graph, or the label has no vocabulary in it.
+      ConfigError: there is no Transform graph, the label has no vocabulary in it, or fewer than two
+        classes.
       AuthoringError: the module cannot be trained.
     """
     config = FineTuneConfig.from_json(fn_args.custom_config["fine_tune"])
@@ -77,26 +79,48 @@ def run_fn(fn_args: Any) -> None:
 
 
 def _classes(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
-    """Class names in the order of their ids: the vocabulary that Transform made of the label."""
-    if config.classes or config.task not in ("classification", "multilabel"):
-        return config.classes
-    try:
-        words = transform.vocabulary_by_name(config.label)
-    except ValueError as error:
+    """Class names in the order of their ids: those of the config, or the label's vocabulary."""
+    if config.task not in ("classification", "multilabel"):
+        return ()
+    classes = config.classes or _vocabulary(config, transform)
+    if not classes:
         raise ConfigError(
             f"the Transform graph has no vocabulary {config.label!r}: make one in preprocessing_fn "
             f"(vocab_filename={config.label!r}), or name the classes in the config"
-        ) from error
-    return tuple(word.decode() for word in words)
+        )
+    check_classes(config, classes)
+    return classes
+
+
+def _vocabulary(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
+    """What Transform made of the label, by id; empty where it made none."""
+    try:
+        return tuple(word.decode() for word in transform.vocabulary_by_name(config.label))
+    except ValueError:
+        return ()
 
 
 def _labels(config: FineTuneConfig, transform: tft.TFTransformOutput, serialized: Any) -> Any:
     spec = transform.transformed_feature_spec()[config.label]
     values = tf.io.parse_example(serialized, {config.label: spec})[config.label]
+    if config.task not in ("classification", "multilabel"):
+        return tf.cast(tf.reshape(values, [-1]), tf.float32)
+    classes, vocabulary = config.classes, _vocabulary(config, transform)
+    if isinstance(values, tf.SparseTensor):
+        ids = tf.RaggedTensor.from_sparse(values)
+        ids = ids.with_values(_by_config(ids.values, classes, vocabulary))
+        return data.multi_hot(ids, len(classes or vocabulary))
     if config.task == "multilabel":
         return tf.cast(values, tf.float32)
-    values = tf.reshape(values, [-1])
-    return tf.cast(values, tf.int64 if config.task == "classification" else tf.float32)
+    return _by_config(tf.cast(tf.reshape(values, [-1]), tf.int64), classes, vocabulary)
+
+
+def _by_config(ids: Any, classes: Sequence[str], vocabulary: Sequence[str]) -> Any:
+    """Ids of the vocabulary, which is sorted by frequency, as those of the config's classes."""
+    if not classes or not vocabulary:
+        return ids
+    mine = [classes.index(word) if word in classes else -1 for word in vocabulary]
+    return tf.where(ids < 0, ids, tf.gather(tf.constant(mine, tf.int64), tf.maximum(ids, 0)))
 
 
 def _serving_inputs(
@@ -114,8 +138,14 @@ def _serving_inputs(
     else:
         transformed = transform.transform_raw_features(raw, drop_unused_features=True)
     return {
-        key: features.tensor(key, transformed[feature]) for key, feature in features.inputs.items()
+        key: features.tensor(key, _dense(transformed[feature]))
+        for key, feature in features.inputs.items()
     }
+
+
+def _dense(values: Any) -> Any:
+    """As Transform gives features whose schema has no shape: they are kept as they are."""
+    return tf.sparse.to_dense(values) if isinstance(values, tf.SparseTensor) else values
 
 
 def _schema(feature_spec: dict[str, Any]) -> pa.Schema:

@@ -1,0 +1,116 @@
+"""The fine-tuning pipeline under LocalDagRunner: what it leaves and what ML Metadata knows."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx_helpers import example
+
+from hub_tfx import testing
+from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.export import check_compatible
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.manifest import Manifest
+from hub_tfx_pipelines import metadata
+from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
+from hub_tfx_pipelines.run_local import run_finetune
+
+WORDS = testing.WORDS
+TEXTS = [f"{one}  {other}" for one in WORDS for other in WORDS]
+TOPICS = ["pet" if {"cat", "dog"} & set(text.split()) else "rest" for text in TEXTS]
+
+
+@dataclass(frozen=True)
+class Run:
+    base: Path
+    config: FineTunePipelineConfig
+    module: dict[str, Any]
+
+    def steps(self) -> tuple[Any, dict[str, Any]]:
+        """ML Metadata, and the steps of the newest run by name."""
+        assert self.config.metadata_path
+        store = metadata.open_sqlite(self.config.metadata_path)
+        executions = metadata.latest_run(store, self.config.pipeline_name)
+        return store, {execution.type.rsplit(".", 1)[-1]: execution for execution in executions}
+
+
+@pytest.fixture(scope="module")
+def run(text_module_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """One full run in each format. The config names the classes in another order than Transform."""
+    folder = tmp_path_factory.mktemp("finetune")
+    (folder / "data").mkdir()
+    rows = [f"{text},{topic}" for text, topic in zip(TEXTS, TOPICS, strict=True)] * 2
+    (folder / "data" / "a.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
+    config = FineTunePipelineConfig(
+        pipeline_name="finetune",
+        pipeline_root=str(folder / "artifacts"),
+        data_root=str(folder / "data"),
+        module=str(text_module_dir),
+        fine_tune=FineTuneConfig(
+            "topic",
+            classes=("pet", "rest"),
+            steps=50,
+            batch_size=32,
+            learning_rate=0.05,
+            eval_every=50,
+        ),
+        example_gen="csv",
+        metadata_path=str(folder / "metadata.sqlite"),
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFHUB_CACHE_DIR", str(folder / "cache"))
+        yield Run(text_module_dir, config, run_finetune(config))
+
+
+def test_the_new_module_learned_and_is_what_its_parent_was(run: Run) -> None:
+    module = Path(run.module["module"], "module")
+    check_compatible(module, inspect(run.base))
+    assert run.module["digest"] == Manifest.of_directory(module).digest
+    assert float(run.module["metric_accuracy"]) > 0.8
+
+
+def test_the_properties_of_the_new_module_say_where_it_comes_from(run: Run) -> None:
+    config = run.config.fine_tune.to_json().encode()
+    assert run.module["parent_digest"] == Manifest.of_directory(run.base).digest
+    assert run.module["parent_digest"] != run.module["digest"]
+    assert run.module["parent_handle"] == str(run.base)
+    assert json.loads(run.module["spans"]) == [0]
+    assert run.module["config_digest"] == hashlib.sha256(config).hexdigest()
+
+
+def test_the_family_of_the_new_module_goes_back_to_the_raw_examples(run: Run) -> None:
+    store, steps = run.steps()
+    made = metadata.outputs(store, steps["ModuleTrainer"])["module"]
+    parents = {node.name: node for node in metadata.lineage(store, made).parents}
+    assert {name: node.made_by for name, node in parents.items()} == {
+        "base_module": "ModuleResolver",
+        "examples": "Transform",
+        "transform_graph": "Transform",
+        "schema": "SchemaGen",
+    } or {"module", "transformed_examples", "transform_graph", "schema"} == parents.keys()
+    transformed = next(n for n in parents.values() if n.type_name == "Examples")
+    assert "CsvExampleGen" in {node.made_by for node in transformed.parents}
+    base = next(n for n in parents.values() if n.type_name == "hub_tfx.HubModule")
+    assert base.properties["digest"] == run.module["parent_digest"]
+
+
+def test_the_model_serves_raw_examples_with_transform_inside(run: Run) -> None:
+    store, steps = run.steps()
+    uri = metadata.outputs(store, steps["ModuleTrainer"])["model"].uri
+    model = tf.saved_model.load(str(Path(uri, "Format-Serving")))
+    rows = [example({"text": text}).SerializeToString() for text in (" cat \n dog ", "hello  mat")]
+    answer = model.signatures["serving_default"](examples=tf.constant(rows))
+    assert answer["classes"].numpy().tolist() == [b"pet", b"rest"]
+    assert answer["probabilities"].shape == (2, 2)
+
+
+def test_a_second_run_is_taken_from_the_cache(run: Run) -> None:
+    assert run_finetune(run.config) == run.module
+    _, steps = run.steps()
+    assert {step.last_known_state for step in steps.values()} == {mlmd.Execution.CACHED}
