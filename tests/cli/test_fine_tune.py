@@ -1,0 +1,115 @@
+"""`hub-tfx fine-tune`, as a person or a script calls it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hub_tfx.cli.main import run as run_main
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.testing import WORDS, text_module
+
+Result = tuple[int, str, str]
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return text_module(tmp_path_factory.mktemp("text") / "1", "saved_model", dim=2)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with training data and a cache of its own."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    rows = [f"{word},{n % 2},one" for n, word in enumerate(WORDS)] * 4
+    Path("train.csv").write_text("\n".join(["text,label,constant", *rows]) + "\n")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], folder: Path, module: Path) -> Callable[..., Result]:
+    """Runs the command in this process: exit code, stdout, stderr."""
+
+    def call(*arguments: str) -> Result:
+        given = ["--module", str(module), "--input", "train.csv", "--output", "out"]
+        exit_code = run_main(["fine-tune", *given, "--label", "label", *arguments])
+        output = capsys.readouterr()
+        return exit_code, output.out, output.err
+
+    return call
+
+
+def test_json_is_one_document_about_the_new_module(
+    run: Callable[..., Result], module: Path
+) -> None:
+    code, out, err = run("--steps", "4", "--eval-every", "2", "--hidden", "8", "4", "--json")
+    assert code == 0, err
+    document = json.loads(out)
+    assert list(document) == [
+        "module",
+        "serving",
+        "digest",
+        "parent_digest",
+        "metrics",
+        "steps",
+        "seconds",
+        "rows",
+    ]
+    assert document["digest"] == Manifest.of_directory(document["module"]).digest
+    assert document["parent_digest"] == Manifest.of_directory(module).digest
+    assert document["metrics"].keys() == {"loss", "accuracy"}
+    assert (document["steps"], document["seconds"] > 0) == (4, True)
+    assert document["rows"] == {"train": 26, "evaluation": 6, "left_out": 0}
+    assert Path("out/learning-curve.png").read_bytes().startswith(b"\x89PNG\r\n")
+    lines = [line for line in err.splitlines() if line.startswith("hub-tfx: step ")]
+    assert "step 2 of 4" in lines[0]
+    assert "eval loss" in lines[0]
+    assert "step 4 of 4" in lines[-1]
+
+
+def test_the_fields_are_printed_one_a_line_and_the_output_is_kept(
+    run: Callable[..., Result],
+) -> None:
+    code, out, _ = run("--steps", "1")
+    fields = dict(line.split("\t") for line in out.splitlines())
+    assert code == 0
+    assert (fields["module"], fields["steps"]) == ("out/module", "1")
+    assert fields["rows"] == "26 train, 6 evaluation, 0 left_out"
+    assert {"digest", "parent digest", "loss", "accuracy", "learning curve"} <= fields.keys()
+    fails(run("--steps", "1"), 1, "out holds a finished module: name a new directory")
+
+
+def fails(result: Result, exit_code: int, complaint: str) -> None:
+    """One line on stderr, nothing on stdout, this exit code."""
+    code, out, err = result
+    assert (code, out) == (exit_code, ""), err
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("hub-tfx: error: ")
+    assert complaint in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "complaint"),
+    [
+        (["--input", "nowhere.csv"], 1, "no file matches the input nowhere.csv"),
+        (["--module", "nowhere"], 1, "nowhere cannot be read"),
+        (["--label", "topic"], 2, "no feature 'topic'; the input has constant, label, text"),
+        (["--label", "constant"], 2, "'constant' has 1 class in the training data"),
+        (["--task", "ranking"], 2, "'ranking' is not one of"),
+        (["--task", "similarity"], 2, "pair names the second feature of task similarity"),
+        (["--unfreeze-after", "3"], 2, "unfreeze_after needs freeze"),
+        (["--task", "regression", "--label", "constant"], 2, "holds texts"),
+        (["--steps", "0"], 2, "'--steps'"),
+        (["--signature", "other"], 2, "other"),
+        (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
+        (["--output", "train.csv"], 1, "train.csv is a file"),
+    ],
+)
+def test_an_error_is_one_line_and_an_exit_code(
+    run: Callable[..., Result], arguments: list[str], exit_code: int, complaint: str
+) -> None:
+    fails(run(*arguments), exit_code, complaint)
+    assert not Path("out").exists()
