@@ -15,7 +15,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import Position
-from hub_tfx.embed.files import make_folder, write_bytes
+from hub_tfx.embed.files import delete_file, make_folder, write_bytes
 from hub_tfx.embed.sink import OutputLayout, Part, PartWriter, dimension_of
 from hub_tfx.embed.source import DEAD_LETTERS, FileCount
 from hub_tfx.embed.transform import EMBEDDINGS
@@ -82,10 +82,10 @@ class _Commit:
             )
         _check_schemas(by_kind[EMBEDDINGS])
         rejected = _too_many_rejected(rows[DEAD_LETTERS], records, self.max_dead_letter_ratio)
-        _delete(self.layout.manifest)
         dead_letters = self._publish(DEAD_LETTERS, by_kind[DEAD_LETTERS])
         if rejected:
             raise RejectedRowsError(f"{rejected}; see {self.layout.folders[DEAD_LETTERS]}")
+        delete_file(self.layout.manifest)  # It would name parts that are about to go.
         manifest = {
             **self.about,
             "embedding_dim": _dimension(self.schemas[EMBEDDINGS], by_kind[EMBEDDINGS]),
@@ -113,9 +113,9 @@ class _Commit:
             if FileSystems.exists(part.path)
         }
         moved = set(finals) - set(todo.values())
-        for found in FileSystems.match([self.layout.pattern(kind)])[0].metadata_list:
-            if found.path not in moved:
-                FileSystems.delete([found.path])
+        for path in self.layout.parts_there(kind):
+            if path not in moved:
+                delete_file(path)
         if todo:
             FileSystems.rename(list(todo), list(todo.values()))
         return [
@@ -161,8 +161,3 @@ def _working_s(parts: Sequence[Part], counts: Sequence[FileCount]) -> float:
     if not parts or not counts:
         return 0.0
     return max(part.finished_s for part in parts) - min(count.started_s for count in counts)
-
-
-def _delete(path: str) -> None:
-    if FileSystems.exists(path):
-        FileSystems.delete([path])

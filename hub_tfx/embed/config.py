@@ -8,6 +8,10 @@ from typing import Any, Literal
 from hub_tfx.errors import ConfigError, SignatureError
 from hub_tfx.module.spec import ModuleSpec, SignatureSpec, TensorInfo
 
+DEAD_LETTER_COLUMNS = ("key", "reason")
+_SERIALIZED_EXAMPLE_KEYS = ("examples", "input_example_tensor")
+# What serving signatures call an input that takes serialized tf.Examples, never plain text.
+
 SOLE_OUTPUT = "embedding"
 """Column of a module's only output."""
 
@@ -115,9 +119,23 @@ def make_plan(config: EmbedConfig, spec: ModuleSpec, available: Iterable[str] | 
     for feature in config.keep:
         if available is not None and feature not in available:
             raise ConfigError(f"no feature {feature!r} to keep; {_there_are(available)}")
+    if not features:
+        raise ConfigError(f"signature {name!r} takes no input that could be fed: name another one")
     columns = _columns(config, signature)
-    _check_unique([*columns.values(), *config.keep])
-    return EmbedPlan(name, features, columns, config.keep, signature)
+    keep = tuple(dict.fromkeys(config.keep))
+    _check_unique([*columns.values(), *keep])
+    for column in (*columns.values(), *keep):
+        if column in DEAD_LETTER_COLUMNS:
+            raise ConfigError(
+                f"a column cannot be named {column!r}: dead letters have one of that name"
+            )
+    for key, column in columns.items():
+        if signature.outputs[key].shape == ():
+            raise ConfigError(
+                f"output {key!r} is one value for the whole batch, not one a row: name the outputs "
+                f"to write without it (--output-map KEY={column})"
+            )
+    return EmbedPlan(name, features, columns, keep, signature)
 
 
 def is_image(info: TensorInfo) -> bool:
@@ -137,6 +155,8 @@ def _feature(
         candidates = [named]
     else:
         usual = "text" if info.dtype == "string" else "image" if is_image(info) else None
+        if key in _SERIALIZED_EXAMPLE_KEYS:
+            usual = None
         candidates = [key, usual] if is_sole and usual else [key]
     if available is None:
         return candidates[-1]

@@ -17,7 +17,7 @@ def example_type(given: pa.DataType, name: str) -> pa.DataType:
       ConfigError: tf.Example has none for this type.
     """
     types = pa.types
-    if is_list(given):
+    if is_list(given) and not is_list(given.value_type):
         return example_type(given.value_type, name)
     if types.is_binary(given) or types.is_large_binary(given):
         return pa.large_binary()

@@ -7,18 +7,22 @@ A dead letter is a row of a record batch with the columns
     …                the kept features, where the row could be read at all
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import pyarrow as pa
 
+from hub_tfx.embed.config import DEAD_LETTER_COLUMNS
 from hub_tfx.errors import HubTfxError
 
-KEY = "key"
-REASON = "reason"
+KEY, REASON = DEAD_LETTER_COLUMNS
 _SOURCE = b"hub_tfx.source"
 _FIRST_ROW = b"hub_tfx.first_row"
+
+_TENSORFLOW_PLACES = re.compile(r"\{\{[^}]*\}\}|\[Op:[^\]]*\]|\[\[[^\]]*\]\]")
+_TENSORFLOW_TRACE = ("Detected at node", "File ", "Node:", "Traceback", "Original stack")
 
 Result = TypeVar("Result")
 
@@ -102,6 +106,9 @@ def isolate(
 
 
 def describe(error: Exception) -> str:
-    """The first line of an error, for a person."""
-    lines = str(error).strip().splitlines()
-    return lines[0].strip() if lines else type(error).__name__
+    """What an error says, in a line for a person."""
+    text = _TENSORFLOW_PLACES.sub("", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and lines[0].startswith("Graph execution error"):
+        lines = [line for line in lines[1:] if not line.startswith(_TENSORFLOW_TRACE)] or lines
+    return lines[0] if lines else type(error).__name__

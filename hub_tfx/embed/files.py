@@ -65,6 +65,14 @@ def upload(source: Path, destination: str) -> None:
         shutil.copyfileobj(file, remote, _CHUNK_BYTES)
 
 
+def delete_file(path: str) -> None:
+    """Deletes a file on any filesystem, if it is there."""
+    if is_local(path):  # Beam would take characters of the name for a glob.
+        Path(path).unlink(missing_ok=True)
+    elif FileSystems.exists(path):
+        FileSystems.delete([path])
+
+
 def read_bytes(path: str) -> bytes:
     """What a file on any filesystem holds."""
     with FileSystems.open(path, compression_type="uncompressed") as file:

@@ -18,6 +18,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
+from filelock import FileLock, Timeout
 
 from hub_tfx import __version__, errors
 from hub_tfx.embed.commit import CommitParts
@@ -25,7 +26,7 @@ from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
 from hub_tfx.embed.examples import example_type
 from hub_tfx.embed.failures import KEY, REASON
 from hub_tfx.embed.files import is_local, read_bytes
-from hub_tfx.embed.sink import MANIFEST_NAME, OutputFormat, OutputLayout, WriteParts
+from hub_tfx.embed.sink import MADE_BY, TEMPORARY, OutputFormat, OutputLayout, WriteParts, is_ours
 from hub_tfx.embed.source import (
     COUNTS,
     DEAD_LETTERS,
@@ -34,13 +35,13 @@ from hub_tfx.embed.source import (
     find_files,
     infer_schema,
 )
+from hub_tfx.embed.tensors import check_type
 from hub_tfx.embed.transform import EMBEDDINGS, EmbedRecordBatches
-from hub_tfx.errors import ConfigError, HubTfxError, OutputError
+from hub_tfx.errors import ConfigError, HubTfxError, InputError, OutputError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
 
-_MADE_BY = "hub_tfx"
 _STEP = " [while running"  # What Beam appends to the message of an error.
 
 
@@ -114,8 +115,10 @@ def embed_files(
       RejectedRowsError: too many rows were rejected; only the dead letters were written.
     """
     started_s = time.monotonic()
+    _check_filesystem(output)
     config = config or EmbedConfig()
     files = find_files(inputs)
+    _check_one_format(files)
     task = make_task(module, config, files, infer_schema(files), output_format)
     layout = OutputLayout.of_directory(output, output_format)
     with _output_directory(output, layout), raise_own_errors():
@@ -129,6 +132,34 @@ def embed_files(
         rows_per_s=manifest["rows"] / manifest["working_s"] if manifest["working_s"] else 0.0,
         output=output,
         module_digest=module.digest,
+    )
+
+
+def _check_filesystem(output: str) -> None:
+    try:
+        FileSystems.get_filesystem(output)
+    except ValueError as error:
+        raise OutputError(f"cannot write to {output}: {error}") from error
+
+
+def _check_one_format(files: Sequence[SourceFile]) -> None:
+    first = files[0]
+    for file in files:
+        if file.format != first.format:
+            raise InputError(
+                f"{first.path} and {file.path} have different formats: embed them in two runs"
+            )
+
+
+def _text_for_string_inputs(
+    columns: pa.Schema, plan: EmbedPlan, files: Sequence[SourceFile]
+) -> pa.Schema:
+    """Reads CSV columns that feed a string input as the text they are, whatever it looks like."""
+    if not files or files[0].format != "csv":
+        return columns
+    texts = {f for key, f in plan.features.items() if plan.spec.inputs[key].dtype == "string"}
+    return pa.schema(
+        [pa.field(c.name, pa.string() if c.name in texts else c.type) for c in columns]
     )
 
 
@@ -166,9 +197,12 @@ def make_task(
       UsageError: they do not fit.
     """
     plan = make_plan(config, module.spec, columns.names or None)
+    columns = _text_for_string_inputs(columns, plan, files)
     schema = pa.schema(
         [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
     )
+    for key, name in plan.features.items() if columns.names else ():
+        check_type(schema.field(name).type, plan.spec.inputs[key], name)
     for name in plan.keep if output_format == "tfrecord" else ():
         example_type(schema.field(name).type, name)
     return EmbedTask(module, config, plan, files, schema)
@@ -270,6 +304,8 @@ def raise_own_errors() -> Iterator[None]:
     except Exception as error:
         found = re.findall(r"hub_tfx\.errors\.(\w+): (.*)", str(error))
         if not found:
+            if str(error).startswith("KeyboardInterrupt"):
+                raise KeyboardInterrupt from error
             raise
         name, message = found[-1]
         raise getattr(errors, name)(message.split(_STEP)[0]) from error
@@ -292,7 +328,7 @@ def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
 
 def _about(task: EmbedTask) -> dict[str, Any]:
     return {
-        "made_by": _MADE_BY,
+        "made_by": MADE_BY,
         "version": __version__,
         "module": {"handle": task.module.handle, "digest": task.module.digest},
         "signature": task.plan.signature,
@@ -314,7 +350,8 @@ def _output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
     _check_output(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        yield
+        with _sole_writer(folder):
+            yield
     except (OSError, BeamIOError) as error:
         raise OutputError(f"cannot write to {output}: {error}") from error
     finally:
@@ -323,23 +360,33 @@ def _output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
             folder.rmdir()
 
 
+@contextmanager
+def _sole_writer(folder: Path) -> Iterator[None]:
+    """Refuses a second run into one folder, and removes what a killed one left there.
+
+    The operating system frees the lock of a process that dies.
+    """
+    lock = FileLock(folder / f"{TEMPORARY}lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise OutputError(f"another run is writing to {folder}: name another directory") from error
+    try:
+        for left in folder.glob(f"{TEMPORARY}*/"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
 def _check_output(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file: name a directory to write to")
-    foreign = [
-        path.name
-        for path in folder.iterdir()
-        if path.name != DEAD_LETTERS and not path.name.startswith(".tmp-")
-    ]
-    if not foreign:
-        return
-    try:
-        if json.loads((folder / MANIFEST_NAME).read_text())["made_by"] == _MADE_BY:
-            return
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    raise OutputError(
-        f"{folder} holds {foreign[0]!r}, which hub-tfx did not write: name a new directory"
-    )
+    for path in sorted(folder.iterdir()):
+        if path.name != DEAD_LETTERS and not is_ours(path):
+            raise OutputError(
+                f"{folder} holds {path.name!r}, which hub-tfx did not write: name a new directory"
+            )

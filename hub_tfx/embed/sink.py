@@ -1,6 +1,8 @@
 """Record batches -> part files under temporary names; commit.py gives them their final ones."""
 
+import json
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -24,7 +26,11 @@ from hub_tfx.errors import OutputError
 from hub_tfx.module.manifest import hash_file
 
 OutputFormat = Literal["parquet", "tfrecord"]
+MADE_BY = "hub_tfx"
 MANIFEST_NAME = "manifest.json"
+TEMPORARY = ".tmp-"
+"""What the names of files and folders begin with that are gone when a job ends."""
+_PART = re.compile(r"(embeddings|dead_letters)-\d{5,}-of-\d{5,}\.(parquet|tfrecord\.gz)$")
 _MAX_PART_BYTES = 256 << 20
 _ROW_GROUP_ROWS = 1 << 16
 _ROW_GROUP_BYTES = 64 << 20
@@ -59,7 +65,7 @@ class OutputLayout:
                 DEAD_LETTERS: FileSystems.join(dead_letters, f"Split-{split}"),
             },
             manifest=FileSystems.join(embeddings, f"manifest-{split}.json"),
-            temporary=FileSystems.join(embeddings, f".tmp-{uuid.uuid4().hex}"),
+            temporary=FileSystems.join(embeddings, f"{TEMPORARY}{uuid.uuid4().hex}"),
             format="tfrecord",
         )
 
@@ -72,7 +78,7 @@ class OutputLayout:
                 DEAD_LETTERS: FileSystems.join(output, DEAD_LETTERS),
             },
             manifest=FileSystems.join(output, MANIFEST_NAME),
-            temporary=FileSystems.join(output, f".tmp-{uuid.uuid4().hex}"),
+            temporary=FileSystems.join(output, f"{TEMPORARY}{uuid.uuid4().hex}"),
             format=output_format,
         )
 
@@ -80,10 +86,15 @@ class OutputLayout:
         name = f"{kind}-{index:05d}-of-{count:05d}{_ENDINGS[self.format]}"
         return str(FileSystems.join(self.folders[kind], name))
 
-    def pattern(self, kind: str) -> str:
-        """Matches the parts of this and of every earlier output."""
-        name = f"{kind}-*-of-*{_ENDINGS[self.format]}"
-        return str(FileSystems.join(self.folders[kind], name))
+    def parts_there(self, kind: str) -> list[str]:
+        """Paths of the parts that are in the folder, of any job and format, sorted."""
+        folder = self.folders[kind]
+        if is_local(folder):  # Whose name may hold characters that a glob gives a meaning.
+            paths = [str(path) for path in Path(folder).iterdir()]
+        else:
+            found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
+            paths = [metadata.path for metadata in found]
+        return [path for path in sorted(paths) if _PART.match(FileSystems.split(path)[1])]
 
 
 @dataclass(frozen=True)
@@ -109,6 +120,16 @@ class Part:
     schema: str
     dimension: int | None
     finished_s: float
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file in an output folder is one that a job of ours left there."""
+    if path.name == MANIFEST_NAME:
+        try:
+            return bool(json.loads(path.read_text())["made_by"] == MADE_BY)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+    return path.name.startswith(TEMPORARY) or _PART.match(path.name) is not None
 
 
 class WriteParts(beam.PTransform):  # type: ignore[misc]
@@ -230,6 +251,7 @@ class _ParquetFile:
         self._writer = pq.ParquetWriter(
             path,
             schema,
+            version="2.6",  # Keeps timestamps of nanoseconds.
             use_dictionary=others,
             write_statistics=others,
             compression={f"{v}.list.item": "NONE" for v in vectors}
@@ -237,11 +259,13 @@ class _ParquetFile:
         )
 
         self._pending: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch.replace_schema_metadata(None))
-        rows = sum(pending.num_rows for pending in self._pending)
-        if rows >= _ROW_GROUP_ROWS or sum(p.nbytes for p in self._pending) >= _ROW_GROUP_BYTES:
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= _ROW_GROUP_ROWS or self._bytes >= _ROW_GROUP_BYTES:
             self._flush()
 
     def close(self) -> None:
@@ -251,7 +275,7 @@ class _ParquetFile:
     def _flush(self) -> None:
         if self._pending:
             self._writer.write_table(pa.Table.from_batches(self._pending))
-            self._pending = []
+        self._pending, self._rows, self._bytes = [], 0, 0
 
 
 class _ExampleFile:

@@ -9,11 +9,12 @@ import pyarrow as pa
 import tensorflow as tf
 
 from hub_tfx.embed.config import is_image
-from hub_tfx.embed.examples import flatten
+from hub_tfx.embed.examples import flatten, is_list
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
 
 _IMAGE_CHANNELS = 3
+_OPEN_IMAGE_BYTES = 12_000_000  # A megapixel of float32, where the graph takes any size.
 
 
 def check_column(column: pa.Array, info: TensorInfo, feature: str, *, utf8: bool) -> dict[int, str]:
@@ -25,8 +26,8 @@ def check_column(column: pa.Array, info: TensorInfo, feature: str, *, utf8: bool
     Raises:
       ConfigError: the whole column has a type that the input cannot take.
     """
+    check_type(column.type, info, feature)
     values, offsets = flatten(column)
-    _check_type(values.type, info, feature)
     reasons: dict[int, str] = {}
 
     def reject(rows: np.ndarray[Any, Any], reason: str) -> None:
@@ -43,10 +44,11 @@ def check_column(column: pa.Array, info: TensorInfo, feature: str, *, utf8: bool
             reject(np.array([row]), f"{has}; the input takes {row_size} a row")
     if values.null_count:
         reject(_rows_of(np.flatnonzero(values.is_null()), offsets), "holds a null")
-    if pa.types.is_floating(values.type):
-        finite = np.isfinite(values.to_numpy(zero_copy_only=False))
-        if not finite.all():
-            reject(_rows_of(np.flatnonzero(~finite), offsets), "holds NaN or infinity")
+    if info.dtype != "string" and _is_number(values.type):
+        fits = _fits(values, tf.as_dtype(info.dtype).as_numpy_dtype)
+        if not fits.all():
+            what = f"holds NaN, infinity or what {info.dtype} cannot hold"
+            reject(_rows_of(np.flatnonzero(~fits), offsets), what)
     elif utf8 and info.dtype == "string" and _is_binary(values.type):
         reject(_rows_of(_invalid_utf8(values), offsets), "is not valid UTF-8")
     return reasons
@@ -68,8 +70,11 @@ def to_tensor(column: pa.Array, info: TensorInfo) -> Any:
         return tf.RaggedTensor.from_row_splits(array, offsets)
     if info.kind == "sparse":
         return _sparse(array, offsets)
+    lengths = np.diff(offsets)
+    if len(lengths) and (lengths != lengths[0]).any():
+        raise ValueError("rows of different lengths: the module takes them one length at a time")
     if info.shape is None:
-        return array if len(array) == rows else array.reshape(rows, -1)
+        return array.reshape(rows, -1) if is_list(column.type) else array
     if len(info.shape) <= 1:
         return array
     return array.reshape(rows, *(-1 if d is None else d for d in info.shape[1:]))
@@ -119,7 +124,21 @@ def non_finite_rows(columns: Mapping[str, pa.Array]) -> dict[int, str]:
 def row_bytes(info: TensorInfo) -> int:
     """Bytes of one row of an input, as far as the graph says."""
     size = _row_size(info)
-    return 1 if size is None or info.dtype == "string" else size * tf.as_dtype(info.dtype).size
+    if size is None:
+        return _OPEN_IMAGE_BYTES if is_image(info) else 1
+    return 1 if info.dtype == "string" else size * tf.as_dtype(info.dtype).size
+
+
+def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
+    """Which numbers the input's dtype can hold, NaN and infinity being none; null passes here."""
+    array: np.ndarray[Any, Any] = values.fill_null(0).to_numpy(zero_copy_only=False)
+    if np.issubdtype(dtype, np.integer) and array.dtype != bool:
+        limits = np.iinfo(dtype)
+        fits: np.ndarray[Any, Any] = (array >= limits.min) & (array <= limits.max)
+        return fits
+    with np.errstate(over="ignore"):
+        finite: np.ndarray[Any, Any] = np.isfinite(array.astype(dtype))
+    return finite
 
 
 def _rows_of(positions: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> Any:
@@ -134,7 +153,10 @@ def _row_size(info: TensorInfo) -> int | None:
     return math.prod(dimensions) if len(dimensions) == len(info.shape[1:]) else None
 
 
-def _check_type(given: pa.DataType, info: TensorInfo, feature: str) -> None:
+def check_type(given: pa.DataType, info: TensorInfo, feature: str) -> None:
+    """Raises ConfigError where an input cannot take a column of this type."""
+    while is_list(given):
+        given = given.value_type
     if pa.types.is_null(given):  # Nothing but missing values, and each row is told so.
         return
     if info.dtype == "string":
@@ -176,9 +198,10 @@ def _invalid_utf8(values: pa.Array) -> np.ndarray[Any, Any]:
 
 def _decodes(value: bytes | None) -> bool:
     try:
-        return value is None or bool(value.decode()) or True
+        (value or b"").decode()
     except UnicodeDecodeError:
         return False
+    return True
 
 
 def _to_numpy(values: pa.Array, info: TensorInfo) -> np.ndarray[Any, Any]:

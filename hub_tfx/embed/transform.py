@@ -81,7 +81,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._load_ms = Metrics.counter("hub_tfx", "module_load_ms")
 
     def setup(self) -> None:
-        self._module = self._shared.acquire(self._load, tag=self._module_path)
+        tag = f"{self._module_path} {self._digest} {self._config.signature}"
+        self._module = self._shared.acquire(self._load, tag=tag)
 
     def _load(self) -> LoadedModule:
         started_s = time.monotonic()

@@ -269,8 +269,10 @@ def _structure(value: Any) -> Any:
             return _info(spec.dtype, spec.shape)
         case "type_spec_value":
             return _composite(value.type_spec_value)
-        case "list_value" | "tuple_value":
-            return [_structure(item) for item in getattr(value, kind).values]
+        case "list_value":
+            return [_structure(item) for item in value.list_value.values]
+        case "tuple_value":
+            return tuple(_structure(item) for item in value.tuple_value.values)
         case "dict_value":
             return {key: _structure(item) for key, item in sorted(value.dict_value.fields.items())}
         case "named_tuple_value":

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.utils.shared import Shared
 
 from hub_tfx.embed import sink, transform
 from hub_tfx.embed.config import EmbedConfig
@@ -228,9 +229,9 @@ def test_a_feature_that_no_input_can_take_lists_those_there_are(tmp_path, module
 
 
 def test_a_number_where_text_is_wanted_is_an_error_not_a_dead_letter_a_row(tmp_path, module):
-    (tmp_path / "in.csv").write_text("text\n1\n2\n")
+    (tmp_path / "in.jsonl").write_text('{"text": 1}\n{"text": 2}\n')
     with pytest.raises(ConfigError, match="'text' holds int64"):
-        embed_files(module, [str(tmp_path / "in.csv")], str(tmp_path / "out"))
+        embed_files(module, [str(tmp_path / "in.jsonl")], str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
@@ -407,3 +408,153 @@ def test_isolate_covers_the_range_once_and_stops_at_single_rows():
     pieces = list(isolate(0, 10, attempt))
     assert [row for start, stop, _ in pieces for row in range(start, stop)] == list(range(10))
     assert [start for start, _, result in pieces if isinstance(result, ValueError)] == [3, 7]
+
+
+def test_text_that_looks_like_numbers_is_text_in_a_csv(tmp_path, module):
+    (tmp_path / "in.csv").write_text("text\n1\n2\n")
+    assert embed_files(module, [str(tmp_path / "in.csv")], str(tmp_path / "out")).rows == 2
+
+
+class Sums(tf.Module):
+    """Takes rows of any length, as long as those of a batch are equally long."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
+    def __call__(self, numbers):
+        return tf.cast(tf.stack([tf.reduce_sum(numbers, axis=1)] * 2, axis=1), tf.float32)
+
+
+@pytest.fixture(scope="session")
+def sums(tmp_path_factory):
+    path = tmp_path_factory.mktemp("sums") / "module"
+    tf.saved_model.save(Sums(), str(path))
+    return EmbedModule.of_directory(path)
+
+
+def test_values_never_move_between_rows_of_different_lengths(tmp_path, sums):
+    source = tmp_path / "in.jsonl"
+    rows = [[1, 2], [10, 20, 30, 40], [100, 200, 300], [5, 6]]
+    source.write_text("".join(json.dumps({"numbers": row}) + "\n" for row in rows))
+    config = EmbedConfig(keep=("numbers",))
+    embed_files(sums, [str(source)], str(tmp_path / "out"), config)
+    for row in rows_of(tmp_path / "out"):
+        assert row["embedding"] == [sum(row["numbers"])] * 2
+
+
+def test_a_number_that_the_input_cannot_hold_is_a_dead_letter_not_another_number(tmp_path, sums):
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"numbers": [1]}\n{"numbers": [2147483648]}\n{"numbers": [-1]}\n')
+    result = embed_files(sums, [str(source)], str(tmp_path / "out"))
+    assert (result.rows, result.dead_letters) == (2, 1)
+    assert "int32 cannot hold" in rows_of(tmp_path / "out", "dead_letters")[0]["reason"]
+
+
+def test_a_kept_feature_cannot_take_the_name_of_a_dead_letters_column(tmp_path, module):
+    (tmp_path / "in.csv").write_text("text,key\ncat,1\n")
+    with pytest.raises(ConfigError, match="cannot be named 'key'"):
+        embed_files(
+            module, [str(tmp_path / "in.csv")], str(tmp_path / "out"), EmbedConfig(keep=("key",))
+        )
+
+
+def test_a_rerun_in_another_format_leaves_no_file_of_the_run_before(tmp_path, module):
+    source, output = write(tmp_path / "in.csv"), str(tmp_path / "out [1]")
+    embed_files(module, [source], output)
+    embed_files(module, [source], output, output_format="tfrecord")
+    files = sorted(path.name for path in Path(output).rglob("*") if path.is_file())
+    assert files == [
+        "dead_letters-00000-of-00001.tfrecord.gz",
+        "embeddings-00000-of-00001.tfrecord.gz",
+        "manifest.json",
+    ]
+
+
+def test_a_rejected_run_leaves_the_earlier_embeddings_and_the_next_one_works(tmp_path, module):
+    output = str(tmp_path / "out")
+    embed_files(module, [write(tmp_path / "good.csv")], output)
+    before = rows_of(output)
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"text": null}\n{"text": null, "x": "y"}\n')
+    with pytest.raises(RejectedRowsError):
+        embed_files(module, [str(bad)], output)
+    assert rows_of(output) == before
+    assert embed_files(module, [write(tmp_path / "good.csv")], output).rows == len(TEXTS)
+
+
+def test_what_a_killed_commit_left_can_be_replaced(tmp_path, module):
+    output = tmp_path / "out"
+    embed_files(module, [write(tmp_path / "in.csv")], str(output))
+    (output / "manifest.json").unlink()
+    (output / ".tmp-0123").mkdir()
+    embed_files(module, [write(tmp_path / "in.csv")], str(output))
+    assert not list(output.glob(".tmp-*"))
+
+
+def test_a_foreign_manifest_is_not_overwritten(tmp_path, module):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "manifest.json").write_text("{}")
+    with pytest.raises(OutputError, match="did not write"):
+        embed_files(module, [write(tmp_path / "in.csv")], str(tmp_path / "out"))
+
+
+def test_two_runs_into_one_directory_are_refused(tmp_path, module, monkeypatch):
+    source, output = write(tmp_path / "in.csv"), str(tmp_path / "out")
+    real = sink.PartWriter.write
+
+    def write_while_another_tries(self, batch):
+        with pytest.raises(OutputError, match="another run is writing"):
+            embed_files(module, [source], output)
+        real(self, batch)
+
+    monkeypatch.setattr(sink.PartWriter, "write", write_while_another_tries)
+    assert embed_files(module, [source], output).rows == len(TEXTS)
+
+
+def test_files_of_different_formats_are_two_runs(tmp_path, module):
+    sources = [write(tmp_path / "a.csv"), write(tmp_path / "b.jsonl")]
+    with pytest.raises(InputError, match="different formats"):
+        embed_files(module, sources, str(tmp_path / "out"))
+
+
+def test_categories_of_pandas_are_plain_text(tmp_path, module):
+    table = pa.table({"text": pa.array(["cat", "dog", "cat"]).dictionary_encode()})
+    pq.write_table(table, tmp_path / "in.parquet")
+    config = EmbedConfig(keep=("text",))
+    embed_files(module, [str(tmp_path / "in.parquet")], str(tmp_path / "out"), config)
+    assert [row["text"] for row in rows_of(tmp_path / "out")] == ["cat", "dog", "cat"]
+
+
+def test_integers_of_another_width_in_a_later_parquet_file_fit(tmp_path, module):
+    for name, type_ in (("a", pa.int64()), ("b", pa.int32())):
+        table = pa.table({"text": ["cat"], "n": pa.array([7], type_)})
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    config = EmbedConfig(keep=("n",))
+    embed_files(module, [str(tmp_path / "?.parquet")], str(tmp_path / "out"), config)
+    assert [row["n"] for row in rows_of(tmp_path / "out")] == [7, 7]
+
+
+class TwoSignatures(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def one(self, text):
+        return {"v": tf.ones([tf.size(text), 1])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def two(self, text):
+        return {"v": 2 * tf.ones([tf.size(text), 1])}
+
+
+def test_two_transforms_that_share_a_module_run_their_own_signatures(tmp_path):
+    model = TwoSignatures()
+    signatures = {"one": model.one, "two": model.two}
+    tf.saved_model.save(model, str(tmp_path / "module"), signatures=signatures)
+    shared = Shared()
+    batch = pa.RecordBatch.from_pydict({"text": ["a"]})
+    with beam.Pipeline(options=PipelineOptions(beam_arguments([]))) as pipeline:
+        batches = pipeline | beam.Create([batch])
+        for name, value in (("one", 1.0), ("two", 2.0)):
+            outputs = batches | name >> EmbedRecordBatches(
+                tmp_path / "module", EmbedConfig(signature=name), shared=shared
+            )
+            vectors = outputs.embeddings | f"V{name}" >> beam.FlatMap(
+                lambda b: [tuple(row["embedding"]) for row in b.to_pylist()]
+            )
+            assert_that(vectors, equal_to([(value,)]), label=name + "?")

@@ -137,9 +137,8 @@ def _quoting_a_dead_letter(layouts: Iterable[OutputLayout]) -> Iterator[None]:
 
 def _first_dead_letter(layout: OutputLayout) -> tuple[str, str]:
     schema = pa.schema([(name, pa.large_list(pa.large_binary())) for name in (KEY, REASON)])
-    file = find_files([layout.pattern(DEAD_LETTERS)], "tfrecord")[0]
-    with local_copy(file.path) as path:
-        letter: Any = next(READERS[file.format].read(path, schema, 1))
+    with local_copy(layout.parts_there(DEAD_LETTERS)[0]) as path:
+        letter: Any = next(READERS["tfrecord"].read(path, schema, 1))
     letter = letter.to_pydict()
     return letter[KEY][0][0].decode(), letter[REASON][0][0].decode()
 

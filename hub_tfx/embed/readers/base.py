@@ -54,8 +54,10 @@ def lines_of(path: str) -> Iterator[bytes]:
         with gzip.open(path, "rb") if is_gzip(path) else open(path, "rb") as file:
             yield from (line.removeprefix(_BOM) for line in islice(file, 1))
             yield from file
-    except (OSError, EOFError, zlib.error) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputError(f"{path} is cut short or damaged: {describe(error)}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {describe(error)}") from error
 
 
 def batches(

@@ -41,7 +41,10 @@ class ExampleReader:
     def _records(self, path: str, batch_rows: int) -> Iterator[list[bytes]]:
         import tensorflow as tf
 
-        compression = "GZIP" if is_gzip(path) else ""
+        try:
+            compression = "GZIP" if is_gzip(path) else ""
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error}") from error
         dataset = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 20)
         read_bytes = 0
         try:

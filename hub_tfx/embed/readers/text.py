@@ -14,7 +14,8 @@ from hub_tfx.embed.readers.base import SAMPLE_ROWS, Rejected, batches, lines_of,
 from hub_tfx.errors import InputError
 
 _MAX_CSV_FIELD_CHARS = 1 << 24
-_INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})$")
+_MAX_EXACT_INTEGER = 1 << 53  # Of float64.
+_INTEGER = re.compile(r"(0|-?[1-9]\d{0,17})$")
 _FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$")
 
 
@@ -69,7 +70,11 @@ class CsvReader:
         lines = (line.decode("utf-8", "surrogateescape") for line in lines_of(path))
         csv.field_size_limit(_MAX_CSV_FIELD_CHARS)
         rewindable = _Rewindable(lines)
-        header = next(csv.reader(rewindable), [])
+        try:
+            header = next(csv.reader(rewindable), [])
+            "".join(header).encode()
+        except (csv.Error, UnicodeError) as error:
+            raise InputError(f"{path}: its header cannot be read: {error}") from error
         if not header:
             raise InputError(f"{path} is empty: a CSV file starts with a line of column names")
         if len(set(header)) < len(header):
@@ -122,12 +127,19 @@ def _csv_rows(lines: _Rewindable, width: int) -> Iterator[list[str] | Rejected]:
 
 
 def _csv_type(values: Sequence[str]) -> pa.DataType:
+    """A number type only where every number stays what it is: 00123, 1.10 and 1e400 are text."""
     given = [value for value in values if value]
     if given and all(_INTEGER.match(value) for value in given):
         return pa.int64()
-    if given and all(_FLOAT.match(value) for value in given):
+    if given and all(_is_exact_float(value) for value in given):
         return pa.float64()
     return pa.string()
+
+
+def _is_exact_float(text: str) -> bool:
+    if _INTEGER.match(text):
+        return abs(int(text)) <= _MAX_EXACT_INTEGER
+    return _FLOAT.match(text) is not None and repr(float(text)) == text
 
 
 def _csv_column(values: Sequence[str], field: pa.Field) -> pa.Array:
@@ -151,8 +163,10 @@ class JsonLinesReader:
                 sample.append(_json_object(line))
             except ValueError:
                 continue
-        names = list(dict.fromkeys(name for record in sample for name in record))
-        return pa.schema([(name, _json_type(path, name, sample)) for name in names])
+        names = dict.fromkeys(name for record in sample for name in record)
+        types = {name: _json_type(name, sample) for name in names}
+        # What has no one type can be neither fed nor kept, and need not be.
+        return pa.schema([(name, type_) for name, type_ in types.items() if type_ is not None])
 
     def read(
         self, path: str, schema: pa.Schema, batch_rows: int
@@ -169,24 +183,35 @@ class JsonLinesReader:
 def _json_object(line: bytes) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"broken JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError(f"not a JSON object but {type(record).__name__}")
     return record
 
 
-def _json_type(path: str, name: str, sample: Sequence[dict[str, Any]]) -> pa.DataType:
+def _json_type(name: str, sample: Sequence[dict[str, Any]]) -> pa.DataType | None:
     values = [record.get(name) for record in sample]
     try:
         inferred = pa.array(values).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"{path}: feature {name!r} has no one type: {describe(error)}") from error
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        return None
     return pa.string() if pa.types.is_null(inferred) else inferred
+
+
+def _holds_integers(given: pa.DataType) -> bool:
+    """Whether Arrow would cut a number to fit: 1.5 becomes 1 without a word."""
+    if pa.types.is_list(given):
+        return _holds_integers(given.value_type)
+    return bool(pa.types.is_integer(given))
 
 
 def _json_column(records: Sequence[dict[str, Any]], field: pa.Field) -> pa.Array:
     try:
-        return pa.array([record.get(field.name) for record in records], field.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        values = [record.get(field.name) for record in records]
+        column = pa.array(values, field.type)
+        if _holds_integers(field.type) and column.to_pylist() != values:
+            raise ValueError(f"feature {field.name!r}: not {field.type} like its first values")
+        return column
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
         raise ValueError(f"feature {field.name!r}: {describe(error)}") from error
