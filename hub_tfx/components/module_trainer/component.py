@@ -41,6 +41,7 @@ class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
         "base_module": ChannelParameter(type=HubModule),
         "transform_graph": ChannelParameter(type=_artifacts.TransformGraph, optional=True),
         "schema": ChannelParameter(type=_artifacts.Schema, optional=True),
+        "raw_examples": ChannelParameter(type=_artifacts.Examples, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "module": ChannelParameter(type=HubModule),
@@ -75,6 +76,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
         train_args: Any = None,
         eval_args: Any = None,
         custom_config: dict[str, Any] | None = None,
+        raw_examples: BaseChannel | None = None,
     ):
         """Constructs a ModuleTrainer.
 
@@ -90,6 +92,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
           train_args, eval_args: TFX's TrainArgs and EvalArgs: splits, and steps for a run_fn of
             your own. By default `train` and `eval`, and the steps of the config.
           custom_config: more for FnArgs.custom_config.
+          raw_examples: A channel of type `Examples`, those that Transform read: `spans` are theirs,
+            since Transform does not pass them on.
 
         Raises:
           ConfigError: the JSON is no FineTuneConfig, or both run_fn and module_file are given.
@@ -108,6 +112,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
                 base_module=base_module,
                 transform_graph=transform_graph,
                 schema=schema,
+                raw_examples=raw_examples,
                 config=config.to_json(),
                 run_fn=run_fn,
                 module_file=module_file,

@@ -36,6 +36,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             - examples: one or more Examples, of which the splits of train_args and eval_args.
             - base_module: one HubModule.
             - transform_graph, schema: one of each, or none.
+            - raw_examples: what examples were made of, or none.
           output_dict:
             - module: one HubModule.
             - model: one Model.
@@ -65,7 +66,12 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             write_module(
                 artifact_utils.get_single_instance(output_dict["module"]),
                 module_dir,
-                _properties(base, input_dict["examples"], exec_properties, fn_args),
+                _properties(
+                    base,
+                    input_dict.get("raw_examples") or input_dict["examples"],
+                    exec_properties,
+                    fn_args,
+                ),
             )
 
 
@@ -100,11 +106,18 @@ def _properties(
         "handle": base.handle,
         "parent_handle": base.handle,
         "parent_digest": base.digest,
-        "spans": json.dumps(sorted({artifact.span for artifact in examples})),
+        "spans": json.dumps(sorted({_span(artifact) for artifact in examples})),
         "config_digest": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
         "git_commit": _git_commit(),
         **{f"metric_{name}": f"{value:.6g}" for name, value in metrics.items()},
     }
+
+
+def _span(artifact: Any) -> int:
+    """ExampleGen gives it as a custom property, other components do not."""
+    if artifact.has_custom_property("span"):
+        return int(artifact.get_int_custom_property("span"))
+    return int(artifact.span)
 
 
 def _git_commit() -> str | None:

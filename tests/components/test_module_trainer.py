@@ -1,0 +1,185 @@
+"""ModuleTrainer: anybody's run_fn, and the module it leaves, or nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tfx.v1 as tfx
+from google.protobuf import json_format
+from tfx_helpers import examples_artifact
+
+from hub_tfx import testing
+from hub_tfx._tfx import Channel
+from hub_tfx.artifacts import HubModule, read_module
+from hub_tfx.components.module_trainer.component import ModuleTrainer
+from hub_tfx.components.module_trainer.executor import Executor
+from hub_tfx.errors import AuthoringError, ConfigError
+from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.manifest import Manifest
+
+ROWS = [{"text": f"{word} mat", "label": n % 2} for n, word in enumerate(testing.WORDS)]
+CONFIG = FineTuneConfig("label", steps=2)
+
+ESTIMATOR_RUN_FN = """
+import tensorflow as tf
+import tensorflow_hub as hub
+
+FEATURES = {
+    "text": tf.io.FixedLenFeature([], tf.string),
+    "label": tf.io.FixedLenFeature([], tf.int64),
+}
+
+
+def run_fn(fn_args):
+    def input_fn():
+        files = tf.io.gfile.glob(fn_args.train_files)
+        rows = tf.data.TFRecordDataset(files, "GZIP").repeat().batch(4)
+        rows = rows.map(lambda row: tf.io.parse_example(row, FEATURES))
+        return rows.map(lambda row: ({"text": row["text"]}, row["label"]))
+
+    def model_fn(features, labels, mode):
+        module = hub.Module(fn_args.base_model, trainable=True)
+        hub.register_module_for_export(module, "tuned")
+        logits = tf.compat.v1.layers.dense(module(features["text"]), 2)
+        if mode == tf.estimator.ModeKeys.PREDICT:
+            return tf.estimator.EstimatorSpec(mode, predictions=logits)
+        loss = tf.compat.v1.losses.sparse_softmax_cross_entropy(labels, logits)
+        step = tf.compat.v1.train.get_or_create_global_step()
+        train_op = tf.compat.v1.train.AdamOptimizer(0.1).minimize(loss, step)
+        return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=train_op)
+
+    def serving_input_fn():
+        text = tf.compat.v1.placeholder(tf.string, [None])
+        return tf.estimator.export.ServingInputReceiver({"text": text}, {"text": text})
+
+    tf.estimator.train_and_evaluate(
+        tf.estimator.Estimator(model_fn, fn_args.model_run_dir),
+        tf.estimator.TrainSpec(input_fn, max_steps=fn_args.train_steps),
+        tf.estimator.EvalSpec(
+            input_fn, steps=1, exporters=hub.LatestModuleExporter("tf_hub", serving_input_fn)
+        ),
+    )
+"""
+
+COPYING_RUN_FN = """
+import json, pathlib, shutil
+
+def run_fn(fn_args):
+    shutil.copytree({source!r}, fn_args.custom_config["module_dir"])
+    pathlib.Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
+    metrics = {{"mine": fn_args.custom_config["number"]}}
+    pathlib.Path(fn_args.model_run_dir, "metrics.json").write_text(json.dumps(metrics))
+"""
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return testing.text_module(tmp_path_factory.mktemp("text") / "1")
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Any:
+    """Where the tuned module is to go."""
+    artifact = HubModule()
+    artifact.uri = str(tmp_path / "ModuleTrainer" / "module" / "2")
+    return artifact
+
+
+@pytest.fixture
+def train(
+    tmp_path: Path, text: Path, hub_module: Callable[..., Any], trained: Any
+) -> Callable[..., dict[str, str]]:
+    """Runs the executor with a module_file of this text; returns the properties of the module."""
+
+    def run(code: str, custom_config: str = "{}", config: FineTuneConfig = CONFIG) -> Any:
+        (tmp_path / "my_training.py").write_text(code)
+        outputs = {"module": [trained]}
+        types = {"model": "Model", "model_run": "ModelRun"}
+        for key, name in types.items():
+            artifact = getattr(tfx.types.standard_artifacts, name)()
+            artifact.uri = str(tmp_path / "ModuleTrainer" / key / "2")
+            outputs[key] = [artifact]
+        examples = [
+            examples_artifact(tmp_path / f"examples{span}", {"train": ROWS, "eval": ROWS}, span)
+            for span in (3, 1)
+        ]
+        Executor().Do(
+            {"examples": examples, "base_module": [hub_module(text)]},
+            outputs,
+            {
+                "config": config.to_json(),
+                "module_file": str(tmp_path / "my_training.py"),
+                "train_args": json_format.MessageToJson(tfx.proto.TrainArgs(num_steps=2)),
+                "eval_args": json_format.MessageToJson(tfx.proto.EvalArgs(num_steps=1)),
+                "custom_config": custom_config,
+            },
+        )
+        properties = trained.mlmd_artifact.custom_properties.items()
+        return {name: value.string_value or value.int_value for name, value in properties}
+
+    return run
+
+
+def test_an_estimator_with_latest_module_exporter_works_unchanged(
+    train: Any, trained: Any, text: Path
+) -> None:
+    properties = train(ESTIMATOR_RUN_FN)
+    tuned = read_module(trained)
+    assert tuned.spec == inspect(text)
+    assert tuned.digest == properties["digest"] != properties["parent_digest"]
+    assert properties["parent_digest"] == Manifest.of_directory(text).digest
+    assert properties["spans"] == "[1, 3]"
+
+
+def test_a_module_in_module_dir_is_taken_with_its_metrics(
+    train: Any, trained: Any, text: Path
+) -> None:
+    properties = train(COPYING_RUN_FN.format(source=str(text)), '{"number": 0.25}')
+    assert read_module(trained).digest == Manifest.of_directory(text).digest
+    assert properties["metric_mine"] == "0.25"
+
+
+def test_a_run_fn_that_leaves_no_module_publishes_nothing(train: Any, trained: Any) -> None:
+    with pytest.raises(AuthoringError, match=r"run_fn left no module: .*LatestModuleExporter"):
+        train("def run_fn(fn_args):\n    pass\n")
+    assert not Path(trained.uri).exists()
+
+
+def test_another_module_than_its_parent_publishes_nothing(
+    train: Any, trained: Any, tmp_path: Path
+) -> None:
+    other = testing.text_module(tmp_path / "other", dim=3)
+    with pytest.raises(AuthoringError, match=r"was float32.*in the tuned module"):
+        train(COPYING_RUN_FN.format(source=str(other)), '{"number": 1}')
+    assert not Path(trained.uri).exists()
+
+
+def make(**options: Any) -> ModuleTrainer:
+    examples = Channel(type=tfx.types.standard_artifacts.Examples)
+    return ModuleTrainer(examples, Channel(type=HubModule), **({"config": CONFIG} | options))
+
+
+def test_run_fn_and_module_file_together_are_refused() -> None:
+    with pytest.raises(ConfigError, match="takes run_fn or module_file, not both"):
+        make(run_fn="a.run_fn", module_file="a.py")
+
+
+def test_the_config_is_checked_when_the_pipeline_is_made() -> None:
+    with pytest.raises(ConfigError, match="unknown key 'labels'"):
+        make(config='{"labels": "topic"}')
+
+
+@pytest.mark.parametrize(
+    ("options", "run_fn"),
+    [
+        ({}, "hub_tfx.finetune.run_fn.run_fn"),
+        ({"run_fn": "mine.run_fn"}, "mine.run_fn"),
+        ({"module_file": "mine.py"}, None),
+    ],
+)
+def test_ours_is_the_run_fn_unless_another_is_given(options: Any, run_fn: str | None) -> None:
+    properties = make(**options).spec.exec_properties
+    assert properties.get("run_fn") == run_fn
+    assert FineTuneConfig.from_json(properties["config"]) == CONFIG
