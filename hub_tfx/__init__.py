@@ -28,6 +28,13 @@ and in a TFX pipeline every step is a component, every artifact in ML Metadata::
         examples=example_gen.outputs["examples"], module=resolver.outputs["module"]
     )
 
+A module is tuned on labelled rows, and comes out as a new module with the parent's signatures::
+
+    hub_tfx.fine_tune_files(
+        hub_tfx.EmbedModule.of_directory(module.path), ["train.csv"], [], "tuned",
+        hub_tfx.FineTuneConfig(label="topic"),
+    )
+
 A pipeline of your own takes ``hub_tfx.EmbedRecordBatches``, a PTransform on pyarrow record batches.
 Modules are made with ``hub_tfx.module.create``. Names are imported when they are first used, so
 ``import hub_tfx`` costs neither TensorFlow nor Beam nor TFX.
@@ -44,6 +51,8 @@ _HOMES = {
     "EmbedRecordBatches": "hub_tfx.embed.transform",
     "EmbedResult": "hub_tfx.embed.job",
     "EmbeddingGenerator": "hub_tfx.components.embedding_generator.component",
+    "FineTuneConfig": "hub_tfx.finetune.config",
+    "FineTuneResult": "hub_tfx.finetune.job",
     "HubModule": "hub_tfx.artifacts",
     "HubTfxError": "hub_tfx.errors",
     "Manifest": "hub_tfx.module.manifest",
@@ -51,8 +60,10 @@ _HOMES = {
     "ModuleHandle": "hub_tfx.module.handle",
     "ModuleResolver": "hub_tfx.components.module_resolver.component",
     "ModuleSpec": "hub_tfx.module.spec",
+    "ModuleTrainer": "hub_tfx.components.module_trainer.component",
     "ResolvedModule": "hub_tfx.store.cache",
     "embed_files": "hub_tfx.embed.job",
+    "fine_tune_files": "hub_tfx.finetune.job",
     "inspect": "hub_tfx.module.inspect",
     "load": "hub_tfx.module.load",
 }
