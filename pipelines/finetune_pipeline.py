@@ -78,6 +78,7 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         base_module=resolver.outputs["module"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
+        raw_examples=examples,
         config=config.fine_tune,
         run_fn=config.run_fn,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tensorflow as tf
+import tfx.v1 as tfx
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx_helpers import example
 
@@ -44,9 +45,9 @@ class Run:
 def run(text_module_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """One full run in each format. The config names the classes in another order than Transform."""
     folder = tmp_path_factory.mktemp("finetune")
-    (folder / "data").mkdir()
+    (folder / "data" / "span-7").mkdir(parents=True)
     rows = [f"{text},{topic}" for text, topic in zip(TEXTS, TOPICS, strict=True)] * 2
-    (folder / "data" / "a.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
+    (folder / "data" / "span-7" / "a.csv").write_text("\n".join(["text,topic", *rows]) + "\n")
     config = FineTunePipelineConfig(
         pipeline_name="finetune",
         pipeline_root=str(folder / "artifacts"),
@@ -61,6 +62,9 @@ def run(text_module_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             eval_every=50,
         ),
         example_gen="csv",
+        input_config=tfx.proto.Input(
+            splits=[tfx.proto.Input.Split(name="rows", pattern="span-{SPAN}/*")]
+        ),
         metadata_path=str(folder / "metadata.sqlite"),
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -80,23 +84,24 @@ def test_the_properties_of_the_new_module_say_where_it_comes_from(run: Run) -> N
     assert run.module["parent_digest"] == Manifest.of_directory(run.base).digest
     assert run.module["parent_digest"] != run.module["digest"]
     assert run.module["parent_handle"] == str(run.base)
-    assert json.loads(run.module["spans"]) == [0]
+    assert json.loads(run.module["spans"]) == [7]
     assert run.module["config_digest"] == hashlib.sha256(config).hexdigest()
 
 
 def test_the_family_of_the_new_module_goes_back_to_the_raw_examples(run: Run) -> None:
     store, steps = run.steps()
     made = metadata.outputs(store, steps["ModuleTrainer"])["module"]
-    parents = {node.name: node for node in metadata.lineage(store, made).parents}
-    assert {name: node.made_by for name, node in parents.items()} == {
-        "base_module": "ModuleResolver",
-        "examples": "Transform",
-        "transform_graph": "Transform",
-        "schema": "SchemaGen",
-    } or {"module", "transformed_examples", "transform_graph", "schema"} == parents.keys()
-    transformed = next(n for n in parents.values() if n.type_name == "Examples")
-    assert "CsvExampleGen" in {node.made_by for node in transformed.parents}
-    base = next(n for n in parents.values() if n.type_name == "hub_tfx.HubModule")
+    parents = metadata.lineage(store, made).parents
+    assert {(node.type_name, node.made_by) for node in parents} == {
+        ("Examples", "CsvExampleGen"),
+        ("Examples", "Transform"),
+        ("Schema", "SchemaGen"),
+        ("TransformGraph", "Transform"),
+        ("hub_tfx.HubModule", "ModuleResolver"),
+    }
+    graph = next(node for node in parents if node.type_name == "TransformGraph")
+    assert "CsvExampleGen" in {node.made_by for node in graph.parents}
+    base = next(node for node in parents if node.type_name == "hub_tfx.HubModule")
     assert base.properties["digest"] == run.module["parent_digest"]
 
 
