@@ -45,7 +45,8 @@ class FineTuneConfig:
       eval_steps: batches of an evaluation; None for all.
       patience: evaluations without a better loss after which training stops; None to go on.
       seed: of everything random: two runs on a CPU are equal.
-      allow_signature_changes: whether the new module may lack signatures of its parent.
+      allow_signature_changes: in ModuleTrainer, whether the module that a run_fn of your own
+        exports may lack signatures of its parent; ours keep them.
     """
 
     label: str
@@ -112,9 +113,7 @@ class FineTuneConfig:
         known = {f.name for f in fields(cls)}
         if not isinstance(document, dict) or (unknown := sorted(set(document) - known)):
             named = f"unknown key {unknown[0]!r}" if isinstance(document, dict) else "not an object"
-            raise ConfigError(
-                f"fine-tune config: {named}; the keys are {', '.join(sorted(known))}"
-            )
+            raise ConfigError(f"fine-tune config: {named}; the keys are {', '.join(sorted(known))}")
         if "label" not in document:
             raise ConfigError("fine-tune config: `label` is missing: name the feature to learn")
         for name in ("classes", "hidden"):

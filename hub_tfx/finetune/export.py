@@ -58,6 +58,10 @@ def check_hermetic(tuned: Path) -> None:
                 timeout=_LOAD_TIMEOUT_S,
                 check=False,
             )
+        except subprocess.TimeoutExpired as error:
+            raise AuthoringError(
+                f"the tuned module did not load within {_LOAD_TIMEOUT_S:.0f} s from another place"
+            ) from error
         finally:
             hidden.rename(tuned)
     if child.returncode:
