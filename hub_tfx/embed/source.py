@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import pyarrow as pa
@@ -15,6 +16,8 @@ from hub_tfx.embed.failures import Position, dead_letters
 from hub_tfx.embed.files import is_local, local_copy
 from hub_tfx.embed.readers import READERS, Rejected, format_of
 from hub_tfx.errors import InputError
+
+Item = TypeVar("Item")
 
 DEAD_LETTERS = "dead_letters"
 COUNTS = "counts"
@@ -87,7 +90,7 @@ class _ReadFile(beam.DoFn):  # type: ignore[misc]
         records = 0
         with local_copy(file.path) as path:
             reader = READERS[file.format]
-            for item in reader.read(path, self._schema, self._batch_rows):
+            for item in one_ahead(reader.read(path, self._schema, self._batch_rows)):
                 position = Position(file.path, records)
                 if isinstance(item, Rejected):
                     kept = {name: pa.nulls(1, self._schema.field(name).type) for name in self._keep}
@@ -98,6 +101,20 @@ class _ReadFile(beam.DoFn):  # type: ignore[misc]
                     yield position.mark(item)
                     records += item.num_rows
         yield beam.pvalue.TaggedOutput(COUNTS, FileCount(file.path, records, started_s))
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; while one is worked on, the next is made in another thread.
+
+    Reading and decoding is half of what a light module costs, and the module leaves Python's lock
+    free while it runs.
+    """
+    end = object()
+    with ThreadPoolExecutor(1) as pool:
+        coming: Future[Any] = pool.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, items, end)
+            yield item
 
 
 def find_files(patterns: Iterable[str], file_format: str | None = None) -> list[SourceFile]:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub_tfx.embed.readers import READERS, ExampleReader, Rejected, format_of, schema_of_tfmd
+from hub_tfx.embed.source import one_ahead
 from hub_tfx.errors import InputError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -293,3 +294,32 @@ def test_the_ending_gives_the_format(name, file_format):
 def test_an_unknown_ending_is_an_error_that_lists_the_known(name):
     with pytest.raises(InputError, match=r"\.jsonl"):
         format_of(name)
+
+
+def test_one_ahead_gives_the_same_items_and_the_same_error():
+    def items():
+        yield from range(5)
+        raise InputError("the end")
+
+    reading = one_ahead(items())
+    assert [next(reading) for _ in range(5)] == list(range(5))
+    with pytest.raises(InputError, match="the end"):
+        next(reading)
+    assert list(one_ahead(iter([]))) == []
+
+
+def test_one_ahead_may_be_left_before_the_end():
+    closed = []
+
+    def items():
+        try:
+            yield from range(100)
+        finally:
+            closed.append(True)
+
+    source = items()
+    reading = one_ahead(source)
+    assert next(reading) == 0
+    reading.close()
+    source.close()
+    assert closed == [True]
