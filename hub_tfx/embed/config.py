@@ -67,9 +67,17 @@ class EmbedConfig:
         if not isinstance(document, dict) or (unknown := sorted(set(document) - known)):
             named = f"unknown key {unknown[0]!r}" if isinstance(document, dict) else "not an object"
             raise ConfigError(f"embed config: {named}; the keys are {', '.join(sorted(known))}")
-        if "keep" in document:
-            document["keep"] = tuple(document["keep"])
-        return cls(**document)
+        try:
+            return cls(**{**document, "keep": as_tuple("keep", document.get("keep", []))})
+        except TypeError as error:
+            raise ConfigError(f"embed config: a value has the wrong type: {error}") from error
+
+
+def as_tuple(name: str, values: Any) -> tuple[Any, ...]:
+    """A list of a JSON config; raises ConfigError for anything else, such as a lone string."""
+    if not isinstance(values, list):
+        raise ConfigError(f"{name} is a list, not {values!r}")
+    return tuple(values)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from hub_tfx.embed.config import as_tuple
 from hub_tfx.errors import ConfigError
 
 Task = Literal["classification", "multilabel", "regression", "similarity"]
@@ -116,7 +117,8 @@ class FineTuneConfig:
             raise ConfigError(f"fine-tune config: {named}; the keys are {', '.join(sorted(known))}")
         if "label" not in document:
             raise ConfigError("fine-tune config: `label` is missing: name the feature to learn")
-        for name in ("classes", "hidden"):
-            if name in document:
-                document[name] = tuple(document[name])
-        return cls(**document)
+        lists = {name: as_tuple(name, document.get(name, [])) for name in ("classes", "hidden")}
+        try:
+            return cls(**{**document, **lists})
+        except TypeError as error:
+            raise ConfigError(f"fine-tune config: a value has the wrong type: {error}") from error

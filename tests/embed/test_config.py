@@ -45,6 +45,8 @@ def test_a_config_survives_json(config):
         ('{"batch_size": 0}', "at least 1"),
         ('{"max_dead_letter_ratio": 2}', "from 0 to 1"),
         ('{"text_encoding": "latin-1"}', "utf-8 or bytes"),
+        ('{"keep": "id"}', "keep is a list, not 'id'"),
+        ('{"batch_size": "many"}', "wrong type"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(text, complaint):
