@@ -59,18 +59,24 @@ class EmbedConfig:
     @classmethod
     def from_json(cls, text: str) -> "EmbedConfig":
         """Raises ConfigError for anything but what ``to_json`` writes, defaults left out or not."""
-        try:
-            document: Any = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"the embed config is not JSON: {error}") from error
-        known = {f.name for f in fields(cls)}
-        if not isinstance(document, dict) or (unknown := sorted(set(document) - known)):
-            named = f"unknown key {unknown[0]!r}" if isinstance(document, dict) else "not an object"
-            raise ConfigError(f"embed config: {named}; the keys are {', '.join(sorted(known))}")
+        document = parse_config(text, "embed config", [f.name for f in fields(cls)])
         try:
             return cls(**{**document, "keep": as_tuple("keep", document.get("keep", []))})
         except TypeError as error:
             raise ConfigError(f"embed config: a value has the wrong type: {error}") from error
+
+
+def parse_config(text: str, what: str, known: Iterable[str]) -> dict[str, Any]:
+    """The JSON object of a config; raises ConfigError for anything else and for unknown keys."""
+    try:
+        document: Any = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"the {what} is not JSON: {error}") from error
+    known = sorted(known)
+    if not isinstance(document, dict) or (unknown := sorted(set(document) - set(known))):
+        named = f"unknown key {unknown[0]!r}" if isinstance(document, dict) else "not an object"
+        raise ConfigError(f"{what}: {named}; the keys are {', '.join(known)}")
+    return document
 
 
 def as_tuple(name: str, values: Any) -> tuple[Any, ...]:

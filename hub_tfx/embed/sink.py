@@ -17,6 +17,7 @@ import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx._files import sync
 from hub_tfx.embed.examples import to_example_columns
 from hub_tfx.embed.failures import Position
 from hub_tfx.embed.files import is_local, upload
@@ -210,7 +211,7 @@ class PartWriter:
         self._file.close()
         size_bytes, sha256 = hash_file(Path(self._path))
         if self._is_local:
-            _sync(self._path)
+            sync(Path(self._path))
         else:
             upload(Path(self._path), self._final)
             os.remove(self._path)
@@ -308,11 +309,3 @@ class _ExampleFile:
 
 
 _FILES: Mapping[str, type[_File]] = {"parquet": _ParquetFile, "tfrecord": _ExampleFile}
-
-
-def _sync(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
-from hub_tfx.embed.config import as_tuple
+from hub_tfx.embed.config import as_tuple, parse_config
 from hub_tfx.errors import ConfigError
 
 Task = Literal["classification", "multilabel", "regression", "similarity"]
@@ -107,14 +107,7 @@ class FineTuneConfig:
     @classmethod
     def from_json(cls, text: str) -> "FineTuneConfig":
         """Raises ConfigError for anything but what ``to_json`` writes, defaults left out or not."""
-        try:
-            document: Any = json.loads(text)
-        except ValueError as error:
-            raise ConfigError(f"the fine-tune config is not JSON: {error}") from error
-        known = {f.name for f in fields(cls)}
-        if not isinstance(document, dict) or (unknown := sorted(set(document) - known)):
-            named = f"unknown key {unknown[0]!r}" if isinstance(document, dict) else "not an object"
-            raise ConfigError(f"fine-tune config: {named}; the keys are {', '.join(sorted(known))}")
+        document = parse_config(text, "fine-tune config", [f.name for f in fields(cls)])
         if "label" not in document:
             raise ConfigError("fine-tune config: `label` is missing: name the feature to learn")
         lists = {name: as_tuple(name, document.get(name, [])) for name in ("classes", "hidden")}

@@ -14,12 +14,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_hub as hub
-from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from hub_tfx.errors import AuthoringError, InputError
 from hub_tfx.finetune.config import FineTuneConfig
@@ -33,7 +31,7 @@ from hub_tfx.finetune.estimator_model import (
 )
 from hub_tfx.finetune.evaluations import MODULE, SERVING, Evaluations
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob
-from hub_tfx.module.export import staged
+from hub_tfx.module.export import canonicalize, staged
 
 _REPORT_EVERY_S = 0.5
 
@@ -192,7 +190,7 @@ class _Exporter(hub.LatestModuleExporter):
             if exported is None:
                 raise AuthoringError("nothing was exported: no module was registered for export")
             os.rename(os.path.join(os.fsdecode(exported), MODULE), directory / MODULE)
-            _canonicalize(directory / MODULE / "saved_model.pb")
+            canonicalize(directory / MODULE / "saved_model.pb")
             if self._evaluations.is_best(metrics):
                 serving = estimator.export_saved_model(
                     os.path.join(os.path.dirname(export_path), SERVING),
@@ -200,12 +198,6 @@ class _Exporter(hub.LatestModuleExporter):
                     checkpoint_path=checkpoint_path,
                 )
                 os.rename(os.fsdecode(serving), directory / SERVING)
-
-
-def _canonicalize(file: Path) -> None:
-    """Puts the proto's maps in order: equal runs are to give modules of one digest."""
-    message = SavedModel.FromString(file.read_bytes())
-    file.write_bytes(message.SerializeToString(deterministic=True))
 
 
 class _Speed(tf.estimator.CheckpointSaverListener):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hub_tfx._files import replacing
 from hub_tfx.errors import OutputError
 from hub_tfx.finetune.training import Trained, TrainingJob
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.store.files import replacing
 
 MODULE, SERVING = "module", "serving"
 """Names of the directories in that of an evaluation."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from hub_tfx._files import replacing
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.keras_model import TunableModel, write_serving
@@ -18,7 +19,6 @@ from hub_tfx.finetune.training import Inputs, Progress, Trained, TrainingJob
 from hub_tfx.finetune.tunable import check_tunable, load_tunable
 from hub_tfx.module.export import eagerly
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.store.files import replacing
 
 _REPORT_EVERY_S = 1.0
 _IDENTITY = "training.json"

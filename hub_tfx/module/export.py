@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
+from hub_tfx._files import sync, sync_tree
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
@@ -126,9 +127,9 @@ def staged(export_path: str | os.PathLike[str]) -> Iterator[Path]:
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         yield temporary
-        _sync_tree(temporary)
+        sync_tree(temporary)
         os.rename(temporary, final)
-        _sync(final.parent)
+        sync(final.parent)
     except OSError as error:
         raise OutputError(f"{final} cannot be written: {error.strerror or error}") from error
     except (tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError) as error:
@@ -193,11 +194,11 @@ def _export(
                 ) from error
             with staged(export_path) as directory:
                 instance.export(os.fspath(directory), session)
-                _canonicalize(directory / "saved_model.pb")
+                canonicalize(directory / "saved_model.pb")
     return created(export_path)
 
 
-def _canonicalize(file: Path) -> None:
+def canonicalize(file: Path) -> None:
     """Writes the proto's maps in order, so that two exports of one module have one digest."""
     message = SavedModel.FromString(file.read_bytes())
     file.write_bytes(message.SerializeToString(deterministic=True))
@@ -241,18 +242,3 @@ def _init_from_checkpoint(prefix: str, variables: Mapping[str, Any]) -> None:
             f"the checkpoint {prefix} does not fit the module: {error} "
             f"It holds: {', '.join(sorted(held)) or 'no variables'}"
         ) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_tree(root: Path) -> None:
-    for folder, _, names in os.walk(root, topdown=False):
-        for name in names:
-            _sync(Path(folder, name))
-        _sync(Path(folder))

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from hub_tfx._files import replacing, why
 from hub_tfx.errors import ArchiveError, InputError, OutputError, UnsafeArchiveError
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.store.files import replacing, why
 from hub_tfx.store.member_names import MemberNames
 from hub_tfx.store.tar_reader import BLOCK_BYTES, GZIP_MAGIC, Limits, read_members
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
+from hub_tfx._files import replacing, sync, why
 from hub_tfx.errors import (
     ConfigError,
     DigestMismatchError,
@@ -42,7 +43,6 @@ from hub_tfx.store.entry import (
 )
 from hub_tfx.store.fetch.base import Fetcher, fetcher_for
 from hub_tfx.store.fetch.local import checked_source
-from hub_tfx.store.files import replacing, sync, why
 
 _log = logging.getLogger(__name__)
 _DIGEST = re.compile(r"[0-9a-f]{64}")

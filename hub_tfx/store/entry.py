@@ -10,11 +10,11 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub_tfx._files import sync_tree
 from hub_tfx.errors import NotAModuleError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
-from hub_tfx.store.files import sync_tree
 
 _MANIFEST = "manifest.json"
 _SPEC = "spec.json"

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
+from hub_tfx._files import why
 from hub_tfx.errors import ArchiveError, InputError, UnsafeArchiveError
-from hub_tfx.store.files import why
 
 GZIP_MAGIC = b"\x1f\x8b"
 BLOCK_BYTES = 512

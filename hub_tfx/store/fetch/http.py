@@ -22,6 +22,7 @@ import requests
 import tenacity
 import urllib3
 
+from hub_tfx._files import why
 from hub_tfx.errors import (
     ArchiveError,
     FetchError,
@@ -41,7 +42,6 @@ from hub_tfx.store.archive import (
     unpack,
 )
 from hub_tfx.store.fetch.exact_url import PRINTABLE, ExactUrlAdapter, get_request
-from hub_tfx.store.files import why
 from hub_tfx.store.tar_reader import Limits
 
 _CHUNK_BYTES = 1 << 16

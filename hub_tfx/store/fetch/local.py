@@ -5,10 +5,10 @@ import shutil
 import stat
 from pathlib import Path
 
+from hub_tfx._files import why
 from hub_tfx.errors import FetchError, InputError, NotAModuleError, OutputError
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import DEFAULT_LIMITS, SUFFIXES, unpack
-from hub_tfx.store.files import why
 from hub_tfx.store.tar_reader import Limits
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
