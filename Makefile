@@ -4,17 +4,22 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
+KFP_STAMP := .venv-kfp/.complete
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	--python-version 3.10 pyproject.toml
 
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup demo test test-all lint bench lock clean
+.PHONY: help setup kfp demo test test-all lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP)  ## make .venv from requirements.lock
+
+kfp: $(KFP_STAMP)  ## make .venv-kfp, which compiles for Kubeflow Pipelines
 
 # From / because pyenv would obey our .python-version here, and stop where it has no 3.10.
 .tools/uv/bin/uv: requirements-uv.txt
@@ -25,13 +30,15 @@ setup: $(STAMP)  ## make .venv from requirements.lock
 		--no-warn-script-location --target $(CURDIR)/.tools/uv --require-hashes --requirement $(CURDIR)/requirements-uv.txt
 	@touch $@
 
-$(STAMP): requirements.lock build-constraints.txt pyproject.toml | $(filter .tools/%,$(UV))
+$(STAMP): requirements.lock
+$(KFP_STAMP): requirements-kfp.lock
+$(STAMP) $(KFP_STAMP): build-constraints.txt pyproject.toml | $(filter .tools/%,$(UV))
 	@$(UV) python find 3.10 >/dev/null 2>&1 || $(UV) python install 3.10 || { \
 		echo "make: no Python 3.10 here, and uv could not install one: put python3.10 on the PATH" >&2; exit 1; }
-	@test -x $(PYTHON) || $(UV) venv --quiet --python 3.10 $(VENV)
-	UV_COMPILE_BYTECODE=1 $(UV) pip sync --quiet --python $(PYTHON) --require-hashes \
-		--build-constraints build-constraints.txt requirements.lock
-	$(UV) pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --python 3.10 $(@D)
+	UV_COMPILE_BYTECODE=1 $(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes \
+		--build-constraints build-constraints.txt $(filter %.lock,$^)
+	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(STAMP)  ## the main job on real input, in a few minutes
@@ -52,9 +59,9 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 bench: $(STAMP)  ## benchmarks: ratios against a bare loop
 	$(PYTHON) -m benchmarks.embed_text
 
-lock: | $(filter .tools/%,$(UV))  ## resolve requirements.lock anew from pyproject.toml
-	$(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
-		--python-version 3.10 --extra demo --extra dev pyproject.toml --output-file requirements.lock
+lock: | $(filter .tools/%,$(UV))  ## resolve the lock files anew from pyproject.toml
+	$(PIP_COMPILE) --extra demo --extra dev --output-file requirements.lock
+	$(PIP_COMPILE) --extra kfp --output-file requirements-kfp.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .tools demo/out
+	rm -rf $(VENV) .venv-kfp .tools demo/out
