@@ -42,6 +42,8 @@ from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
 
+_WINDOW_ROWS = 2048
+"""Rows among which those of like size are sought for one call of the module."""
 _STEP = " [while running"  # What Beam appends to the message of an error.
 
 
@@ -225,7 +227,7 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
     def expand(self, root: Any) -> Any:
         task, layout = self._task, self._layout
         read = root | "ReadRecordBatches" >> ReadRecordBatches(
-            task.files, task.schema, task.plan.keep, task.config.batch_size
+            task.files, task.schema, task.plan.keep, max(task.config.batch_size, _WINDOW_ROWS)
         )
         embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
             task.module.path, task.config, task.module.digest, self._shared

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from hub_tfx.embed.config import is_image
@@ -121,12 +122,18 @@ def non_finite_rows(columns: Mapping[str, pa.Array]) -> dict[int, str]:
     return reasons
 
 
-def row_bytes(info: TensorInfo) -> int:
-    """Bytes of one row of an input, as far as the graph says."""
-    size = _row_size(info)
-    if size is None:
-        return _OPEN_IMAGE_BYTES if is_image(info) else 1
-    return 1 if info.dtype == "string" else size * tf.as_dtype(info.dtype).size
+def row_bytes(column: pa.Array, info: TensorInfo) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Bytes that each row of a checked column becomes as an input: ``[rows]`` int64."""
+    if is_image(info):
+        size = _row_size(info)
+        per_row = _OPEN_IMAGE_BYTES if size is None else size * tf.as_dtype(info.dtype).size
+        return np.full(len(column), per_row)
+    values, offsets = flatten(column)
+    if info.dtype != "string":
+        sizes: np.ndarray[Any, np.dtype[np.int64]] = np.diff(offsets)
+        return sizes * int(tf.as_dtype(info.dtype).size)
+    lengths = pc.binary_length(values).to_numpy(zero_copy_only=False)
+    return np.diff(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[offsets])
 
 
 def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:

@@ -2,25 +2,18 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
-from hub_tfx.embed import tensors
-from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
-from hub_tfx.embed.failures import (
-    Position,
-    batch_of,
-    columns_of,
-    dead_letters,
-    describe,
-    isolate,
-)
+from hub_tfx.embed.bound import BoundModule, Rows
+from hub_tfx.embed.calls import embed_rows
+from hub_tfx.embed.config import EmbedConfig, EmbedPlan
+from hub_tfx.embed.failures import Position, batch_of, columns_of, dead_letters
 from hub_tfx.embed.files import local_directory
 from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.source import DEAD_LETTERS
@@ -29,8 +22,8 @@ from hub_tfx.module.load import LoadedModule, load
 from hub_tfx.module.manifest import Manifest
 
 EMBEDDINGS = "embeddings"
-_MAX_INPUT_BYTES = 64 << 20
-"""Of one call of a module whose graph says how large a row is: 106 images of 224 x 224."""
+_MAX_OUTPUT_BYTES = 64 << 20
+"""Of the outputs that are held at once."""
 
 
 class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
@@ -72,9 +65,9 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._config = config
         self._digest = digest
         self._shared = shared
-        self._plan: EmbedPlan | None = None
-        self._columns: list[str] = []
-        self._types: dict[str, pa.DataType] = {}
+        self._bound: BoundModule | None = None
+        self._names: list[str] = []
+        self._output_row_bytes = 0
         self._rows = Metrics.counter("hub_tfx", "rows")
         self._rejected = Metrics.counter("hub_tfx", "dead_letters")
         self._batch_rows = Metrics.distribution("hub_tfx", "batch_rows")
@@ -99,86 +92,56 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         return module
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
-        plan = self._plan_for(batch)
-        row_bytes = sum(tensors.row_bytes(plan.spec.inputs[key]) for key in plan.features)
-        step = max(1, min(self._config.batch_size, _MAX_INPUT_BYTES // max(1, row_bytes)))
+        if self._bound is None or self._names != batch.schema.names:
+            self._names = batch.schema.names
+            self._bound = BoundModule(self._module, self._config, self._names)
         origin = Position.of(batch)
-        for start in range(0, batch.num_rows, step):
+        start = 0
+        while start < batch.num_rows:
+            rows = self._window_rows()
             position = Position(origin.source, origin.first_row + start)
-            yield from self._embed(plan, batch.slice(start, step), position)
+            yield from self._embed(self._bound, batch.slice(start, rows), position)
+            start += rows
 
-    def _plan_for(self, batch: pa.RecordBatch) -> EmbedPlan:
-        if self._plan is None or self._columns != batch.schema.names:
-            self._columns = batch.schema.names
-            self._plan = make_plan(self._config, self._module.spec, self._columns)
-        return self._plan
+    def _window_rows(self) -> int:
+        """Rows whose outputs are held at once: as many as come, unless outputs are large."""
+        batch_size = self._config.batch_size
+        if not self._output_row_bytes:
+            return batch_size
+        return max(batch_size, _MAX_OUTPUT_BYTES // self._output_row_bytes)
 
-    def _embed(self, plan: EmbedPlan, batch: pa.RecordBatch, position: Position) -> Iterator[Any]:
-        self._batch_rows.update(batch.num_rows)
-        rejected = self._check(plan, batch)
-        rows = np.array([row for row in range(batch.num_rows) if row not in rejected])
-        good = batch if not rejected else batch.take(pa.array(rows, pa.int64()))
-        for start, stop, result in isolate(
-            0, len(rows), lambda a, b: self._run(plan, good.slice(a, b - a))
-        ):
-            if isinstance(result, Exception):
-                rejected[int(rows[start])] = f"the module failed on it: {describe(result)}"
-                continue
-            bad = self._check_outputs(result)
-            rejected |= {int(rows[start + row]): reason for row, reason in bad.items()}
-            kept = columns_of(good.slice(start, stop - start), plan.keep)
-            embedded = batch_of(kept | result)
-            if bad:
-                embedded = embedded.filter(pa.array([r not in bad for r in range(stop - start)]))
+    def _embed(
+        self, bound: BoundModule, batch: pa.RecordBatch, position: Position
+    ) -> Iterator[Any]:
+        done = embed_rows(bound, batch, self._config.batch_size)
+        for rows in done.calls:
+            self._batch_rows.update(rows)
+        if len(done.rows):
+            kept = _rows_of(columns_of(batch, bound.plan.keep), done.rows, batch.num_rows)
+            embedded = batch_of(kept | dict(done.columns))
+            size_bytes = sum(column.nbytes for column in done.columns.values())
+            self._output_row_bytes = -(-size_bytes // len(done.rows))
             self._rows.inc(embedded.num_rows)
             IN_THIS_PROCESS.rows += embedded.num_rows
-            if embedded.num_rows:
-                first_row = position.first_row + int(rows[start])
-                yield Position(position.source, first_row).mark(embedded)
-        if rejected:
-            self._rejected.inc(len(rejected))
-            IN_THIS_PROCESS.dead_letters += len(rejected)
+            yield Position(position.source, position.first_row + int(done.rows[0])).mark(embedded)
+        if done.rejected:
+            self._rejected.inc(len(done.rejected))
+            IN_THIS_PROCESS.dead_letters += len(done.rejected)
             yield beam.pvalue.TaggedOutput(
-                DEAD_LETTERS, _letters(plan, batch, position, dict(sorted(rejected.items())))
+                DEAD_LETTERS, _letters(bound.plan, batch, position, done.rejected)
             )
-
-    def _check(self, plan: EmbedPlan, batch: pa.RecordBatch) -> dict[int, str]:
-        reasons: dict[int, str] = {}
-        columns = columns_of(batch, plan.needed)
-        utf8 = self._config.text_encoding == "utf-8"
-        for key, feature in plan.features.items():
-            info = plan.spec.inputs[key]
-            reasons = tensors.check_column(columns[feature], info, feature, utf8=utf8) | reasons
-        return reasons
-
-    def _run(self, plan: EmbedPlan, batch: pa.RecordBatch) -> dict[str, pa.Array]:
-        columns = columns_of(batch, plan.needed)
-        outputs = self._module(
-            {
-                key: tensors.to_tensor(columns[feature], plan.spec.inputs[key])
-                for key, feature in plan.features.items()
-            }
-        )
-        return {
-            column: tensors.to_column(outputs[key], column, batch.num_rows)
-            for key, column in plan.columns.items()
-        }
-
-    def _check_outputs(self, columns: dict[str, pa.Array]) -> dict[int, str]:
-        reasons = tensors.non_finite_rows(columns)
-        for name, column in columns.items():
-            # A dimension that the graph leaves open is what the first batch made of it.
-            learned = self._types.setdefault(name, column.type)
-            if column.type != learned:
-                reason = f"the module gave {column.type} for {name!r}, for other rows {learned}"
-                reasons |= dict.fromkeys(range(len(column)), reason)
-        return reasons
 
 
 def _letters(
-    plan: EmbedPlan, batch: pa.RecordBatch, position: Position, rejected: dict[int, str]
+    plan: EmbedPlan, batch: pa.RecordBatch, position: Position, rejected: Mapping[int, str]
 ) -> pa.RecordBatch:
     rows = pa.array(list(rejected), pa.int64())
     kept = {name: column.take(rows) for name, column in columns_of(batch, plan.keep).items()}
     letters = dead_letters({position.key(row): reason for row, reason in rejected.items()}, kept)
     return position.mark(letters)
+
+
+def _rows_of(columns: Mapping[str, pa.Array], rows: Rows, all_rows: int) -> dict[str, pa.Array]:
+    if len(rows) == all_rows:
+        return dict(columns)
+    return {name: column.take(pa.array(rows)) for name, column in columns.items()}

@@ -1,0 +1,105 @@
+"""Calls of a module: which rows go into which, and what came out in the order of the rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from hub_tfx.embed.bound import BoundModule, Rows
+from hub_tfx.embed.failures import describe, isolate
+
+_MAX_INPUT_BYTES = 64 << 20
+"""Of one call, padded: 106 images of 224 x 224."""
+
+
+@dataclass(frozen=True)
+class EmbeddedRows:
+    """What became of the rows of a batch: each is in ``rows`` or in ``rejected``.
+
+    Attributes:
+      rows: indices of the embedded ones, ascending.
+      columns: their outputs, in that order.
+      rejected: index -> reason, ascending.
+      calls: rows of each call of the module.
+    """
+
+    rows: Rows
+    columns: Mapping[str, pa.Array]
+    rejected: Mapping[int, str]
+    calls: tuple[int, ...]
+
+
+def embed_rows(bound: BoundModule, batch: pa.RecordBatch, max_rows: int) -> EmbeddedRows:
+    """Embeds the rows of a batch, in calls of ``max_rows`` at most."""
+    rejected = bound.check(batch)
+    good = np.array([row for row in range(batch.num_rows) if row not in rejected], np.int64)
+    fed = batch if not rejected else batch.take(pa.array(good))
+    calls = cut_into_calls(bound.row_bytes(fed), max_rows)
+    rows: list[Rows] = []
+    columns: list[Mapping[str, pa.Array]] = []
+    for call in calls:
+        whole = fed if len(calls) == 1 else fed.take(pa.array(call))
+        for start, stop, result in isolate(0, len(call), partial(_call, bound, whole)):
+            called = good[call[start:stop]]
+            if isinstance(result, Exception):
+                reason = f"the module failed on it: {describe(result)}"
+                rejected |= dict.fromkeys(called.tolist(), reason)
+                continue
+            bad = bound.check_outputs(result)
+            if bad:
+                rejected |= {int(called[row]): reason for row, reason in bad.items()}
+                fine = np.array([row for row in range(len(called)) if row not in bad], np.int64)
+                called = called[fine]
+                result = {name: column.take(pa.array(fine)) for name, column in result.items()}
+            if len(called):
+                rows.append(called)
+                columns.append(result)
+    in_order, merged = _merge(rows, columns)
+    sizes = tuple(len(call) for call in calls)
+    return EmbeddedRows(in_order, merged, dict(sorted(rejected.items())), sizes)
+
+
+def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int = _MAX_INPUT_BYTES) -> list[Rows]:
+    """Cuts rows into calls; rows of like size go together, since modules pad to the longest.
+
+    Args:
+      row_bytes: ``[rows]`` int64, what each row feeds.
+      max_rows: of a call.
+      max_bytes: of a call, were all its rows as large as its largest; a larger row goes alone.
+
+    Returns:
+      Indices of rows, each in one call; rows that fit into one call keep their order.
+    """
+    if len(row_bytes) <= max_rows and len(row_bytes) * row_bytes.max(initial=0) <= max_bytes:
+        return [np.arange(len(row_bytes))] if len(row_bytes) else []
+    order = np.argsort(row_bytes, kind="stable")
+    calls = []
+    start = 0
+    while start < len(order):
+        sizes = row_bytes[order[start : start + max_rows]]
+        padded = sizes * np.arange(1, len(sizes) + 1)  # Ascending, as the sizes are.
+        rows = max(1, int(np.searchsorted(padded, max_bytes, side="right")))
+        calls.append(order[start : start + rows])
+        start += rows
+    return calls
+
+
+def _call(bound: BoundModule, batch: pa.RecordBatch, start: int, stop: int) -> dict[str, pa.Array]:
+    return bound(batch.slice(start, stop - start))
+
+
+def _merge(
+    rows: list[Rows], columns: list[Mapping[str, pa.Array]]
+) -> tuple[Rows, Mapping[str, pa.Array]]:
+    """Results of several calls as one, in the order of the rows."""
+    if len(rows) < 2:
+        return (rows[0], columns[0]) if rows else (np.array([], np.int64), {})
+    all_rows = np.concatenate(rows)
+    order = pa.array(np.argsort(all_rows))
+    merged = {
+        name: pa.concat_arrays([of_call[name] for of_call in columns]).take(order)
+        for name in columns[0]
+    }
+    return np.sort(all_rows), merged
