@@ -5,7 +5,7 @@ import os
 import sys
 import warnings
 
-_NOISY = r"(google|pkg_resources|tensorflow|tensorflow_hub|keras|tfx|apache_beam)(\.|$)"
+_NOISY = r"(google|kfp|pkg_resources|tensorflow|tensorflow_hub|keras|tfx|apache_beam)(\.|$)"
 
 
 def quiet_libraries() -> None:

@@ -1,46 +1,65 @@
-"""Compiles a pipeline to JSON for Vertex AI Pipelines, with no cluster at hand.
+"""Compiles a pipeline for Vertex AI Pipelines or Kubeflow Pipelines, with no cluster at hand.
 
 python -m hub_tfx_kubeflow.compile embed --data-root gs://… --module https://… --image IMAGE …
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
 
 from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.fine_tune_options import fine_tune_config, fine_tune_options
 from hub_tfx.cli.main import run_command
 from hub_tfx.cli.options import BeamCommand, beam_options, embed_config, embed_options
+from hub_tfx_kubeflow.formats import check_output, write_pipeline
+
+
+def _pipeline_options(command: Any) -> Any:
+    """The options of both pipelines."""
+    options = (
+        click.option("--data-root", required=True, help="Folder with TFRecord or CSV files."),
+        click.option("--example-gen", type=click.Choice(["import", "csv"]), default="import"),
+        click.option("--module", required=True, metavar="HANDLE", help="URL of the module."),
+        click.option("--digest", help="Which the module must have, in hex."),
+        click.option("--pipeline-root", required=True, help="Folder for artifacts."),
+        click.option("--image", required=True, help="Container image with hub_tfx installed."),
+        click.option(
+            "--output",
+            required=True,
+            metavar="FILE",
+            help="A .json for Vertex AI Pipelines, a .yaml for Kubeflow Pipelines.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group()
 def cli() -> None:
-    """Compile a hub_tfx pipeline for Kubeflow."""
+    """Compile a hub_tfx pipeline for Vertex AI Pipelines or Kubeflow Pipelines."""
 
 
 @cli.command(cls=BeamCommand)
-@click.option("--data-root", required=True, help="Folder with the TFRecord files.")
-@click.option("--module", required=True, metavar="HANDLE", help="URL of the module.")
-@click.option("--digest", help="Which the module must have, in hex.")
-@click.option("--pipeline-root", required=True, help="Folder for artifacts.")
+@_pipeline_options
 @click.option("--pipeline-name", default="embed", show_default=True)
-@click.option("--image", required=True, help="Container image with hub_tfx installed.")
-@click.option("--output", required=True, metavar="FILE", help="The JSON to write.")
 @embed_options
 def embed(
     data_root: str,
+    example_gen: Any,
     module: str,
     digest: str | None,
     pipeline_root: str,
-    pipeline_name: str,
     image: str,
     output: str,
+    pipeline_name: str,
     **options: Any,
 ) -> None:
     """Compile the embedding pipeline; options behind `--` are its Beam options."""
     quiet_libraries()
-    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
+    check_output(output)
+    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 
     config = EmbedPipelineConfig(
         pipeline_name=pipeline_name,
@@ -49,32 +68,54 @@ def embed(
         module=module,
         module_digest=digest,
         embed=embed_config(**options),
+        example_gen=example_gen,
         beam_pipeline_args=tuple(beam_options()),
     )
-    compile_embed(config, image, output)
+    write_pipeline(create_pipeline(config), image, output)
     click.echo(output)
 
 
-def compile_embed(config: object, image: str, output: str) -> None:
-    """Writes the embedding pipeline as a PipelineJob of Vertex AI Pipelines.
+@cli.command(cls=BeamCommand)
+@_pipeline_options
+@click.option("--pipeline-name", default="finetune", show_default=True)
+@click.option("--text", "texts", multiple=True, default=["text"], metavar="FEATURE…")
+@click.option("--kept", multiple=True, metavar="FEATURE…", help="Such as encoded images.")
+@click.option("--run-fn", metavar="MODULE.FUNCTION", help="Your own training function.")
+@fine_tune_options
+def finetune(
+    data_root: str,
+    example_gen: Any,
+    module: str,
+    digest: str | None,
+    pipeline_root: str,
+    image: str,
+    output: str,
+    pipeline_name: str,
+    texts: tuple[str, ...],
+    kept: tuple[str, ...],
+    run_fn: str | None,
+    **options: Any,
+) -> None:
+    """Compile the fine-tuning pipeline; options behind `--` are its Beam options."""
+    quiet_libraries()
+    check_output(output)
+    from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig, create_pipeline
 
-    Args:
-      config: an EmbedPipelineConfig without a metadata_path: the platform brings its own.
-      image: container image that the steps run in.
-      output: the JSON file.
-    """
-    import tfx.v1 as tfx
-
-    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
-
-    assert isinstance(config, EmbedPipelineConfig)
-    experimental = tfx.orchestration.experimental
-    runner = experimental.KubeflowV2DagRunner(
-        config=experimental.KubeflowV2DagRunnerConfig(default_image=image),
-        output_dir=str(Path(output).parent),
-        output_filename=Path(output).name,
+    config = FineTunePipelineConfig(
+        pipeline_name=pipeline_name,
+        pipeline_root=pipeline_root,
+        data_root=data_root,
+        module=module,
+        module_digest=digest,
+        fine_tune=fine_tune_config(**options),
+        texts=texts,
+        kept=kept,
+        example_gen=example_gen,
+        run_fn=run_fn,
+        beam_pipeline_args=tuple(beam_options()),
     )
-    runner.run(create_pipeline(config), write_out=True)
+    write_pipeline(create_pipeline(config), image, output)
+    click.echo(output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,116 @@
+"""What a pipeline can be compiled to, told by the ending of the output file.
+
+| ending | what it is | extra |
+|---|---|---|
+| `.json` | a PipelineJob of Vertex AI Pipelines | `kubeflow` |
+| `.yaml`, `.yml` | a Workflow of Argo's, for Kubeflow Pipelines | `kfp` |
+"""
+
+import importlib
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hub_tfx._files import replacing, why
+from hub_tfx.errors import HubTfxError, OutputError, UsageError
+
+_YAML = (".yaml", ".yml")
+_COMPILATION_TIME = "pipelines.kubeflow.org/pipeline_compilation_time"
+
+
+def check_output(output: str) -> None:
+    """Refuses what ``write_pipeline`` would refuse, before TFX is imported.
+
+    Raises:
+      UsageError: the ending stands for no format.
+      HubTfxError: what compiles the format is not installed.
+    """
+    suffix = Path(output).suffix
+    if suffix in _YAML:
+        # Not in kfp 2, which TFX 1.15 cannot use.
+        _require("kfp.gcp", f"{output}: YAML for Kubeflow Pipelines needs kfp 1.8", _KFP_ADVICE)
+    elif suffix == ".json":
+        advice = "install hub-tfx[kubeflow]"
+        _require("kfp.pipeline_spec", f"{output}: JSON for Vertex needs kfp-pipeline-spec", advice)
+    else:
+        raise UsageError(
+            f"{output}: name a .json for Vertex AI Pipelines or a .yaml for Kubeflow Pipelines"
+        )
+
+
+_KFP_ADVICE = (
+    "install hub-tfx[kfp] in an environment of its own; in a checkout, run `make kfp` and then "
+    "`.venv-kfp/bin/python -m hub_tfx_kubeflow.compile …`"
+)
+
+
+def _require(module: str, need: str, advice: str) -> None:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        raise HubTfxError(f"{need}, and it cannot be imported ({error}): {advice}") from error
+
+
+def write_pipeline(pipeline: Any, image: str, output: str) -> None:
+    """Compiles a pipeline; equal pipelines make equal bytes.
+
+    Args:
+      pipeline: a tfx.dsl.Pipeline without a connection to ML Metadata: the platform brings its own.
+      image: container image that the steps run in.
+      output: a local file; its ending says what to write.
+
+    Raises:
+      UsageError, HubTfxError: as ``check_output``.
+      OutputError: the file cannot be written.
+    """
+    check_output(output)
+    compiled = argo_workflow if output.endswith(_YAML) else vertex_job
+    text = compiled(pipeline, image)
+    path = Path(output)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(text)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {why(error)}") from error
+
+
+def vertex_job(pipeline: Any, image: str) -> str:
+    """A PipelineJob of Vertex AI Pipelines, in JSON."""
+    import tfx.v1 as tfx
+
+    experimental = tfx.orchestration.experimental
+    runner = experimental.KubeflowV2DagRunner(
+        config=experimental.KubeflowV2DagRunnerConfig(default_image=image)
+    )
+    return json.dumps(runner.run(pipeline, write_out=False), sort_keys=True)
+
+
+def argo_workflow(pipeline: Any, image: str) -> str:
+    """A Workflow of Argo's, in YAML, without the time at which kfp made it.
+
+    The steps find ML Metadata by the environment that Kubeflow's metadata-grpc-configmap sets.
+    """
+    import tfx.v1 as tfx
+    from kfp.components._yaml_utils import dump_yaml, load_yaml
+
+    experimental = tfx.orchestration.experimental
+    config = experimental.KubeflowDagRunnerConfig(tfx_image=image)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "pipeline.yaml")
+        experimental.KubeflowDagRunner(folder, file.name, config).run(pipeline)
+        workflow = load_yaml(file.read_text())
+    del workflow["metadata"]["annotations"][_COMPILATION_TIME]
+    for template in workflow["spec"]["templates"]:
+        if "container" in template:
+            container = template["container"]
+            container["args"] = [_in_order(argument) for argument in container["args"]]
+    return str(dump_yaml(workflow))
+
+
+def _in_order(argument: str) -> str:
+    """JSON with its keys sorted, since TFX prints maps of protos as they come."""
+    if not argument.startswith("{\n"):
+        return argument
+    return json.dumps(json.loads(argument), sort_keys=True, indent=2)
