@@ -1,22 +1,17 @@
 """`hub-tfx create`: build and export new modules."""
 
-import importlib
-import inspect
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.options import current_directory_on_path
 from hub_tfx.cli.output import json_option, print_fields, print_json
-from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import ModuleFormat
+from hub_tfx.module.user_function import import_function, variants
 
 if TYPE_CHECKING:
-    from hub_tfx.module.export import CreatedModule, TagsAndArgs
+    from hub_tfx.module.export import CreatedModule
 
 output_option = click.option(
     "--output", required=True, metavar="DIR", help="The new module's directory; never replaced."
@@ -115,11 +110,11 @@ def module_command(
     (is_training=True).
     """
     quiet_libraries()
-    with _current_directory_on_path():
-        function = _import_function(module_fn)
+    with current_directory_on_path():
+        function = import_function(module_fn)
         from hub_tfx.module.create import module
 
-        created = module(function, _variants(function), output, checkpoint, drop_collections)
+        created = module(function, variants(function), output, checkpoint, drop_collections)
     _report(created, as_json)
 
 
@@ -136,48 +131,3 @@ def _report(created: "CreatedModule", as_json: bool) -> None:
         print_json(document | {"tags": tags, "signatures": signatures, "left_out": left_out})
     else:
         print_fields(document | {"signatures": ", ".join(created.spec.signatures)})
-
-
-@contextmanager
-def _current_directory_on_path() -> Iterator[None]:
-    """As `python -m` has it: an installed command does not. For the calls too, not only the import,
-    since the function may import more when it is called."""
-    directory = os.getcwd()
-    sys.path.insert(0, directory)
-    try:
-        yield
-    finally:
-        sys.path.remove(directory)
-
-
-def _import_function(name: str) -> Callable[..., None]:
-    module_name, _, function_name = name.partition(":")
-    if not module_name or not function_name:
-        raise ConfigError(f"--module-fn {name}: expected PACKAGE.MODULE:FUNCTION")
-    try:
-        function: Any = importlib.import_module(module_name)
-        for attribute in function_name.split("."):
-            function = getattr(function, attribute)
-    except AttributeError as error:
-        raise ConfigError(f"--module-fn {name}: {error}") from error
-    except Exception as error:
-        raise ConfigError(
-            f"--module-fn {name}: {module_name} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    if not callable(function):
-        raise ConfigError(f"--module-fn {name}: it is no function")
-    return function  # type: ignore[no-any-return]
-
-
-def _variants(function: Callable[..., None]) -> "TagsAndArgs | None":
-    parameters = inspect.signature(function).parameters
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    required = [p for p in parameters.values() if p.default is p.empty and p.kind not in variadic]
-    if unknown := [p.name for p in required if p.name != "is_training"]:
-        raise ConfigError(
-            f"--module-fn: the function has the parameters {', '.join(unknown)}, which nothing "
-            "gives it: only is_training may be without a default"
-        )
-    if "is_training" not in parameters:
-        return None
-    return [(set(), {"is_training": False}), ({"train"}, {"is_training": True})]

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -65,6 +66,18 @@ def beam_options() -> list[str]:
 
         parse_beam_arguments(options)
     return options
+
+
+@contextmanager
+def current_directory_on_path() -> Iterator[None]:
+    """As `python -m` has it: an installed command does not. For the calls of a user's function too,
+    not only its import, since it may import more when it is called."""
+    directory = os.getcwd()
+    sys.path.insert(0, directory)
+    try:
+        yield
+    finally:
+        sys.path.remove(directory)
 
 
 @contextmanager
