@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.utils.shared import Shared
 
-from hub_tfx.embed import sink, transform
+from hub_tfx.embed import job, sink, transform
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import isolate
 from hub_tfx.embed.job import EmbedModule, beam_arguments, embed_files
@@ -184,6 +184,7 @@ def test_many_files_become_one_output_in_their_order(tmp_path, module):
 
 
 def test_a_large_output_is_several_parts(tmp_path, module, monkeypatch):
+    monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
     monkeypatch.setattr(sink, "_MAX_PART_BYTES", 1)
     source = write(tmp_path / "in.csv")
     embed_files(module, [source], str(tmp_path / "out"), EmbedConfig(keep=("n",), batch_size=4))
@@ -354,7 +355,8 @@ class Unshaped(tf.Module):
         return tf.ones([tf.shape(inputs)[0], width])
 
 
-def test_a_dimension_the_graph_leaves_open_is_learned_from_the_first_batch(tmp_path):
+def test_a_dimension_the_graph_leaves_open_is_learned_from_the_first_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
     tf.saved_model.save(Unshaped(), str(tmp_path / "module"))
     module = EmbedModule.of_directory(tmp_path / "module")
     source = write(tmp_path / "in.csv", ["four", "four", "three", "three", "four"])
