@@ -26,7 +26,7 @@ class HubModule(Artifact):  # type: ignore[misc]
         - `manifest.json`: its files with sizes and SHA-256; the digest is this file's SHA-256
 
     * Custom properties (a type with PROPERTIES of its own would not compile for KFP v2):
-      - `handle`: what the user named
+      - `handle`: what the user named; a module that was just made has none
       - `digest`: SHA-256 of the manifest, in hex
       - `format`: `tf1_hub` or `saved_model`
       - `signatures`: their names, separated by commas
@@ -69,7 +69,8 @@ def write_module(
 
 
 def read_module(artifact: Any) -> EmbedModule:
-    """The module in a HubModule artifact, checked against its manifest and digest.
+    """The module in a HubModule artifact, checked against its manifest and digest. Where it has no
+    handle, its place is one.
 
     TFX reuses a cached output when its URI exists, whatever is left in it.
 
@@ -95,7 +96,7 @@ def read_module(artifact: Any) -> EmbedModule:
             f"{artifact.uri} holds a module with digest {manifest.digest}, "
             f"ML Metadata says {stamped}: {fix}"
         )
-    handle = artifact.get_string_custom_property("handle")
+    handle = artifact.get_string_custom_property("handle") or path
     return EmbedModule(handle, path, manifest.digest, inspect(directory))
 
 

@@ -6,13 +6,15 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.fine_tune_options import fine_tune_config, fine_tune_options
-from hub_tfx.cli.options import ManyValuesCommand
+from hub_tfx.cli.fine_tune_options import base_options, fine_tune_config, fine_tune_options
+from hub_tfx.cli.options import ManyValuesCommand, current_directory_on_path
 from hub_tfx.cli.output import json_option, print_fields, print_json
+from hub_tfx.errors import UsageError
+from hub_tfx.module.spec import ModuleFormat
 
 
 @click.command("fine-tune", cls=ManyValuesCommand)
-@click.option("--module", "handle", required=True, help="URL, archive or directory of the module.")
+@base_options
 @click.option(
     "--input",
     "inputs",
@@ -33,7 +35,9 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
 @click.option("--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]")
 @json_option
 def fine_tune(
-    handle: str,
+    module: str | None,
+    module_fn: str | None,
+    module_format: ModuleFormat | None,
     inputs: tuple[str, ...],
     eval_inputs: tuple[str, ...],
     output: str,
@@ -41,30 +45,28 @@ def fine_tune(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Fine-tune a module on your rows; DIR/module is the new module.
+    """Fine-tune a module on your rows, or train a new one; DIR/module is the result.
 
-    It keeps the format and the signatures of its parent. DIR/serving answers for serialized
-    tf.Examples, DIR/training has checkpoints and TensorBoard events, DIR/learning-curve.png what
-    happened. A run that was cut off goes on when it is started again.
+    A tuned module keeps the format and the signatures of its parent. DIR/serving answers for
+    serialized tf.Examples, DIR/training has checkpoints and TensorBoard events,
+    DIR/learning-curve.png what happened. A run that was cut off goes on when it is started again.
 
     \b
-    Example:
+    Examples:
       hub-tfx fine-tune --module ./my_module --input train.csv --label topic --output tuned
+      hub-tfx fine-tune --module-fn mine:module_fn --input train.csv --label topic --output new
     """
     started_s = time.monotonic()
     from hub_tfx._quiet import quiet_libraries
 
     quiet_libraries()
     from hub_tfx.cli.training_progress import training_progress
-    from hub_tfx.embed.job import EmbedModule
     from hub_tfx.finetune.curve import draw_learning_curve
     from hub_tfx.finetune.job import fine_tune_files
-    from hub_tfx.store.cache import ModuleCache
 
     config = fine_tune_config(**options)
-    resolved = ModuleCache(cache_dir).resolve(handle)
-    base = EmbedModule(str(resolved.handle), str(resolved.path), resolved.digest, resolved.spec)
-    with training_progress(config.steps) as report:
+    base = _base(module, module_fn, module_format, cache_dir)
+    with training_progress(config.steps) as report, current_directory_on_path():
         result = fine_tune_files(base, inputs, eval_inputs, output, config, report)
     curve = f"{output}/learning-curve.png"
     draw_learning_curve(result.history, curve)
@@ -77,7 +79,7 @@ def fine_tune(
         {
             "module": result.module,
             "digest": result.digest,
-            "parent digest": result.parent_digest,
+            **({"parent digest": result.parent_digest} if result.parent_digest else {}),
             **{name: f"{value:.4f}" for name, value in result.metrics.items()},
             "steps": result.steps,
             "rows": ", ".join(f"{count:,} {name}" for name, count in result.rows.items()),
@@ -85,3 +87,30 @@ def fine_tune(
             "learning curve": curve,
         }
     )
+
+
+def _base(
+    module: str | None,
+    module_fn: str | None,
+    module_format: ModuleFormat | None,
+    cache_dir: str | None,
+) -> Any:
+    """The module to start from, or the one to make.
+
+    Raises:
+      UsageError: neither is given, or both are; the format is not that of the module.
+    """
+    from hub_tfx.embed.job import EmbedModule
+    from hub_tfx.finetune.new_module import NewModule, check_format
+    from hub_tfx.store.cache import ModuleCache
+
+    if module_fn is not None and module is None:
+        return NewModule(module_fn, module_format or "tf1_hub")
+    if module is None or module_fn is not None:
+        raise UsageError(
+            "give either --module, the module to start from, or --module-fn, which builds a new one"
+        )
+    resolved = ModuleCache(cache_dir).resolve(module)
+    base = EmbedModule(str(resolved.handle), str(resolved.path), resolved.digest, resolved.spec)
+    check_format(module_format, base)
+    return base

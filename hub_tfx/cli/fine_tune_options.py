@@ -8,6 +8,28 @@ import click
 from hub_tfx.cli.options import pairs
 
 
+def base_options(command: Any) -> Any:
+    """Adds those that say what to start from, and the format; the parameters are ``module``,
+    ``module_fn`` and ``module_format``."""
+    options = (
+        click.option("--module", metavar="HANDLE", help="URL, archive or directory of the base."),
+        click.option(
+            "--module-fn",
+            metavar="PACKAGE.MODULE:FUNCTION",
+            help="No base: what builds a new module, with initial weights.",
+        ),
+        click.option(
+            "--format",
+            "module_format",
+            type=click.Choice(["tf1_hub", "saved_model"]),
+            help="Of the new module.  [that of --module; for --module-fn tf1_hub]",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def fine_tune_options(command: Any) -> Any:
     """Adds them to a command; see ``fine_tune_config``."""
     options = (

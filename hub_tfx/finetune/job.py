@@ -20,6 +20,7 @@ from hub_tfx.finetune import data
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.export import check_compatible, check_hermetic
 from hub_tfx.finetune.heads import Head
+from hub_tfx.finetune.new_module import NewModule
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob
 from hub_tfx.module.manifest import Manifest
 
@@ -34,7 +35,7 @@ class FineTuneResult:
       module: directory of the new module.
       serving: directory of the SavedModel that answers for serialized tf.Examples.
       digest: of the new module.
-      parent_digest: of the base module.
+      parent_digest: of the base module; None for a new one.
       metrics: evaluation of the new module by name.
       steps: of training.
       seconds: of wall time.
@@ -45,7 +46,7 @@ class FineTuneResult:
     module: str
     serving: str
     digest: str
-    parent_digest: str
+    parent_digest: str | None
     metrics: Mapping[str, float]
     steps: int
     seconds: float
@@ -54,7 +55,7 @@ class FineTuneResult:
 
 
 def fine_tune_files(
-    base: EmbedModule,
+    base: EmbedModule | NewModule,
     train: Sequence[str],
     evaluation: Sequence[str],
     output: str,
@@ -67,7 +68,7 @@ def fine_tune_files(
     checkpoints and TensorBoard events and from which a run that was cut off goes on.
 
     Args:
-      base: the module to start from.
+      base: the module to start from, or how to make one that has no parent.
       train: paths and globs, in any format that is embedded.
       evaluation: the same; empty to hold out a fifth of the training rows.
       output: a new directory, or that of a run that was cut off.
@@ -87,16 +88,20 @@ def fine_tune_files(
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{output} is a file: name a new directory")
     work_dir = folder / "training"
-    files = _Files.prepare(base, train, evaluation, work_dir / "examples", config)
-    job = make_job(base, config, files.features, files.classes, files.train, files.evaluation)
-    trained = trainer_of(base)(TrainingJob(**job, work_dir=work_dir, report=report))
-    digest = deliver(trained.best, folder / "module", base)
+    if isinstance(base, NewModule):
+        module, parent = base.create(work_dir / "new_module", config.seed), None
+    else:
+        module = parent = base
+    files = _Files.prepare(module, train, evaluation, work_dir / "examples", config)
+    job = make_job(module, config, files.features, files.classes, files.train, files.evaluation)
+    trained = trainer_of(module)(TrainingJob(**job, work_dir=work_dir, report=report))
+    digest = deliver(trained.best, folder / "module", module)
     shutil.copytree(trained.serving, folder / "serving", dirs_exist_ok=True)
     result = FineTuneResult(
         module=str(folder / "module"),
         serving=str(folder / "serving"),
         digest=digest,
-        parent_digest=base.digest,
+        parent_digest=parent.digest if parent else None,
         metrics=trained.best_metrics,
         steps=trained.steps,
         seconds=time.monotonic() - started_s,
@@ -189,13 +194,17 @@ class _Files:
         features = data.Features.of(config, base.spec, columns)
         schema = pa.schema([columns.field(name) for name in features.types])
         _check_label_type(config, features)
-        examples, left_out, labels = data.read_examples(train_files, schema, config, config.classes)
+        examples, left_out, labels = data.read_examples(
+            train_files, schema, config, config.classes, features.sizes
+        )
         classes = config.classes
         if not classes and config.task in ("classification", "multilabel"):
             classes = data.find_classes(labels)
         check_classes(config, classes)
         if eval_files:
-            held_out, eval_left_out, _ = data.read_examples(eval_files, schema, config, classes)
+            held_out, eval_left_out, _ = data.read_examples(
+                eval_files, schema, config, classes, features.sizes
+            )
         else:
             held_out, examples, eval_left_out = *_hold_out(examples), 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -244,14 +253,15 @@ def check_classes(config: FineTuneConfig, classes: Sequence[str]) -> None:
 def _write_report(
     path: Path,
     result: FineTuneResult,
-    base: EmbedModule,
+    base: EmbedModule | NewModule,
     config: FineTuneConfig,
     classes: Sequence[str],
 ) -> None:
     document = {
         "version": __version__,
         **asdict(result),
-        "parent": base.handle,
+        "parent": base.handle if isinstance(base, EmbedModule) else None,
+        "module_fn": base.module_fn if isinstance(base, NewModule) else None,
         "config": json.loads(config.to_json()),
         "classes": list(classes),
     }

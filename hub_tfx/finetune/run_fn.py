@@ -2,8 +2,8 @@
 
 It gets TFX's FnArgs. In ``custom_config`` ModuleTrainer has put ``fine_tune`` (JSON of a
 FineTuneConfig) and ``module_dir``, where the tuned module must be when it returns. ``base_model``
-is the directory of the base module. The serving model goes to ``serving_model_dir``, everything
-else to ``model_run_dir``.
+is the directory of the base module, or of what module_fn built; None where there is neither. The
+serving model goes to ``serving_model_dir``, everything else to ``model_run_dir``.
 """
 
 import json
@@ -30,14 +30,18 @@ def run_fn(fn_args: Any) -> None:
     """Fine-tunes ``fn_args.base_model`` on transformed Examples.
 
     Raises:
-      ConfigError: there is no Transform graph, the label has no vocabulary in it, or fewer than two
-        classes.
+      ConfigError: there is no module to start from, no Transform graph, or the label has no
+        vocabulary in it, or fewer than two classes.
       AuthoringError: the module cannot be trained.
     """
     config = FineTuneConfig.from_json(fn_args.custom_config["fine_tune"])
     if not fn_args.transform_graph_path:
         raise ConfigError(
             "the default run_fn needs a transform_graph; give one, or your own run_fn"
+        )
+    if not fn_args.base_model:
+        raise ConfigError(
+            "the default run_fn needs a module to start from: give base_module or module_fn"
         )
     base = EmbedModule.of_directory(fn_args.base_model)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)

@@ -19,6 +19,7 @@ from hub_tfx.artifacts import HubModule
 from hub_tfx.components.module_trainer.executor import Executor
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.module.spec import ModuleFormat
 
 _artifacts = tfx.types.standard_artifacts
 _DEFAULT_RUN_FN = "hub_tfx.finetune.run_fn.run_fn"
@@ -29,6 +30,8 @@ class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
 
     PARAMETERS = {  # noqa: RUF012
         "config": ExecutionParameter(type=str),
+        "module_fn": ExecutionParameter(type=str, optional=True),
+        "module_format": ExecutionParameter(type=str, optional=True),
         "run_fn": ExecutionParameter(type=str, optional=True),
         "module_file": ExecutionParameter(type=str, optional=True),
         "train_args": ExecutionParameter(type=tfx.proto.TrainArgs),
@@ -38,7 +41,7 @@ class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
     }
     INPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=_artifacts.Examples),
-        "base_module": ChannelParameter(type=HubModule),
+        "base_module": ChannelParameter(type=HubModule, optional=True),
         "transform_graph": ChannelParameter(type=_artifacts.TransformGraph, optional=True),
         "schema": ChannelParameter(type=_artifacts.Schema, optional=True),
         "raw_examples": ChannelParameter(type=_artifacts.Examples, optional=True),
@@ -51,12 +54,12 @@ class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class ModuleTrainer(BaseComponent):  # type: ignore[misc]
-    """Fine-tunes a module on Examples, with TFX's own Trainer.
+    """Fine-tunes a module on Examples, or trains a new one, with TFX's own Trainer.
 
     Component `outputs` contains:
-     - `module`: Channel of type `HubModule`: the tuned module. Custom properties besides those of
-       every HubModule: `parent_digest`, `parent_handle`, `spans`, `config_digest`, `git_commit`,
-       and each metric as `metric_…`.
+     - `module`: Channel of type `HubModule`: the tuned module. It has no `handle` yet. Custom
+       properties besides those of every HubModule: `spans`, `config_digest`, `git_commit`, each
+       metric as `metric_…`, and `parent_digest` and `parent_handle` unless it has no parent.
      - `model`: Channel of type `Model`: serves serialized raw tf.Examples, Transform inside.
      - `model_run`: Channel of type `ModelRun`: checkpoints and TensorBoard events.
     """
@@ -67,8 +70,11 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
     def __init__(
         self,
         examples: BaseChannel,
-        base_module: BaseChannel,
+        base_module: BaseChannel | None = None,
+        *,
         config: FineTuneConfig | str,
+        module_fn: str | None = None,
+        module_format: ModuleFormat | None = None,
         transform_graph: BaseChannel | None = None,
         schema: BaseChannel | None = None,
         run_fn: str | None = None,
@@ -82,8 +88,13 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
 
         Args:
           examples: A channel of type `Examples`, transformed ones where there is a transform_graph.
-          base_module: A channel of type `HubModule`.
+          base_module: A channel of type `HubModule`: the module to start from.
           config: a FineTuneConfig, or its JSON.
+          module_fn: import path of the function that builds a new module, where there is no
+            base_module, or where that is optional (`as_optional()`) and holds none. See
+            hub_tfx.finetune.new_module.NewModule. A run_fn of your own may do without both.
+          module_format: of the new module: that of base_module, which is also the default; for
+            module_fn either of `tf1_hub`, the default, and `saved_model`.
           transform_graph: A channel of type `TransformGraph`; the default run_fn needs it.
           schema: A channel of type `Schema`, for a run_fn of your own.
           run_fn: import path of the training function; ours if neither this nor module_file is
@@ -96,12 +107,23 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
             since Transform does not pass them on.
 
         Raises:
-          ConfigError: the JSON is no FineTuneConfig, or both run_fn and module_file are given.
+          ConfigError: the JSON is no FineTuneConfig, both run_fn and module_file are given, or
+            there is not one of base_module and module_fn.
         """
         if isinstance(config, str):
             config = FineTuneConfig.from_json(config)
         if run_fn and module_file:
             raise ConfigError("ModuleTrainer takes run_fn or module_file, not both")
+        if base_module is not None and module_fn and not base_module.is_optional:
+            raise ConfigError(
+                "ModuleTrainer takes one of base_module, the module to start from, and module_fn, "
+                "which builds a new one, unless base_module is optional: base_module.as_optional()"
+            )
+        if base_module is None and not (module_fn or run_fn or module_file):
+            raise ConfigError(
+                "ModuleTrainer needs base_module, the module to start from, or module_fn, which "
+                "builds a new one"
+            )
         if not module_file:
             run_fn = run_fn or _DEFAULT_RUN_FN
         train_args = train_args or tfx.proto.TrainArgs(num_steps=config.steps)
@@ -114,6 +136,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
                 schema=schema,
                 raw_examples=raw_examples,
                 config=config.to_json(),
+                module_fn=module_fn,
+                module_format=module_format,
                 run_fn=run_fn,
                 module_file=module_file,
                 train_args=train_args,

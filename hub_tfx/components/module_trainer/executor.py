@@ -16,6 +16,8 @@ from hub_tfx.embed.job import EmbedModule
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.export import check_compatible, check_hermetic
+from hub_tfx.finetune.new_module import NewModule, check_format
+from hub_tfx.module.spec import ModuleFormat
 
 _TF1_HUB_MARKER = "tfhub_module.pb"
 
@@ -34,45 +36,66 @@ class Executor(GenericExecutor):  # type: ignore[misc]
         Args:
           input_dict:
             - examples: one or more Examples, of which the splits of train_args and eval_args.
-            - base_module: one HubModule.
+            - base_module: one HubModule, or none.
             - transform_graph, schema: one of each, or none.
             - raw_examples: what examples were made of, or none.
           output_dict:
             - module: one HubModule.
             - model: one Model.
             - model_run: one ModelRun.
-          exec_properties: config (JSON of a FineTuneConfig), run_fn or module_file, train_args,
-            eval_args, custom_config.
+          exec_properties: config (JSON of a FineTuneConfig), module_fn, module_format, run_fn or
+            module_file, train_args, eval_args, custom_config.
 
         Raises:
           HubTfxError: the module cannot be trained, or run_fn left none behind; no artifact is
             published.
         """
         config = FineTuneConfig.from_json(exec_properties["config"])
-        base = read_module(artifact_utils.get_single_instance(input_dict["base_module"]))
+        parent = _parent(input_dict, exec_properties)
         fn_args = self._GetFnArgs(input_dict, output_dict, exec_properties)
         with tempfile.TemporaryDirectory() as folder:
             module_dir = Path(folder, "module")
-            fn_args.base_model = local_directory(base.path)
+            base = parent or _new_module(exec_properties, Path(folder), config.seed)
+            fn_args.base_model = local_directory(base.path) if base else None
             fn_args.custom_config = (fn_args.custom_config or {}) | {
                 "fine_tune": exec_properties["config"],
                 "module_dir": str(module_dir),
             }
             get_fn(exec_properties, "run_fn")(fn_args)
             _take_exported(Path(fn_args.model_run_dir), module_dir)
-            if not config.allow_signature_changes:
+            if base and not config.allow_signature_changes:
                 check_compatible(module_dir, base.spec)
             check_hermetic(module_dir)
             write_module(
                 artifact_utils.get_single_instance(output_dict["module"]),
                 module_dir,
                 _properties(
-                    base,
+                    parent,
                     input_dict.get("raw_examples") or input_dict["examples"],
                     exec_properties,
                     fn_args,
                 ),
             )
+
+
+def _parent(
+    input_dict: Mapping[str, list[Any]], exec_properties: Mapping[str, Any]
+) -> EmbedModule | None:
+    """The base module, of which the format must be the given one, if any."""
+    artifacts = input_dict.get("base_module")
+    if not artifacts:
+        return None
+    parent = read_module(artifact_utils.get_single_instance(artifacts))
+    check_format(exec_properties.get("module_format"), parent)
+    return parent
+
+
+def _new_module(exec_properties: Mapping[str, Any], folder: Path, seed: int) -> EmbedModule | None:
+    """The module that module_fn builds, if there is one: a run_fn may do without."""
+    if module_fn := exec_properties.get("module_fn"):
+        module_format: ModuleFormat = exec_properties.get("module_format") or "tf1_hub"
+        return NewModule(module_fn, module_format).create(folder, seed)
+    return None
 
 
 def _take_exported(model_run_dir: Path, module_dir: Path) -> None:
@@ -95,7 +118,7 @@ def _take_exported(model_run_dir: Path, module_dir: Path) -> None:
 
 
 def _properties(
-    base: EmbedModule,
+    parent: EmbedModule | None,
     examples: Sequence[Any],
     exec_properties: Mapping[str, Any],
     fn_args: Any,
@@ -103,9 +126,8 @@ def _properties(
     metrics_path = Path(fn_args.model_run_dir, "metrics.json")
     metrics = json.loads(metrics_path.read_text()) if metrics_path.exists() else {}
     return {
-        "handle": base.handle,
-        "parent_handle": base.handle,
-        "parent_digest": base.digest,
+        "parent_handle": parent.handle if parent else None,
+        "parent_digest": parent.digest if parent else None,
         "spans": json.dumps(sorted({_span(artifact) for artifact in examples})),
         "config_digest": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
         "git_commit": _git_commit(),

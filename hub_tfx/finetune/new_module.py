@@ -1,0 +1,95 @@
+"""A module that is made for a fine-tuning: it begins with what its variables are initialised to."""
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from hub_tfx.embed.job import EmbedModule
+from hub_tfx.errors import AuthoringError, ConfigError
+from hub_tfx.module.spec import ModuleFormat
+from hub_tfx.module.user_function import import_function, variants
+
+
+@dataclass(frozen=True)
+class NewModule:
+    """A module that has no parent.
+
+    Attributes:
+      module_fn: ``package.module.function`` that builds it. For ``tf1_hub`` as
+        hub.create_module_spec takes it; where it has a parameter ``is_training`` it builds two
+        variants, one without tags and one tagged ``train``. For ``saved_model`` it takes nothing
+        and returns a built Keras 2 model.
+      format: of the module.
+    """
+
+    module_fn: str
+    format: ModuleFormat = "tf1_hub"
+
+    def __post_init__(self) -> None:
+        if self.format not in get_args(ModuleFormat):
+            raise ConfigError(f"unknown format {self.format!r}: choose tf1_hub or saved_model")
+
+    def create(self, folder: Path, seed: int) -> EmbedModule:
+        """Makes the module in a folder, unless an earlier call did.
+
+        Equal seeds give equal weights. For ``saved_model``, they are set as the seeds of Python,
+        NumPy and TensorFlow.
+
+        Raises:
+          ConfigError: there is no such function, or it needs arguments.
+          AuthoringError: it fails or builds no valid module.
+          OutputError: the folder cannot be written.
+        """
+        path = folder / f"{self.module_fn}-{self.format}-{seed}"
+        if not path.exists():
+            function = import_function(self.module_fn)
+            creators = {"tf1_hub": _create_tf1_hub, "saved_model": _create_saved_model}
+            creators[self.format](function, path, seed)
+        return EmbedModule.of_directory(path, self.module_fn)
+
+
+def check_format(wanted: ModuleFormat | None, parent: EmbedModule) -> None:
+    """Raises ConfigError where another format is wanted than the parent's."""
+    if wanted not in (None, parent.spec.format):
+        raise ConfigError(
+            f"the format {wanted} does not fit: a tuned module keeps that of its parent, and "
+            f"{parent.handle} has {parent.spec.format}"
+        )
+
+
+def _create_tf1_hub(module_fn: Callable[..., Any], path: Path, seed: int) -> None:
+    import tensorflow as tf
+
+    from hub_tfx.module.export import module
+
+    @functools.wraps(module_fn)
+    def seeded(**arguments: Any) -> None:
+        tf.compat.v1.set_random_seed(seed)  # Of the graph that is being built.
+        module_fn(**arguments)
+
+    module(seeded, variants(module_fn), path)
+
+
+def _create_saved_model(module_fn: Callable[..., Any], path: Path, seed: int) -> None:
+    import tensorflow as tf
+
+    from hub_tfx.module.export import eagerly, staged
+
+    with eagerly(), staged(path) as directory:
+        try:
+            tf.keras.utils.set_random_seed(seed)
+            model = module_fn()
+            if not isinstance(model, tf.keras.Model) or not model.built:
+                raise TypeError(
+                    f"it returned {model!r}, not a Keras 2 model (tf.keras.Model) that begins with "
+                    "tf.keras.Input or was built"
+                )
+            tf.saved_model.save(model, os.fspath(directory))
+        except Exception as error:
+            raise AuthoringError(
+                f"the module function {module_fn.__name__} builds no valid module: "
+                f"{type(error).__name__}: {error}"
+            ) from error
