@@ -15,6 +15,7 @@ def quiet_libraries() -> None:
     A value that the user has set stays.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # For worker processes, which inherit it.
     for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning, UserWarning):
         warnings.filterwarnings("ignore", category=category, module=_NOISY)
     # TensorFlow and hub log through these two names; absl may be absent, and is slow to look for.
