@@ -1,9 +1,10 @@
 """FineTuneConfig: what to learn, how long, and which part of the model learns how fast."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 from hub_tfx.embed.config import as_tuple, parse_config
 from hub_tfx.errors import ConfigError
@@ -13,11 +14,57 @@ _CHOICES = {
     "task": ("classification", "multilabel", "regression", "similarity"),
     "decay": ("none", "linear", "cosine"),
 }
+_MAX_SEED = 2**31 - 1  # Of TensorFlow's operations.
+_TUPLES = ("classes", "hidden")
+_MAPPINGS = ("class_weights", "inputs")
+_MAY_BE_NONE = (
+    "signature",
+    "pair",
+    "module_learning_rate",
+    "unfreeze_after",
+    "eval_steps",
+    "patience",
+)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int  # A bool is one to isinstance.
+
+
+# What options take -> whether a value is that, and which options these are.
+_RULES: Mapping[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
+    "texts": (
+        lambda value: isinstance(value, str),
+        ("label", "classes", "signature", "inputs", "pair"),
+    ),
+    "True or False": (
+        lambda value: isinstance(value, bool),
+        ("freeze", "allow_signature_changes"),
+    ),
+    "whole numbers from 1": (
+        lambda value: _is_whole(value) and value >= 1,
+        ("hidden", "steps", "batch_size", "eval_every", "eval_steps", "patience"),
+    ),
+    f"whole numbers from 0 to {_MAX_SEED}": (
+        lambda value: _is_whole(value) and 0 <= value <= _MAX_SEED,
+        ("seed", "warmup_steps", "unfreeze_after"),
+    ),
+    "numbers from 0": (
+        lambda value: type(value) in (int, float) and 0 <= value < math.inf,
+        ("class_weights", "learning_rate", "module_learning_rate", "weight_decay"),
+    ),
+    "numbers from 0 to below 1": (
+        lambda value: type(value) in (int, float) and 0 <= value < 1,
+        ("dropout",),
+    ),
+}
 
 
 @dataclass(frozen=True)
 class FineTuneConfig:
     """How a module is fine-tuned. ``from_json(c.to_json()) == c``; unknown keys are refused.
+
+    Raises ConfigError for a value of another type than is said here, or out of its range.
 
     Attributes:
       label: feature that holds the label. Its values are class names or class ids (one for
@@ -44,7 +91,8 @@ class FineTuneConfig:
       weight_decay: L2 factor on the head's weights; the module brings its own losses.
       eval_every: steps between evaluations.
       eval_steps: batches of an evaluation; None for all.
-      patience: evaluations without a better loss after which training stops; None to go on.
+      patience: evaluations without a better loss after which training stops; None to go on. Those
+        of a module that is yet to be unfrozen do not count.
       seed: of everything random: two runs on a CPU are equal.
       allow_signature_changes: in ModuleTrainer, whether the module that a run_fn of your own
         exports may lack signatures of its parent; ours keep them.
@@ -80,19 +128,26 @@ class FineTuneConfig:
                 raise ConfigError(
                     f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}"
                 )
-        for name in ("steps", "batch_size", "eval_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "module_learning_rate", "weight_decay", "dropout"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ConfigError(f"{name} cannot be negative: {value}")
-        if self.dropout >= 1:
-            raise ConfigError(f"dropout is a share below 1, not {self.dropout}")
+        for wanted, (is_right, names) in _RULES.items():
+            for name in names:
+                self._check(name, is_right, wanted)
         if self.unfreeze_after is not None and not self.freeze:
             raise ConfigError("unfreeze_after needs freeze: without it the module learns at once")
         if (self.task == "similarity") != (self.pair is not None):
             raise ConfigError("pair names the second feature of task similarity, and of no other")
+
+    def _check(self, name: str, is_right: Callable[[Any], bool], wanted: str) -> None:
+        value: Any = getattr(self, name)
+        items: Iterable[Any] | None = (value,)
+        if name in _TUPLES:
+            items, wanted = value if isinstance(value, tuple) else None, f"a tuple of {wanted}"
+        elif name in _MAPPINGS:
+            items = value.values() if isinstance(value, Mapping) else None
+            wanted = f"a mapping to {wanted}"
+        elif value is None and name in _MAY_BE_NONE:
+            return
+        if items is None or not all(map(is_right, items)):
+            raise ConfigError(f"{name} takes {wanted}, not {value!r}")
 
     @property
     def module_lr(self) -> float:
@@ -111,7 +166,4 @@ class FineTuneConfig:
         if "label" not in document:
             raise ConfigError("fine-tune config: `label` is missing: name the feature to learn")
         lists = {name: as_tuple(name, document.get(name, [])) for name in ("classes", "hidden")}
-        try:
-            return cls(**{**document, **lists})
-        except TypeError as error:
-            raise ConfigError(f"fine-tune config: a value has the wrong type: {error}") from error
+        return cls(**{**document, **lists})

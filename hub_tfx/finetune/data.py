@@ -1,11 +1,13 @@
 """tf.Examples -> batches a module can be trained on, and the same parsing for serving."""
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
@@ -20,6 +22,7 @@ from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.training import PAIR, Inputs
 from hub_tfx.module.spec import ModuleSpec, SignatureSpec, TensorInfo
 
+_Place = tuple[str, int]  # File, row from 1.
 _SHUFFLE_ROWS = 10_000
 _READ_ROWS = 1024
 
@@ -68,6 +71,11 @@ class Features:
         parsed = tf.io.parse_example(serialized, self._parsing_spec())
         return {key: self.tensor(key, parsed[feature]) for key, feature in self.inputs.items()}
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Input feature -> how many values a row has."""
+        return {feature: math.prod(self._shape(key)) for key, feature in self.inputs.items()}
+
     def _parsing_spec(self) -> dict[str, Any]:
         return {
             feature: tf.io.FixedLenFeature(
@@ -93,10 +101,11 @@ class Features:
     def tensor(self, key: str, values: Any) -> Any:
         """A parsed feature ``[batch, …]`` as the input takes it."""
         info = self.infos[key]
+        rows = tf.shape(values)[0]
         if self._is_encoded_image(key):
-            return decode_images(tf.reshape(values, [-1]), info)
+            return decode_images(tf.reshape(values, [rows]), info)
         if info.shape is not None:
-            values = tf.reshape(values, [-1, *self._shape(key)])
+            values = tf.reshape(values, [rows, *self._shape(key)])
         return values if info.dtype == "string" else tf.cast(values, info.dtype)
 
 
@@ -125,16 +134,19 @@ def batches(
 ) -> Any:
     """A ``tf.data.Dataset`` of (inputs, labels) over TFRecord files.
 
+    Rows without a known label are left out, and others take their places: a batch of none would
+    make batch normalization divide by 0.
+
     Args:
       files: TFRecord files of tf.Example, all gzipped (``.gz``) or none.
       parse: serialized ``[batch] string`` -> inputs and labels; labels below 0 drop their row.
       config: batch size and seed.
-      training: shuffled and without an end, or once and in order.
+      training: shuffled and without an end, unless there is no row; or once and in order.
     """
     compression = "GZIP" if files[0].endswith(".gz") else ""
     dataset = tf.data.TFRecordDataset(sorted(files), compression, buffer_size=1 << 20)
     if training:
-        dataset = dataset.shuffle(_SHUFFLE_ROWS, seed=config.seed).repeat()
+        dataset = dataset.shuffle(_SHUFFLE_ROWS, seed=config.seed)
 
     def parse_known(serialized: Any) -> tuple[Inputs, Any]:
         inputs, labels = parse(serialized)
@@ -147,7 +159,10 @@ def batches(
         )
 
     dataset = dataset.batch(config.batch_size).map(parse_known, tf.data.AUTOTUNE)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.filter(lambda _, labels: tf.shape(labels)[0] > 0)
+    if training:
+        dataset = dataset.repeat()
+    return dataset.rebatch(config.batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def label_parser(
@@ -195,7 +210,8 @@ def read_examples(
     files: Sequence[SourceFile],
     schema: pa.Schema,
     config: FineTuneConfig,
-    classes: Sequence[str] = (),
+    classes: Sequence[str],
+    sizes: Mapping[str, int],
 ) -> tuple[list[bytes], int, list[Any]]:
     """Reads files of any format as serialized tf.Examples, shuffled by the seed.
 
@@ -203,23 +219,33 @@ def read_examples(
     (where they are given) are left out and counted. They are shuffled since files are often sorted
     by label, and training shuffles within a window only.
 
+    Args:
+      files: to read.
+      schema: columns to read.
+      config: label and seed.
+      classes: that are known; empty where all are.
+      sizes: input feature -> how many values a row has.
+
     Returns:
       Examples, how many were left out, and the label values of those read, as tf.Example has them.
 
     Raises:
-      InputError: no row is left.
+      InputError: no row is left, or one has another number of values.
     """
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
+    if config.task != "multilabel":
+        sizes = {**sizes, config.label: 1}
     encoder = RecordBatchToExamplesEncoder()
     examples: list[bytes] = []
     labels: list[Any] = []
     left_out = 0
-    for batch in _record_batches(files, schema):
+    for place, batch in _record_batches(files, schema):
         if isinstance(batch, Rejected):
             left_out += 1
             continue
         columns = to_example_columns(batch)
+        _check_sizes(columns, sizes, place)
         for example, values in zip(
             encoder.encode(columns), _labels_of_rows(columns, config, classes), strict=True
         ):
@@ -265,10 +291,27 @@ def write_examples(examples: Sequence[bytes], path: Path) -> None:
 
 def _record_batches(
     files: Sequence[SourceFile], schema: pa.Schema
-) -> Iterator[pa.RecordBatch | Rejected]:
+) -> Iterator[tuple[_Place, pa.RecordBatch | Rejected]]:
+    """Batches, and where their first rows are."""
     for file in files:
+        row = 1
         with local_copy(file.path) as path:
-            yield from READERS[file.format].read(path, schema, _READ_ROWS)
+            for batch in READERS[file.format].read(path, schema, _READ_ROWS):
+                yield (file.path, row), batch
+                row += 1 if isinstance(batch, Rejected) else batch.num_rows
+
+
+def _check_sizes(columns: pa.RecordBatch, sizes: Mapping[str, int], place: _Place) -> None:
+    path, first = place
+    for name, size in sizes.items():
+        column = columns.column(columns.schema.get_field_index(name))
+        lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
+        # A row that has none is left out.
+        for row in np.flatnonzero((lengths != 0) & (lengths != size)):
+            raise InputError(
+                f"row {first + row} of {path}: feature {name!r} has {lengths[row]} values, "
+                f"and {size} are wanted"
+            )
 
 
 def signature_of(config: FineTuneConfig, spec: ModuleSpec) -> tuple[str, SignatureSpec]:

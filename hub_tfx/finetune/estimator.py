@@ -30,12 +30,13 @@ from hub_tfx.finetune.estimator_model import (
     serving_receiver,
 )
 from hub_tfx.finetune.evaluations import MODULE, SERVING, Evaluations
-from hub_tfx.finetune.training import Progress, Trained, TrainingJob
+from hub_tfx.finetune.training import Progress, Trained, TrainingJob, naming_features
 from hub_tfx.module.export import canonicalize, staged
 
 _REPORT_EVERY_S = 0.5
 
 
+@naming_features()
 def train(job: TrainingJob) -> Trained:
     """Trains a module in TF1 hub format, or goes on where a run in ``job.work_dir`` was cut off.
 
@@ -46,7 +47,8 @@ def train(job: TrainingJob) -> Trained:
 
     Raises:
       AuthoringError: the module cannot be trained, the loss is no number, or nothing was exported.
-      InputError: there is no row to train on, or to evaluate on.
+      InputError: there is no row to train on, or to evaluate on, or one does not hold what the
+        module takes.
       OutputError: ``job.work_dir`` holds another training, or cannot be written.
     """
     with _quiet():

@@ -1,7 +1,6 @@
 """What a training has evaluated and exported, on disk: a run that was cut off goes on from it."""
 
 import json
-import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from hub_tfx._files import replacing
 from hub_tfx.errors import OutputError
+from hub_tfx.finetune.schedule import History, index_of_best, is_stalled
 from hub_tfx.finetune.training import Trained, TrainingJob
 from hub_tfx.module.manifest import Manifest
 
@@ -34,7 +34,7 @@ class Evaluations:
     def __init__(self, job: TrainingJob):
         """Raises OutputError where ``job.work_dir`` holds another training."""
         self._work_dir = job.work_dir
-        self._patience = job.config.patience
+        self._config = job.config
         self._training = _identity(job)
         self._file = job.work_dir / "evaluations.json"
         self.history: dict[int, Mapping[str, float]] = {}
@@ -48,13 +48,12 @@ class Evaluations:
     @property
     def stalled(self) -> bool:
         """Whether the best evaluation is too many evaluations ago for training to go on."""
-        if self._patience is None or not self.history:
-            return False
-        return len(self.history) - 1 - list(self.history).index(self._best) >= self._patience
+        return is_stalled(self._config, self._in_order)
 
     def is_best(self, metrics: Mapping[str, float]) -> bool:
         """Whether these are better than all so far."""
-        return not self.history or _loss(metrics) < _loss(self.history[self._best])
+        history = self._in_order
+        return index_of_best([*history, (-1, metrics)]) == len(history)
 
     def folder(self, step: int) -> Path:
         """Where the exports of an evaluation go."""
@@ -85,7 +84,11 @@ class Evaluations:
 
     @property
     def _best(self) -> int:
-        return min(self.history, key=lambda step: (_loss(self.history[step]), step))
+        return self._in_order[index_of_best(self._in_order)][0]
+
+    @property
+    def _in_order(self) -> History:
+        return list(self.history.items())
 
     def _read(self) -> None:
         document = json.loads(self._file.read_text())
@@ -108,10 +111,6 @@ class Evaluations:
         for folder in self._work_dir.glob("evaluated/*"):
             if folder.name not in kept:
                 shutil.rmtree(folder)
-
-
-def _loss(metrics: Mapping[str, float]) -> float:
-    return math.inf if math.isnan(metrics["loss"]) else metrics["loss"]
 
 
 def _identity(job: TrainingJob) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from hub_tfx._files import replacing
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.keras_model import TunableModel, write_serving
-from hub_tfx.finetune.schedule import factor, module_factor
-from hub_tfx.finetune.training import Inputs, Progress, Trained, TrainingJob
+from hub_tfx.finetune.schedule import factor, index_of_best, is_stalled, module_factor
+from hub_tfx.finetune.training import Inputs, Progress, Trained, TrainingJob, naming_features
 from hub_tfx.finetune.tunable import check_tunable, load_tunable
 from hub_tfx.module.export import eagerly
 from hub_tfx.module.manifest import Manifest
@@ -25,6 +25,7 @@ _IDENTITY = "training.json"
 _EVENTS = ("train", "eval")
 
 
+@naming_features()
 def train(job: TrainingJob) -> Trained:
     """Runs, or goes on with, the training of a module's ``__call__``; see ``Trainer``.
 
@@ -36,7 +37,8 @@ def train(job: TrainingJob) -> Trained:
 
     Raises:
       AuthoringError: the module cannot be trained, or the loss is no longer finite.
-      InputError: there is no row to evaluate on, or a checkpoint cannot be read.
+      InputError: there is no row to train on, or to evaluate on, one does not hold what the module
+        takes, or a checkpoint cannot be read.
       NotAModuleError: the module cannot be loaded.
       OutputError: ``work_dir`` cannot be written, or belongs to another training.
     """
@@ -89,18 +91,11 @@ class _Record(tf.train.experimental.PythonState):  # type: ignore[misc]
     def deserialize(self, string_value: str) -> None:
         self.history = [(step, metrics) for step, metrics in json.loads(string_value)]
 
-    @property
-    def best(self) -> int:
-        """Index of the smallest loss, the first of equals."""
-        return min(range(len(self.history)), key=lambda i: self.history[i][1]["loss"])
-
     def is_over(self, config: FineTuneConfig) -> bool:
         """Whether the last evaluation was the last of the training."""
         if not self.history:
             return False
-        stale = len(self.history) - 1 - self.best
-        patience = config.patience
-        return self.history[-1][0] >= config.steps or (patience is not None and stale >= patience)
+        return self.history[-1][0] >= config.steps or is_stalled(config, self.history)
 
 
 class _Run:
@@ -160,7 +155,7 @@ class _Run:
     def export(self) -> Trained:
         """Writes the modules and the serving model, unless it did so before it was cut off."""
         folder, history = self._job.work_dir, self._record.history
-        best_step, best_metrics = history[self._record.best]
+        best_step, best_metrics = history[index_of_best(history)]
         newest = best = folder / "newest"
         if not newest.exists():
             self._model.module.write(newest)
@@ -214,7 +209,10 @@ class _Run:
             stop = thaws if thaws is not None and step < thaws < end else end
             count = min(stop - step, max(1, int(self._rate * _REPORT_EVERY_S)))
             started_s = time.perf_counter()
-            loss = float(self._steps(learning)(batches, tf.constant(count)))
+            try:
+                loss = float(self._steps(learning)(batches, tf.constant(count)))
+            except tf.errors.OutOfRangeError as error:
+                raise InputError("there is no row of training data with a known label") from error
             self._rate = count / (time.perf_counter() - started_s)
             step += count
             _check_finite(loss, "training", step)
@@ -290,9 +288,9 @@ class _Run:
         self._job.head.update(self._metrics, labels, logits)
 
     def _save(self) -> None:
-        step = int(self._step)
+        step, history = int(self._step), self._record.history
         try:
-            if self._record.history[self._record.best][0] == step:
+            if history[index_of_best(history)][0] == step:
                 self._best.save(step)
             self._newest.save(step)
         except tf.errors.OpError as error:

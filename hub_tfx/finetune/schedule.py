@@ -1,11 +1,15 @@
-"""Learning rates over the steps, and when a frozen module starts to learn."""
+"""Learning rates over the steps, when a frozen module starts to learn, and when to stop."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from hub_tfx.finetune.config import FineTuneConfig
+
+History = Sequence[tuple[int, Mapping[str, float]]]
+"""(step, metrics) of every evaluation, in order."""
 
 
 def factor(config: FineTuneConfig, step: Any) -> Any:
@@ -30,3 +34,25 @@ def module_factor(config: FineTuneConfig, step: Any) -> Any:
         return tf.constant(0.0)
     thawed = tf.cast(tf.cast(step, tf.int64) >= config.unfreeze_after, tf.float32)
     return thawed * factor(config, step)
+
+
+def index_of_best(history: History) -> int:
+    """The evaluation of the smallest loss; the first of equals."""
+
+    def loss(index: int) -> float:
+        value = history[index][1]["loss"]
+        return math.inf if math.isnan(value) else value
+
+    return min(range(len(history)), key=loss)
+
+
+def is_stalled(config: FineTuneConfig, history: History) -> bool:
+    """Whether training is to stop, since none of the last ``patience`` evaluations was the best.
+
+    Those of a module that is yet to be unfrozen do not count.
+    """
+    if config.patience is None or not history:
+        return False
+    thawed = config.unfreeze_after or 0
+    later = history[index_of_best(history) + 1 :]
+    return sum(step > thawed for step, _ in later) >= config.patience

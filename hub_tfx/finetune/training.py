@@ -1,10 +1,14 @@
 """What the trainers of both formats are given, and what they give back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import tensorflow as tf
+
+from hub_tfx.errors import InputError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.heads import Head
 from hub_tfx.module.spec import SignatureSpec
@@ -73,7 +77,7 @@ class Trained:
     Attributes:
       newest: the module after the last step.
       best: the module with the smallest evaluation loss; may be ``newest``.
-      serving: a SavedModel with the signature ``serving_default``: ``examples`` ``[batch] string``
+      serving: a SavedModel of the best one, with the signature ``serving_default``: ``examples`` ``[batch] string``
         -> the head's predictions.
       metrics: evaluation of ``newest``: ``loss`` and the head's own.
       best_metrics: evaluation of ``best``.
@@ -99,4 +103,23 @@ class Trainer(Protocol):
         Raises:
           AuthoringError: nothing was exported, or the module cannot be trained (no trainable
             variable, a signature that cannot be applied in training).
+          InputError: there is no row, or one does not hold what the module takes.
         """
+
+
+@contextmanager
+def naming_features() -> Iterator[None]:
+    """For a trainer: says which feature it is that TensorFlow cannot parse in a tf.Example.
+
+    Raises:
+      InputError: a row has none, or too many values, or others than the module takes.
+    """
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        _, is_of_a_row, problem = error.message.partition("Name: <unknown>, ")
+        if not is_of_a_row:
+            raise
+        raise InputError(
+            f"a row of the examples does not hold what the module takes: {problem.splitlines()[0]}"
+        ) from error
