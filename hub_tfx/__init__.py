@@ -61,10 +61,12 @@ _HOMES = {
     "ModuleResolver": "hub_tfx.components.module_resolver.component",
     "ModuleSpec": "hub_tfx.module.spec",
     "ModuleTrainer": "hub_tfx.components.module_trainer.component",
+    "NewModule": "hub_tfx.finetune.new_module",
     "ResolvedModule": "hub_tfx.store.cache",
     "embed_files": "hub_tfx.embed.job",
     "fine_tune_files": "hub_tfx.finetune.job",
     "inspect": "hub_tfx.module.inspect",
+    "latest_module": "hub_tfx.components.latest_module",
     "load": "hub_tfx.module.load",
 }
 

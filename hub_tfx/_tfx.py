@@ -1,5 +1,6 @@
 """The names of TFX that are not in ``tfx.v1``, imported here only: an upgrade touches one file."""
 
+from tfx.components.evaluator import constants as evaluator_constants
 from tfx.components.trainer.executor import GenericExecutor
 from tfx.components.util.examples_utils import (
     get_file_format,
@@ -13,6 +14,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
+from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.proto.example_gen_pb2 import PayloadFormat
 from tfx.types import artifact_utils
@@ -36,9 +38,11 @@ __all__ = [
     "ExecutorClassSpec",
     "GenericExecutor",
     "PayloadFormat",
+    "ResolverStrategy",
     "RuntimeParameter",
     "SchemaReader",
     "artifact_utils",
+    "evaluator_constants",
     "get_file_format",
     "get_fn",
     "get_payload_format",

@@ -10,6 +10,7 @@ _FACTS = (
     "version",
     "digest",
     "parent_digest",
+    "module_fn",
     "module_digest",
     "signature",
     "span",

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import tfx.v1 as tfx
 
+from hub_tfx.components.latest_module import latest_module
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.components.module_trainer.component import ModuleTrainer
+from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.module.spec import ModuleFormat
 from hub_tfx_pipelines.common import make_example_gen, make_pipeline
 
 _PREPROCESSING_FN = "hub_tfx_pipelines.preprocessing.preprocessing_fn"
@@ -22,8 +25,12 @@ class FineTunePipelineConfig:
       pipeline_name: under which ML Metadata keeps its runs.
       pipeline_root: a folder for its artifacts.
       data_root: a folder with the input.
-      module: handle of the base module.
       fine_tune: what to learn, and how.
+      module: handle of the base module.
+      module_fn: import path of the function that builds a new module, where there is no base.
+      module_format: of the new module; see ModuleTrainer.
+      warm_start: whether to start from the module that the last run of this pipeline made. There is
+        none in the first run, which starts as the others do without.
       texts: features that hold text, cleaned by Transform.
       kept: other features that the module takes, such as encoded images.
       module_digest: which the base module must have; None for any.
@@ -38,8 +45,11 @@ class FineTunePipelineConfig:
     pipeline_name: str
     pipeline_root: str
     data_root: str
-    module: str
     fine_tune: FineTuneConfig
+    module: str | None = None
+    module_fn: str | None = None
+    module_format: ModuleFormat | None = None
+    warm_start: bool = False
     texts: Sequence[str] = ("text",)
     kept: Sequence[str] = ()
     module_digest: str | None = None
@@ -50,6 +60,14 @@ class FineTunePipelineConfig:
     metadata_path: str | None = None
     enable_cache: bool = True
     beam_pipeline_args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        missing = [self.module, self.module_fn].count(None)
+        if missing == 0 or (missing == 2 and self.run_fn is None):
+            raise ConfigError(
+                "give either module, the handle of the module to start from, or module_fn, which "
+                "builds a new one"
+            )
 
 
 def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
@@ -72,15 +90,31 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
             "kept": list(config.kept),
         },
     )
-    resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
+    starting_from, base_module = _base(config)
     trainer = ModuleTrainer(
         examples=transform.outputs["transformed_examples"],
-        base_module=resolver.outputs["module"],
+        base_module=base_module,
+        module_fn=config.module_fn,
+        module_format=config.module_format,
         transform_graph=transform.outputs["transform_graph"],
         schema=schema,
         raw_examples=examples,
         config=config.fine_tune,
         run_fn=config.run_fn,
     )
-    components = [example_gen, statistics_gen, schema_gen, validator, transform, resolver, trainer]
-    return make_pipeline(config, components)
+    components = [example_gen, statistics_gen, schema_gen, validator, transform]
+    return make_pipeline(config, [*components, *starting_from, trainer])
+
+
+def _base(config: FineTunePipelineConfig) -> tuple[list[Any], Any]:
+    """The nodes that find the base module, and their output; None without any."""
+    nodes, base_module = [], None
+    if config.module is not None:
+        nodes.append(ModuleResolver(handle=config.module, digest=config.module_digest))
+        base_module = nodes[0].outputs["module"]
+    if config.warm_start:
+        nodes.append(latest_module(fallback=base_module))
+        base_module = nodes[-1].outputs["module"]
+        if config.module is None:
+            base_module = base_module.as_optional()
+    return nodes, base_module

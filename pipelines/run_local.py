@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hub_tfx._quiet import quiet_libraries
-from hub_tfx.cli.fine_tune_options import fine_tune_config, fine_tune_options
+from hub_tfx.cli.fine_tune_options import base_options, fine_tune_config, fine_tune_options
 from hub_tfx.cli.main import run_command
 from hub_tfx.cli.options import (
     BeamCommand,
@@ -68,7 +68,8 @@ def embed(
 @cli.command(cls=ManyValuesCommand)
 @click.option("--data-root", required=True, metavar="DIR", help="TFRecord or CSV files.")
 @click.option("--example-gen", type=click.Choice(["import", "csv"]), default="import")
-@click.option("--module", required=True, metavar="HANDLE", help="URL, archive or directory.")
+@base_options
+@click.option("--warm-start", is_flag=True, help="Start from what the last run made, if any.")
 @click.option("--output-root", required=True, metavar="DIR", help="For artifacts and metadata.")
 @click.option("--pipeline-name", default="finetune", show_default=True)
 @click.option("--text", "texts", multiple=True, default=["text"], metavar="FEATURE…")
@@ -78,7 +79,10 @@ def embed(
 def finetune(
     data_root: str,
     example_gen: Any,
-    module: str,
+    module: str | None,
+    module_fn: str | None,
+    module_format: Any,
+    warm_start: bool,
     output_root: str,
     pipeline_name: str,
     texts: tuple[str, ...],
@@ -86,7 +90,7 @@ def finetune(
     run_fn: str | None,
     **options: Any,
 ) -> None:
-    """Fine-tune a module on the files of a folder, tracked in ML Metadata."""
+    """Fine-tune a module on the files of a folder, or train a new one, tracked in ML Metadata."""
     quiet_libraries()
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
 
@@ -95,6 +99,9 @@ def finetune(
         pipeline_root=str(Path(output_root, "artifacts")),
         data_root=data_root,
         module=module,
+        module_fn=module_fn,
+        module_format=module_format,
+        warm_start=warm_start,
         fine_tune=fine_tune_config(**options),
         texts=texts,
         kept=kept,
@@ -161,8 +168,10 @@ def _run(
     quiet_libraries()  # Again: importing TFX has set its loggers up.
     if config.input_config is None:
         find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
-    resolved = ModuleCache().resolve(config.module, digest=config.module_digest)
-    pipeline = create_pipeline(replace(config, module_digest=resolved.digest))
+    if config.module is not None:
+        resolved = ModuleCache().resolve(config.module, digest=config.module_digest)
+        config = replace(config, module_digest=resolved.digest)
+    pipeline = create_pipeline(config)
     Path(config.metadata_path).parent.mkdir(parents=True, exist_ok=True)
     try:
         with raise_own_errors():

@@ -58,8 +58,9 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
 
     Component `outputs` contains:
      - `module`: Channel of type `HubModule`: the tuned module. It has no `handle` yet. Custom
-       properties besides those of every HubModule: `spans`, `config_digest`, `git_commit`, each
-       metric as `metric_…`, and `parent_digest` and `parent_handle` unless it has no parent.
+       properties besides those of every HubModule: `parent_digest` and `parent_handle`, or for one
+       without a parent `module_fn`; `spans`, `config_digest`, `git_commit`, each metric as
+       `metric_…`.
      - `model`: Channel of type `Model`: serves serialized raw tf.Examples, Transform inside.
      - `model_run`: Channel of type `ModelRun`: checkpoints and TensorBoard events.
     """

@@ -128,6 +128,7 @@ def _properties(
     return {
         "parent_handle": parent.handle if parent else None,
         "parent_digest": parent.digest if parent else None,
+        "module_fn": None if parent else exec_properties.get("module_fn"),
         "spans": json.dumps(sorted({_span(artifact) for artifact in examples})),
         "config_digest": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
         "git_commit": _git_commit(),

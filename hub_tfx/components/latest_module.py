@@ -1,0 +1,84 @@
+"""The newest module of earlier runs, to go on from: a resolver node of TFX's.
+
+latest = latest_module(fallback=resolver.outputs["module"])
+trainer = ModuleTrainer(…, base_module=latest.outputs["module"])
+"""
+
+from typing import Any
+
+import tfx.v1 as tfx
+
+from hub_tfx._tfx import BaseChannel, Channel, ResolverStrategy, evaluator_constants
+from hub_tfx.artifacts import HubModule
+
+_BLESSED = evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY
+_MODEL_ID = evaluator_constants.ARTIFACT_PROPERTY_CURRENT_MODEL_ID_KEY
+_MODULE, _BLESSING, _FALLBACK = "module", "blessing", "fallback"
+
+_Artifacts = dict[str, list[Any]]
+
+
+class LatestModuleStrategy(ResolverStrategy):  # type: ignore[misc]
+    """Chooses from the artifacts of the inputs ``module``, ``blessing`` and ``fallback``.
+
+    The newest module; where there is an input ``blessing``, the newest one whose last verdict is a
+    blessing; where there is no such module, the fallback; and if that is none, none. Unlike TFX's
+    LatestArtifactStrategy it does not fail then, and unlike its LatestBlessedModelStrategy it takes
+    modules, and heeds a later verdict.
+    """
+
+    def resolve_artifacts(self, store: Any, input_dict: _Artifacts) -> _Artifacts:
+        """The same keys, with at most one artifact each. Asks ML Metadata nothing.
+
+        Args:
+          store: of ML Metadata.
+          input_dict: all live artifacts of each input.
+        """
+        modules = sorted(input_dict[_MODULE], key=lambda artifact: artifact.id)
+        chosen: _Artifacts = {key: [] for key in input_dict}
+        if _BLESSING in input_dict:
+            verdicts = _verdicts(input_dict[_BLESSING])
+            modules = [module for module in modules if module.id in verdicts]
+            chosen[_BLESSING] = [verdicts[module.id] for module in modules[-1:]]
+        chosen[_MODULE] = modules[-1:] or input_dict.get(_FALLBACK, [])
+        return chosen
+
+
+def latest_module(
+    producer: str = "ModuleTrainer",
+    *,
+    fallback: BaseChannel | None = None,
+    blessed_by: str | None = None,
+) -> tfx.dsl.Resolver:
+    """A node whose output ``module`` is the newest module of earlier runs of the pipeline.
+
+    It is told from others by the pipeline's name. Without a fallback there may be none, as in the
+    first run: pass ``outputs["module"].as_optional()`` on then.
+
+    Args:
+      producer: id of the component that gave it, as ``module``.
+      fallback: A channel of type `HubModule`, for when there is none.
+      blessed_by: id of a component whose output ``blessing`` (`ModelBlessing`, with the custom
+        properties of TFX's Evaluator: `blessed` and `current_model_id`) the module must have.
+    """
+    channels = {_MODULE: _channel(HubModule, producer, "module")}
+    if blessed_by is not None:
+        blessing = tfx.types.standard_artifacts.ModelBlessing
+        channels[_BLESSING] = _channel(blessing, blessed_by, "blessing")
+    if fallback is not None:
+        channels[_FALLBACK] = fallback
+    node = tfx.dsl.Resolver(strategy_class=LatestModuleStrategy, **channels)
+    return node.with_id("LatestModule")
+
+
+def _channel(artifact_type: Any, producer: str, output_key: str) -> Channel:
+    return Channel(artifact_type, producer_component_id=producer, output_key=output_key)
+
+
+def _verdicts(blessings: list[Any]) -> dict[int, Any]:
+    """Id of a module -> its last blessing, where that is one."""
+    last = {
+        blessing.get_int_custom_property(_MODEL_ID): blessing
+        for blessing in sorted(blessings, key=lambda artifact: artifact.id)
+    }
+    return {module: b for module, b in last.items() if b.get_int_custom_property(_BLESSED) == 1}
