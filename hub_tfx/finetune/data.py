@@ -310,7 +310,7 @@ def _check_sizes(columns: pa.RecordBatch, sizes: Mapping[str, int], place: _Plac
         for row in np.flatnonzero((lengths != 0) & (lengths != size)):
             raise InputError(
                 f"row {first + row} of {path}: feature {name!r} has {lengths[row]} values, "
-                f"and {size} are wanted"
+                f"and the model takes {size}"
             )
 
 

@@ -1,12 +1,15 @@
-"""Labels as the heads take them."""
+"""Labels as the heads take them, and the batches they come in."""
+
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
-from tfx_helpers import example
+from tfx_helpers import example, write_tfrecord
 
 from hub_tfx.finetune import run_fn
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.data import find_classes, label_parser, multi_hot
+from hub_tfx.finetune.data import batches, find_classes, label_parser, multi_hot
 
 
 def serialized(*values: object) -> list[bytes]:
@@ -44,3 +47,31 @@ def test_ids_of_transform_become_those_of_the_config() -> None:
     ids = tf.constant([0, 1, 2, -1], tf.int64)
     assert run_fn._by_config(ids, ("a", "b"), ("b", "x", "a")).numpy().tolist() == [1, -1, 0, -1]
     assert run_fn._by_config(ids, (), ("b", "a")) is ids
+
+
+def labels_of_batches(folder: Path, labels: list[int], *, training: bool) -> list[list[int]]:
+    """The first eight batches of 4 rows, of which the label is all there is."""
+    file = write_tfrecord(folder / "rows.gz", [{"label": label} for label in labels])
+
+    def parse(serialized: Any) -> Any:
+        spec = {"label": tf.io.FixedLenFeature([], tf.int64)}
+        found = tf.io.parse_example(serialized, spec)["label"]
+        return {"same": found}, found
+
+    dataset = batches([str(file)], parse, FineTuneConfig("label", batch_size=4), training=training)
+    made = [(i["same"].numpy().tolist(), ls.numpy().tolist()) for i, ls in dataset.take(8)]
+    assert all(inputs == labels for inputs, labels in made)
+    return [labels for _, labels in made]
+
+
+def test_rows_of_unknown_labels_leave_no_gap_and_no_empty_batch(tmp_path: Path) -> None:
+    labels = [0, -1, 1, 2, *[-1] * 9, 3, 4]
+    assert labels_of_batches(tmp_path, labels, training=False) == [[0, 1, 2, 3], [4]]
+    trained = labels_of_batches(tmp_path, labels, training=True)
+    assert [len(batch) for batch in trained] == [4] * 8
+    rows = [label for batch in trained for label in batch]
+    assert sorted(rows[:5]) == sorted(rows[5:10]) == [0, 1, 2, 3, 4]
+
+
+def test_training_ends_at_once_where_no_label_is_known(tmp_path: Path) -> None:
+    assert labels_of_batches(tmp_path, [-1] * 9, training=True) == []

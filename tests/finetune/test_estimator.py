@@ -322,13 +322,14 @@ def test_evaluations_are_reported_and_written_for_tensorboard(text: Path, tmp_pa
 
 
 def test_training_stops_when_evaluations_get_no_better(text: Path, tmp_path: Path):
-    options = {"learning_rate": 0.0, "freeze": True, "steps": 100, "eval_every": 3, "patience": 2}
-    job = text_job(text, tmp_path, **options)
+    """Evaluations before it is unfrozen do not count."""
+    options = {"learning_rate": 0.0, "steps": 100, "eval_every": 3, "patience": 2}
+    job = text_job(text, tmp_path, freeze=True, unfreeze_after=6, **options)
     trained = train(job)
-    assert (trained.steps, len(trained.history)) == (9, 3)
+    assert (trained.steps, len(trained.history)) == (12, 4)
     assert trained.best.parent.name == "3"
     assert trained.serving.parent.name == "3"
-    assert trained.newest.parent.name == "9"
+    assert trained.newest.parent.name == "12"
     assert train(job) == trained
 
 

@@ -263,6 +263,20 @@ def test_what_does_not_fit_is_one_error_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_row_with_another_number_of_values_is_named(image_module_dir: Path, tmp_path: Path):
+    """Images as numbers, not encoded; and a label that is one class, not several."""
+    good = {"image": [0.5] * 192, "topic": ["pet"]}
+    wrong = {
+        "image": (good | {"image": [0.5] * 191}, "has 191 values, and the model takes 192"),
+        "topic": (good | {"topic": ["pet", "rest"]}, "has 2 values, and the model takes 1"),
+    }
+    for feature, (row, complaint) in wrong.items():
+        file = tmp_path / f"{feature}.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in [good, good, row]))
+        with pytest.raises(InputError, match=rf"^row 3 of .*/{file.name}: feature .*{complaint}$"):
+            tune(image_module_dir, file, tmp_path / "out")
+
+
 def test_texts_are_no_numbers(text: Path, train: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'topic' holds texts: task regression takes numbers"):
         tune(text, train, tmp_path / "out", task="regression")

@@ -294,14 +294,16 @@ def test_training_leaves_the_callers_random_numbers_alone(text: Path, tmp_path: 
 
 
 def test_it_stops_when_evaluations_get_no_better(text: Path, tmp_path: Path) -> None:
+    """Evaluations before it is unfrozen do not count."""
     reports: list[Progress] = []
     options = {"steps": 100, "eval_every": 10, "patience": 2, "learning_rate": 0.0}
-    trained = train(replace(text_job(text, tmp_path, **options), report=reports.append))
-    assert trained.steps == 30
-    assert [step for step, _ in trained.history] == [10, 20, 30]
+    job = text_job(text, tmp_path, freeze=True, unfreeze_after=20, **options)
+    trained = train(replace(job, report=reports.append))
+    assert trained.steps == 40
+    assert [step for step, _ in trained.history] == [10, 20, 30, 40]
     assert trained.best_metrics == trained.history[0][1]
     assert (trained.newest.name, trained.best.name) == ("newest", "best")
-    assert [p.step for p in reports if p.metrics] == [10, 20, 30]
+    assert [p.step for p in reports if p.metrics] == [10, 20, 30, 40]
     assert all(p.steps_per_s > 0 and (p.loss is None) == bool(p.metrics) for p in reports)
 
 
@@ -539,10 +541,14 @@ def test_pairs_on_a_frozen_module_have_nothing_to_learn(text: Path, tmp_path: Pa
         train(job)
 
 
-def test_no_row_to_evaluate_on_is_an_error(text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("part", "complaint"),
+    [("train", "no row of training data"), ("evaluate", "no row to evaluate on")],
+)
+def test_no_data_is_an_error(part: str, complaint: str, text: Path, tmp_path: Path) -> None:
     job = text_job(text, tmp_path, steps=1)
-    with pytest.raises(InputError, match="no row to evaluate on"):
-        train(replace(job, evaluate=lambda: job.evaluate().take(0)))
+    with pytest.raises(InputError, match=complaint):
+        train(replace(job, **{part: lambda: job.evaluate().take(0)}))
 
 
 def test_a_training_that_diverges_ends_and_exports_nothing(text: Path, tmp_path: Path) -> None:
