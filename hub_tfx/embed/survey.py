@@ -1,0 +1,136 @@
+"""Whether embeddings look right: norms, cosines, a projection, neighbours."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+SAMPLE_ROWS = 10_000
+_PAIRS = 20_000
+_QUERIES = 10
+_NEIGHBOURS = 5
+_PERCENTILES = (1, 50, 99)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Numbers about the vectors of one output; those of the sample hold for ``sample`` only.
+
+    Attributes:
+      rows, dimensions: of all vectors.
+      norms: ``[rows]`` float32, L2.
+      norm_percentiles: percentile -> norm.
+      zero_rows: vectors with nothing but zeros.
+      dead_dimensions: dimensions with the same value in all rows.
+      sample: ``[n]`` int64, ascending indices of the rows looked at more closely.
+      duplicate_rows: rows of the sample whose vector an earlier one has.
+      cosines: ``[pairs]`` float32, of random pairs of the sample.
+      projection: ``[n, 2]`` float32, the sample on its two principal components.
+      explained_variance: share of the variance along each of the two.
+      neighbours: (row, ((row, cosine), …)) of some rows of the sample, nearest first.
+    """
+
+    rows: int
+    dimensions: int
+    norms: Array
+    norm_percentiles: dict[int, float]
+    zero_rows: int
+    dead_dimensions: int
+    sample: Array
+    duplicate_rows: int
+    cosines: Array
+    projection: Array
+    explained_variance: tuple[float, ...]
+    neighbours: tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
+
+
+def choose_sample(rows: int, seed: int = 0) -> Array:
+    """``[min(rows, 10,000)]`` int64: rows to look at, ascending; the same ones for one seed."""
+    chosen = np.random.default_rng(seed).choice(rows, min(rows, SAMPLE_ROWS), replace=False)
+    return np.sort(chosen)
+
+
+def survey(batches: Iterable[Array], rows: int, seed: int = 0) -> Survey:
+    """Looks at vectors, once each, and at a sample of them again.
+
+    Args:
+      batches: ``[n, dimensions]`` float32 each, ``rows`` rows all told.
+      rows: of all batches, at least one.
+      seed: of everything random.
+    """
+    chosen = choose_sample(rows, seed)
+    norms, sampled = [], []
+    lowest = highest = None
+    seen = 0
+    for batch in batches:
+        norms.append(np.linalg.norm(batch, axis=1))
+        low, high = batch.min(axis=0), batch.max(axis=0)
+        lowest = low if lowest is None else np.minimum(lowest, low)
+        highest = high if highest is None else np.maximum(highest, high)
+        first, last = np.searchsorted(chosen, [seen, seen + len(batch)])
+        sampled.append(batch[chosen[first:last] - seen])
+        seen += len(batch)
+    assert lowest is not None
+    assert highest is not None
+    vectors, all_norms = np.concatenate(sampled), np.concatenate(norms)
+    projection, explained = _principal_components(vectors)
+    percentiles = np.percentile(all_norms, _PERCENTILES).tolist()
+    rng = np.random.default_rng(seed)
+    return Survey(
+        rows=rows,
+        dimensions=vectors.shape[1],
+        norms=all_norms,
+        norm_percentiles=dict(zip(_PERCENTILES, percentiles, strict=True)),
+        zero_rows=int(np.count_nonzero(all_norms == 0)),
+        dead_dimensions=int(np.count_nonzero(lowest == highest)) if rows > 1 else 0,
+        sample=chosen,
+        duplicate_rows=len(vectors) - len(np.unique(vectors, axis=0)),
+        cosines=_random_cosines(vectors, rng),
+        projection=projection,
+        explained_variance=explained,
+        neighbours=_neighbours(vectors, chosen, rng),
+    )
+
+
+def _unit(vectors: Array) -> Array:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: Array = vectors / np.where(norms == 0, 1, norms)
+    return unit
+
+
+def _random_cosines(vectors: Array, rng: np.random.Generator) -> Array:
+    """Of pairs of different rows."""
+    if len(vectors) < 2:
+        return np.zeros(0, np.float32)
+    first = rng.integers(len(vectors), size=_PAIRS)
+    second = (first + rng.integers(1, len(vectors), size=_PAIRS)) % len(vectors)
+    unit = _unit(vectors)
+    cosines: Array = np.einsum("ij,ij->i", unit[first], unit[second])
+    return cosines
+
+
+def _principal_components(vectors: Array) -> tuple[Array, tuple[float, ...]]:
+    """The rows on the two directions of largest variance, and its share along each."""
+    centred = vectors - vectors.mean(axis=0)
+    variances, directions = np.linalg.eigh(centred.T @ centred)
+    total = variances.sum()
+    shares = variances[::-1][:2] / total if total > 0 else np.zeros(min(2, len(variances)))
+    projection = np.zeros((len(vectors), 2), np.float32)
+    projection[:, : len(shares)] = centred @ directions[:, ::-1][:, :2]
+    return projection, tuple(max(0.0, float(share)) for share in shares)
+
+
+def _neighbours(
+    vectors: Array, rows: Array, rng: np.random.Generator
+) -> tuple[tuple[int, tuple[tuple[int, float], ...]], ...]:
+    unit = _unit(vectors)
+    found = []
+    for query in np.sort(rng.choice(len(unit), min(_QUERIES, len(unit)), replace=False)):
+        cosines = unit @ unit[query]
+        cosines[query] = -np.inf
+        nearest = np.argsort(-cosines, kind="stable")[: min(_NEIGHBOURS, len(unit) - 1)]
+        found.append((int(rows[query]), tuple((int(rows[n]), float(cosines[n])) for n in nearest)))
+    return tuple(found)
