@@ -5,6 +5,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
 KFP_STAMP := .venv-kfp/.complete
+WORKER_STAMP := .venv-worker/.complete
+BEAM_VERSION := $(shell sed -nE 's/.*"apache-beam.*==([0-9.]+)".*/\1/p' pyproject.toml)
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--python-version 3.10 pyproject.toml
@@ -12,14 +14,16 @@ PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-anno
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup kfp demo test test-all lint bench lock clean
+.PHONY: help setup kfp engines demo test test-engines test-all lint bench lock clean
 
 help:
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP)  ## make .venv from requirements.lock
 
 kfp: $(KFP_STAMP)  ## make .venv-kfp, which compiles for Kubeflow Pipelines
+
+engines: .tools/prism $(WORKER_STAMP)  ## build Beam's Prism, with Go, and .venv-worker, which has only our wheel
 
 # From / because pyenv would obey our .python-version here, and stop where it has no 3.10.
 .tools/uv/bin/uv: requirements-uv.txt
@@ -41,13 +45,35 @@ $(STAMP) $(KFP_STAMP): build-constraints.txt pyproject.toml | $(filter .tools/%,
 	$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
+.tools/prism: pyproject.toml
+	@command -v go >/dev/null || { \
+		echo "make: Prism, Beam's portable engine, is built with Go: put go on the PATH (Debian: apt-get install golang)" >&2; exit 1; }
+	@echo "make: building Prism $(BEAM_VERSION), some minutes the first time"
+	GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION)
+	@touch $@
+
+# Not from the lock: that the wheel runs with what it asks for is half of what this environment shows.
+# Without build/, from which setuptools would pack modules that are gone.
+$(WORKER_STAMP): $(STAMP) $(shell find hub_tfx kubeflow pipelines -type f -not -name '*.pyc')
+	@rm -rf build .tools/wheel
+	@test -x $(@D)/bin/python || $(UV) venv --quiet --python 3.10 $(@D)
+	$(UV) build --quiet --wheel --no-build-isolation --python $(PYTHON) --out-dir .tools/wheel
+	UV_COMPILE_BYTECODE=1 $(UV) pip install --quiet --python $(@D)/bin/python --reinstall-package hub-tfx \
+		--build-constraints build-constraints.txt --constraints requirements.lock .tools/wheel/*.whl
+	@rm -rf build
+	@touch $@
+
 demo: $(STAMP)  ## the main job on real input, in a few minutes
 	@$(PYTHON) -m demo
 
-test: $(STAMP)  ## the tests, without the slow ones
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow"
+test: $(STAMP)  ## the tests, without the slow ones and those of `make engines`
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not engines"
 
-test-all: $(STAMP)  ## all tests
+test-engines: $(STAMP)  ## the tests of `make engines`
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m engines
+
+# Where Go is missing the tests of the engines say so and skip.
+test-all: $(STAMP) $(if $(shell command -v go),engines)  ## all tests
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)  ## ruff, mypy, import-linter
@@ -64,4 +90,4 @@ lock: | $(filter .tools/%,$(UV))  ## resolve the lock files anew from pyproject.
 	$(PIP_COMPILE) --extra kfp --output-file requirements-kfp.lock
 
 clean:  ## remove what make made
-	rm -rf $(VENV) .venv-kfp .tools demo/out
+	rm -rf $(VENV) .venv-kfp .venv-worker .tools build demo/out
