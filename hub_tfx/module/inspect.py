@@ -1,12 +1,13 @@
 """Reads a module's signatures from saved_model.pb. Runs nothing, imports no TensorFlow.
 
-The messages come from TensorBoard's copy of TensorFlow's protos; SavedModel itself, which is not
-among them, is two fields (tensorflow/core/protobuf/saved_model.proto).
+The messages come from TensorBoard's copy of TensorFlow's protos; those that are not among them are
+described here.
 """
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,29 @@ from hub_tfx.module.spec import (
 _TF1_HUB_MARKER = "tfhub_module.pb"
 _TF1_HUB_FORMAT_3 = b"\x08\x03"  # ModuleDef{format: FORMAT_V3}, the only format there is.
 _INIT_OP = "__saved_model_init_op"
+_ATTACHMENTS = "hub_module_attachments"
+# tensorflow/core/protobuf/saved_model.proto; tensorflow_hub/module_attachment.proto and
+# image_module_info.proto. Imported from where they are, they would import TensorFlow.
+_MESSAGES = """
+  name: "hub_tfx/module.proto" package: "hub_tfx" syntax: "proto3"
+  message_type { name: "SavedModel"
+    field { name: "saved_model_schema_version" number: 1 type: TYPE_INT64 label: LABEL_OPTIONAL }
+    field { name: "meta_graphs" number: 2 type: TYPE_MESSAGE label: LABEL_REPEATED
+            type_name: ".tensorboard.MetaGraphDef" }
+  }
+  message_type { name: "ModuleAttachment"
+    field { name: "key" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+    field { name: "value" number: 2 type: TYPE_BYTES label: LABEL_OPTIONAL }
+  }
+  message_type { name: "ImageSize"
+    field { name: "height" number: 1 type: TYPE_INT32 label: LABEL_OPTIONAL }
+    field { name: "width" number: 2 type: TYPE_INT32 label: LABEL_OPTIONAL }
+  }
+  message_type { name: "ImageModuleInfo"
+    field { name: "default_image_size" number: 1 type: TYPE_MESSAGE label: LABEL_OPTIONAL
+            type_name: ".hub_tfx.ImageSize" }
+  }
+"""
 
 
 def inspect(path: str | os.PathLike[str]) -> ModuleSpec:
@@ -41,12 +65,14 @@ def inspect(path: str | os.PathLike[str]) -> ModuleSpec:
     path = Path(path)
     module_format = _format(path)
     with damage_reported(path):
-        variants = sorted((_variant(graph) for graph in _meta_graphs(path)), key=_inference_first)
+        graphs = sorted(_meta_graphs(path), key=_inference_first)
+        variants = [_variant(graph) for graph in graphs]
+        image_size = _image_size(graphs[0]) if graphs else None
     if not variants:
         raise NotAModuleError(f"{path}: its SavedModel holds no graph")
     if not any(variant.signatures for variant in variants):
         raise NotAModuleError(f"{path}: its SavedModel can be neither called nor fed: no signature")
-    return ModuleSpec(module_format, tuple(variants))
+    return ModuleSpec(module_format, tuple(variants), image_size)
 
 
 def call_arguments(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -130,41 +156,46 @@ def _meta_graphs(path: Path) -> Iterator[Any]:
     yield from saved_model.meta_graphs
 
 
-@cache
 def saved_model_class() -> type[Message]:
     """The message of a saved_model.pb."""
+    return _message_classes()["SavedModel"]
+
+
+@cache
+def _message_classes() -> dict[str, type[Message]]:
     from tensorboard.compat.proto import meta_graph_pb2
 
-    file = descriptor_pb2.FileDescriptorProto(
-        name="hub_tfx/saved_model.proto",
-        package="hub_tfx",
-        syntax="proto3",
-        dependency=[meta_graph_pb2.DESCRIPTOR.name],
-    )
-    field = descriptor_pb2.FieldDescriptorProto
-    message = file.message_type.add(name="SavedModel")
-    message.field.add(
-        name="saved_model_schema_version",
-        number=1,
-        type=field.TYPE_INT64,
-        label=field.LABEL_OPTIONAL,
-    )
-    message.field.add(
-        name="meta_graphs",
-        number=2,
-        type=field.TYPE_MESSAGE,
-        label=field.LABEL_REPEATED,
-        type_name=".tensorboard.MetaGraphDef",
-    )
+    file = text_format.Parse(_MESSAGES, descriptor_pb2.FileDescriptorProto())
+    file.dependency.append(meta_graph_pb2.DESCRIPTOR.name)
     pool = descriptor_pool.Default()
     pool.Add(file)
-    descriptor = pool.FindMessageTypeByName("hub_tfx.SavedModel")
-    created: type[Message] = message_factory.MessageFactory(pool).GetPrototype(descriptor)
-    return created
+    factory = message_factory.MessageFactory(pool)
+    found = pool.FindFileByName(file.name).message_types_by_name
+    return {name: factory.GetPrototype(descriptor) for name, descriptor in found.items()}
 
 
-def _inference_first(variant: GraphVariant) -> tuple[bool, tuple[str, ...]]:
-    return variant.tags not in ((), ("serve",)), variant.tags
+def _image_size(graph: Any) -> tuple[int, int] | None:
+    """What hub.attach_image_module_info has put into a TF1 module."""
+    if _ATTACHMENTS not in graph.collection_def:
+        return None
+    messages = _message_classes()
+    for serialized in graph.collection_def[_ATTACHMENTS].bytes_list.value:
+        attached: Any = messages["ModuleAttachment"].FromString(serialized)
+        if attached.key == "image_module_info":
+            info: Any = messages["ImageModuleInfo"].FromString(attached.value)
+            size = info.default_image_size
+            if size.height > 0 and size.width > 0:
+                return size.height, size.width
+    return None
+
+
+def _inference_first(graph: Any) -> tuple[bool, tuple[str, ...]]:
+    tags = _tags(graph)
+    return tags not in ((), ("serve",)), tags
+
+
+def _tags(graph: Any) -> tuple[str, ...]:
+    return tuple(sorted(graph.meta_info_def.tags))
 
 
 def _variant(graph: Any) -> GraphVariant:
@@ -176,7 +207,7 @@ def _variant(graph: Any) -> GraphVariant:
     if function := _call_function(graph):
         arguments, result = function
         signatures[CALL] = SignatureSpec(_call_inputs(arguments), _call_outputs(result))
-    return GraphVariant(tuple(sorted(graph.meta_info_def.tags)), dict(sorted(signatures.items())))
+    return GraphVariant(_tags(graph), dict(sorted(signatures.items())))
 
 
 def _tensor_infos(infos: Mapping[str, Any]) -> dict[str, TensorInfo]:
@@ -195,15 +226,15 @@ def _tensor_info(info: Any) -> TensorInfo:
 
 
 def _info(dtype: int, shape: Any, kind: TensorKind = "dense") -> TensorInfo:
+    dimensions = tuple(None if d.size < 0 else d.size for d in shape.dim)
+    return TensorInfo(_dtype_name(dtype), None if shape.unknown_rank else dimensions, kind)
+
+
+def _dtype_name(dtype: int) -> str:
     from tensorboard.compat.proto import types_pb2
 
     name = types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
-    dimensions = tuple(None if d.size < 0 else d.size for d in shape.dim)
-    return TensorInfo(
-        {"float": "float32", "double": "float64", "half": "float16"}.get(name, name),
-        None if shape.unknown_rank else dimensions,
-        kind,
-    )
+    return {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
 
 
 # --- The callable object of a reusable SavedModel -----------------------------------------------
@@ -294,4 +325,8 @@ def _composite(type_spec: Any) -> TensorInfo | None:
         return None
     state = type_spec.type_state
     fields = getattr(state, state.WhichOneof("kind")).values
-    return _info(fields[1].tensor_dtype_value, fields[0].tensor_shape_value, kind)  # type: ignore[arg-type]
+    info = _info(fields[1].tensor_dtype_value, fields[0].tensor_shape_value, kind)  # type: ignore[arg-type]
+    if kind == "sparse":
+        return info
+    row_splits = _dtype_name(fields[3].tensor_dtype_value)
+    return replace(info, ragged_rank=fields[2].int64_value, row_splits=row_splits)

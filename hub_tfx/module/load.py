@@ -18,6 +18,7 @@ from hub_tfx.module.spec import (
     ModuleSpec,
     SignatureSpec,
     TensorInfo,
+    fed_by,
     map_arguments,
     name_outputs,
 )
@@ -29,22 +30,33 @@ class LoadedModule:
     Attributes:
       spec: of the whole module.
       signature: the name of the signature that is called.
+      preprocessor: the module whose outputs feed this one, or None.
     """
 
-    def __init__(self, path: str | os.PathLike[str], signature: str | None = None):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        signature: str | None = None,
+        preprocessor: "LoadedModule | None" = None,
+    ):
         """Loads the variant for inference.
 
         Args:
           path: the module's directory.
           signature: its name, ``__call__`` for the callable object; the default one if None.
+          preprocessor: a module that takes the inputs in this one's place, and feeds it.
 
         Raises:
           NotAModuleError: the directory holds no module, or one that TensorFlow cannot load.
-          SignatureError: the module has no such signature.
+          SignatureError: the module has no such signature, or the preprocessor cannot feed it.
         """
         self.spec: ModuleSpec = inspect(path)
         self.signature = signature or self.spec.default_signature
         self.signature_spec: SignatureSpec = self.spec.signature(self.signature)
+        infos = self.signature_spec.inputs
+        self._flags = dict.fromkeys(infos.keys() - self.signature_spec.fed_inputs.keys(), False)
+        self.preprocessor = preprocessor
+        self._fed_by = preprocessor and fed_by(self.signature_spec, preprocessor.signature_spec)
         self._loaded = _load(Path(path))
         if self.signature == CALL:
             self._arguments = call_arguments(path)
@@ -57,22 +69,31 @@ class LoadedModule:
 
         Args:
           inputs: input key -> tensor or what converts to one; SparseTensor or RaggedTensor where
-            the signature has them.
+            the signature has them. Those of the preprocessor where there is one. An input that
+            switches training behaviour on may be left out.
 
         Returns:
           output key -> eager tensor.
         """
+        if self.preprocessor is not None and self._fed_by is not None:
+            preprocessed = self.preprocessor(inputs)
+            inputs = {key: preprocessed[output] for key, output in self._fed_by.items()}
         infos = self.signature_spec.inputs
-        tensors = {key: _tensor(value, infos[key]) for key, value in inputs.items()}
+        given = self._flags | dict(inputs)
+        tensors = {key: _tensor(value, infos[key]) for key, value in given.items()}
         return name_outputs(self._function(tensors))
 
     def _call_signature(self, tensors: Mapping[str, Any]) -> Any:
         arguments: dict[str, Any] = {}
         for key, tensor in tensors.items():
-            if isinstance(tensor, tf.SparseTensor):  # hub.load takes its three parts for `key`.
+            # hub.load takes their parts for `key`.
+            if isinstance(tensor, tf.SparseTensor):
                 arguments[f"{key}_indices"] = tensor.indices
                 arguments[f"{key}_values"] = tensor.values
                 arguments[f"{key}_dense_shape"] = tensor.dense_shape
+            elif isinstance(tensor, tf.RaggedTensor):
+                for n, part in enumerate(tf.nest.flatten(tensor, expand_composites=True)):
+                    arguments[f"{key}_component_{n}"] = part
             else:
                 arguments[key] = tensor
         return self._loaded.signatures[self.signature](**arguments)
@@ -87,12 +108,18 @@ class LoadedModule:
 def _tensor(value: Any, info: TensorInfo) -> Any:
     if info.kind == "dense":
         return tf.convert_to_tensor(value, info.dtype)
-    return tf.cast(value, info.dtype)
+    if info.kind == "ragged":
+        value = value.with_row_splits_dtype(info.row_splits)
+    return value if value.dtype == info.dtype else tf.cast(value, info.dtype)
 
 
-def load(path: str | os.PathLike[str], signature: str | None = None) -> LoadedModule:
+def load(
+    path: str | os.PathLike[str],
+    signature: str | None = None,
+    preprocessor: LoadedModule | None = None,
+) -> LoadedModule:
     """Loads a module's directory; see LoadedModule."""
-    return LoadedModule(path, signature)
+    return LoadedModule(path, signature, preprocessor)
 
 
 def _load(path: Path) -> Any:
@@ -100,4 +127,6 @@ def _load(path: Path) -> Any:
         return hub.load(str(path))
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if "not registered" in reason or "has been registered" in reason:
+            reason += " (import the package that registers it first: --import PACKAGE)"
         raise NotAModuleError(f"{path}: TensorFlow cannot load it: {reason}") from error

@@ -10,6 +10,7 @@ from hub_tfx.errors import SignatureError
 ModuleFormat = Literal["tf1_hub", "saved_model"]
 TensorKind = Literal["dense", "sparse", "ragged"]
 
+_TRAINING_FLAGS = ("training", "is_training", "train", "keras_learning_phase")
 CALL = "__call__"
 """Name under which a reusable SavedModel's callable object is listed among the signatures."""
 
@@ -22,11 +23,15 @@ class TensorInfo:
       dtype: TensorFlow's name of it, such as ``float32`` or ``string``.
       shape: a number or None (unknown) for each dimension; None where even the rank is unknown.
       kind: ``dense``, ``sparse`` or ``ragged``.
+      ragged_rank: of a ragged one: how many dimensions may differ in length.
+      row_splits: of a ragged one: dtype of its row splits, ``int32`` or ``int64``.
     """
 
     dtype: str
     shape: tuple[int | None, ...] | None
     kind: TensorKind = "dense"
+    ragged_rank: int = 1
+    row_splits: str = "int64"
 
     def get_shape(self) -> tuple[int | None, ...] | None:
         return self.shape
@@ -40,7 +45,11 @@ class TensorInfo:
             "dtype": self.dtype,
             "shape": None if self.shape is None else list(self.shape),
         }
-        return document if self.kind == "dense" else document | {"kind": self.kind}
+        if self.kind != "dense":
+            document["kind"] = self.kind
+        if self.kind == "ragged":
+            document |= {"ragged_rank": self.ragged_rank, "row_splits": self.row_splits}
+        return document
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "TensorInfo":
@@ -62,6 +71,11 @@ class SignatureSpec:
 
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
+
+    @property
+    def fed_inputs(self) -> Mapping[str, TensorInfo]:
+        """The inputs without those that say whether this is training."""
+        return {key: info for key, info in self.inputs.items() if not is_training_flag(key, info)}
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -97,10 +111,13 @@ class ModuleSpec:
     Attributes:
       format: ``tf1_hub`` or ``saved_model``.
       variants: the graph variants; the one for inference first.
+      image_size: height and width that its author attached as ``image_module_info``, which only the
+        TF1 hub format has.
     """
 
     format: ModuleFormat
     variants: tuple[GraphVariant, ...]
+    image_size: tuple[int, int] | None = None
 
     @property
     def tags(self) -> tuple[tuple[str, ...], ...]:
@@ -179,6 +196,7 @@ class ModuleSpec:
                 {"tags": list(v.tags), "signatures": _signatures_to_dict(v.signatures)}
                 for v in self.variants
             ],
+            "image_size": list(self.image_size) if self.image_size else None,
         }
 
     def to_json(self) -> str:
@@ -187,8 +205,9 @@ class ModuleSpec:
     @classmethod
     def from_json(cls, text: str) -> "ModuleSpec":
         document = json.loads(text)
-        if set(document) != {"format", "tags", "signatures", "variants"}:
+        if set(document) != {"format", "tags", "signatures", "variants", "image_size"}:
             raise ValueError(f"not a module spec: keys {sorted(document)}")
+        size = document["image_size"]
         return cls(
             document["format"],
             tuple(
@@ -201,7 +220,35 @@ class ModuleSpec:
                 )
                 for variant in document["variants"]
             ),
+            size and (size[0], size[1]),
         )
+
+
+def is_training_flag(key: str, info: TensorInfo) -> bool:
+    """Whether an input is no data, but a bool that switches training behaviour on."""
+    name = key.rpartition("/")[2]
+    return info.dtype == "bool" and info.shape == () and name in _TRAINING_FLAGS
+
+
+def fed_by(encoder: SignatureSpec, preprocessor: SignatureSpec) -> dict[str, str]:
+    """Which output of a preprocessor feeds which input of an encoder: that of the same key.
+
+    The only output feeds the only input, whatever their keys. Outputs that feed nothing are left.
+
+    Raises:
+      SignatureError: an input gets nothing, or what it cannot take.
+    """
+    inputs, outputs = encoder.fed_inputs, preprocessor.outputs
+    pairs = {key: key for key in inputs}
+    if len(inputs) == len(outputs) == 1:
+        pairs = dict(zip(inputs, outputs, strict=True))
+    for key, output in pairs.items():
+        if output not in outputs or not _is_taken(outputs[output], inputs[key]):
+            gives = ", ".join(f"{k} ({info})" for k, info in sorted(outputs.items()))
+            raise SignatureError(
+                f"the preprocessor cannot feed input {key!r} ({inputs[key]}): it gives {gives}"
+            )
+    return pairs
 
 
 def map_arguments(
@@ -251,6 +298,16 @@ def name_outputs(result: Any) -> dict[str, Any]:
 
     walk("", result)
     return leaves
+
+
+def _is_taken(given: TensorInfo, wanted: TensorInfo) -> bool:
+    if (given.dtype, given.kind) != (wanted.dtype, wanted.kind):
+        return False
+    if given.shape is None or wanted.shape is None:
+        return True
+    return len(given.shape) == len(wanted.shape) and all(
+        a is None or b is None or a == b for a, b in zip(given.shape, wanted.shape, strict=True)
+    )
 
 
 def _signatures_to_dict(signatures: Mapping[str, SignatureSpec]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def example(info: TensorInfo) -> Any:
     if info.kind == "sparse":
         return tf.sparse.from_dense(dense)
     if info.kind == "ragged":
-        return tf.RaggedTensor.from_tensor(dense, ragged_rank=max(1, len(shape) - 1))
+        return tf.RaggedTensor.from_tensor(dense, ragged_rank=info.ragged_rank)
     return dense
 
 
