@@ -34,7 +34,7 @@ def read_metrics(result: Any) -> dict[str, int | Distribution]:
 
 def _of_steps(values: list[Any]) -> int | Distribution:
     if isinstance(values[0], int):
-        return sum(values)
+        return int(sum(values))
     return Distribution(
         sum(value.sum for value in values),
         sum(value.count for value in values),
