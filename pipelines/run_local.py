@@ -160,7 +160,7 @@ def _run(
     """
     import tfx.v1 as tfx
 
-    from hub_tfx.embed.job import raise_own_errors
+    from hub_tfx.embed.runner import raise_own_errors
     from hub_tfx.embed.source import find_files
     from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines import metadata

@@ -16,7 +16,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import Position
 from hub_tfx.embed.files import delete_file, make_folder, write_bytes
-from hub_tfx.embed.sink import OutputLayout, Part, PartWriter, dimension_of
+from hub_tfx.embed.layout import OutputLayout
+from hub_tfx.embed.sink import Part, PartWriter, dimension_of
 from hub_tfx.embed.source import DEAD_LETTERS, FileCount
 from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError

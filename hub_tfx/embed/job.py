@@ -1,32 +1,25 @@
 """Files in, embeddings out: one Beam job, checked before it starts and counted before it ends."""
 
-import io
-import json
 import os
-import re
-import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.utils.shared import Shared
-from filelock import FileLock, Timeout
 
-from hub_tfx import __version__, errors
+from hub_tfx import __version__
 from hub_tfx.embed.commit import CommitParts
 from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
 from hub_tfx.embed.examples import example_type
 from hub_tfx.embed.failures import KEY, REASON
-from hub_tfx.embed.files import is_local, read_bytes
-from hub_tfx.embed.sink import MADE_BY, TEMPORARY, OutputFormat, OutputLayout, WriteParts, is_ours
+from hub_tfx.embed.layout import MADE_BY, OutputFormat, OutputLayout, read_manifest
+from hub_tfx.embed.output import output_directory
+from hub_tfx.embed.runner import make_pipeline, raise_own_errors
+from hub_tfx.embed.sink import WriteParts
 from hub_tfx.embed.source import (
     COUNTS,
     DEAD_LETTERS,
@@ -37,14 +30,13 @@ from hub_tfx.embed.source import (
 )
 from hub_tfx.embed.tensors import check_type
 from hub_tfx.embed.transform import EMBEDDINGS, EmbedRecordBatches
-from hub_tfx.errors import ConfigError, HubTfxError, InputError, OutputError
+from hub_tfx.errors import InputError, OutputError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
 
 _WINDOW_ROWS = 2048
 """Rows among which those of like size are sought for one call of the module."""
-_STEP = " [while running"  # What Beam appends to the message of an error.
 
 
 @dataclass(frozen=True)
@@ -123,7 +115,7 @@ def embed_files(
     _check_one_format(files)
     task = make_task(module, config, files, infer_schema(files), output_format)
     layout = OutputLayout.of_directory(output, output_format)
-    with _output_directory(output, layout), raise_own_errors():
+    with output_directory(output, layout), raise_own_errors():
         with make_pipeline(beam_options) as pipeline:
             _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout)
         manifest = read_manifest(layout)
@@ -242,77 +234,6 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def read_manifest(layout: OutputLayout) -> dict[str, Any]:
-    """The manifest of a committed output."""
-    manifest: dict[str, Any] = json.loads(read_bytes(layout.manifest))
-    return manifest
-
-
-def remove_temporary(layout: OutputLayout) -> None:
-    """Removes what a job has not committed."""
-    if is_local(layout.temporary):
-        shutil.rmtree(layout.temporary, ignore_errors=True)
-    elif FileSystems.match([FileSystems.join(layout.temporary, "*")])[0].metadata_list:
-        FileSystems.delete([layout.temporary])
-
-
-def beam_arguments(given: Sequence[str]) -> list[str]:
-    """Beam's command line options, with the runner in this process where they name none.
-
-    The default of Beam 2.69 and later would fetch a Prism binary from the network at run time.
-    """
-    defaults = {"--runner": "--runner=FnApiRunner", "_main_session": "--no_save_main_session"}
-    missing = [option for name, option in defaults.items() if not any(name in a for a in given)]
-    return [*given, *missing]
-
-
-def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
-    """Beam's options of ``beam_arguments``.
-
-    Raises:
-      ConfigError: Beam cannot parse a value.
-    """
-    said = io.StringIO()
-    options = PipelineOptions(beam_arguments(given))
-    try:
-        with redirect_stderr(said):
-            options.get_all_options()
-    except SystemExit:  # From argparse, after a hundred lines of usage.
-        *_, complaint = said.getvalue().strip().split("error: ")
-        raise ConfigError(f"Beam options: {complaint}") from None
-    return options
-
-
-def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
-    """A Beam pipeline with ``beam_arguments``.
-
-    Raises:
-      ConfigError: Beam cannot parse a value, or has no such runner.
-    """
-    options = parse_beam_arguments(arguments)
-    try:
-        return beam.Pipeline(options=options)
-    except ValueError as error:
-        raise ConfigError(f"Beam options: {error}") from error
-
-
-@contextmanager
-def raise_own_errors() -> Iterator[None]:
-    """Raises the HubTfxError of a worker as itself, which runners pass on as text only."""
-    try:
-        yield
-    except HubTfxError as error:
-        raise type(error)(str(error).split(_STEP)[0]) from error
-    except Exception as error:
-        found = re.findall(r"hub_tfx\.errors\.(\w+): (.*)", str(error))
-        if not found:
-            if str(error).startswith("KeyboardInterrupt"):
-                raise KeyboardInterrupt from error
-            raise
-        name, message = found[-1]
-        raise getattr(errors, name)(message.split(_STEP)[0]) from error
-
-
 def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
     """Columns of the output, as far as they are known before the module runs."""
     kept = [task.schema.field(name) for name in task.plan.keep]
@@ -336,59 +257,3 @@ def _about(task: EmbedTask) -> dict[str, Any]:
         "signature": task.plan.signature,
         "config": asdict(task.config),
     }
-
-
-@contextmanager
-def _output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
-    """Refuses to overwrite what is not ours, and leaves nothing half written behind."""
-    if not is_local(output):
-        try:
-            yield
-        finally:
-            remove_temporary(layout)
-        return
-    folder = Path(output)
-    existed = folder.exists()
-    _check_output(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _sole_writer(folder):
-            yield
-    except (OSError, BeamIOError) as error:
-        raise OutputError(f"cannot write to {output}: {error}") from error
-    finally:
-        remove_temporary(layout)
-        if not existed and folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-@contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
-    """Refuses a second run into one folder, and removes what a killed one left there.
-
-    The operating system frees the lock of a process that dies.
-    """
-    lock = FileLock(folder / f"{TEMPORARY}lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise OutputError(f"another run is writing to {folder}: name another directory") from error
-    try:
-        for left in folder.glob(f"{TEMPORARY}*/"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-
-
-def _check_output(folder: Path) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file: name a directory to write to")
-    for path in sorted(folder.iterdir()):
-        if path.name != DEAD_LETTERS and not is_ours(path):
-            raise OutputError(
-                f"{folder} holds {path.name!r}, which hub-tfx did not write: name a new directory"
-            )

@@ -19,8 +19,9 @@ from apache_beam.utils.shared import Shared
 from hub_tfx.embed import job, sink, transform
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import isolate
-from hub_tfx.embed.job import EmbedModule, beam_arguments, embed_files
+from hub_tfx.embed.job import EmbedModule, embed_files
 from hub_tfx.embed.readers import READERS
+from hub_tfx.embed.runner import beam_arguments
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import (
     ConfigError,

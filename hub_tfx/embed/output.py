@@ -1,0 +1,79 @@
+"""The directory of an output: whose it is, and what is left in it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+from filelock import FileLock, Timeout
+
+from hub_tfx.embed.files import is_local
+from hub_tfx.embed.layout import TEMPORARY, OutputLayout, is_ours
+from hub_tfx.embed.source import DEAD_LETTERS
+from hub_tfx.errors import OutputError
+
+
+def remove_temporary(layout: OutputLayout) -> None:
+    """Removes what a job has not committed."""
+    if is_local(layout.temporary):
+        shutil.rmtree(layout.temporary, ignore_errors=True)
+    elif FileSystems.match([FileSystems.join(layout.temporary, "*")])[0].metadata_list:
+        FileSystems.delete([layout.temporary])
+
+
+@contextmanager
+def output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
+    """Refuses to overwrite what is not ours, and leaves nothing half written behind."""
+    if not is_local(output):
+        try:
+            yield
+        finally:
+            remove_temporary(layout)
+        return
+    folder = Path(output)
+    existed = folder.exists()
+    _check_output(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _sole_writer(folder):
+            yield
+    except (OSError, BeamIOError) as error:
+        raise OutputError(f"cannot write to {output}: {error}") from error
+    finally:
+        remove_temporary(layout)
+        if not existed and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+@contextmanager
+def _sole_writer(folder: Path) -> Iterator[None]:
+    """Refuses a second run into one folder, and removes what a killed one left there.
+
+    The operating system frees the lock of a process that dies.
+    """
+    lock = FileLock(folder / f"{TEMPORARY}lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise OutputError(f"another run is writing to {folder}: name another directory") from error
+    try:
+        for left in folder.glob(f"{TEMPORARY}*/"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def _check_output(folder: Path) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file: name a directory to write to")
+    for path in sorted(folder.iterdir()):
+        if path.name != DEAD_LETTERS and not is_ours(path):
+            raise OutputError(
+                f"{folder} holds {path.name!r}, which hub-tfx did not write: name a new directory"
+            )

@@ -1,0 +1,71 @@
+"""The Beam runner of a job: its options, and its errors, which come back as text."""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from hub_tfx import errors
+from hub_tfx.errors import ConfigError, HubTfxError
+
+_STEP = " [while running"  # What Beam appends to the message of an error.
+
+
+def beam_arguments(given: Sequence[str]) -> list[str]:
+    """Beam's command line options, with the runner in this process where they name none.
+
+    The default of Beam 2.69 and later would fetch a Prism binary from the network at run time.
+    """
+    defaults = {"--runner": "--runner=FnApiRunner", "_main_session": "--no_save_main_session"}
+    missing = [option for name, option in defaults.items() if not any(name in a for a in given)]
+    return [*given, *missing]
+
+
+def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
+    """Beam's options of ``beam_arguments``.
+
+    Raises:
+      ConfigError: Beam cannot parse a value.
+    """
+    said = io.StringIO()
+    options = PipelineOptions(beam_arguments(given))
+    try:
+        with redirect_stderr(said):
+            options.get_all_options()
+    except SystemExit:  # From argparse, after a hundred lines of usage.
+        *_, complaint = said.getvalue().strip().split("error: ")
+        raise ConfigError(f"Beam options: {complaint}") from None
+    return options
+
+
+def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
+    """A Beam pipeline with ``beam_arguments``.
+
+    Raises:
+      ConfigError: Beam cannot parse a value, or has no such runner.
+    """
+    options = parse_beam_arguments(arguments)
+    try:
+        return beam.Pipeline(options=options)
+    except ValueError as error:
+        raise ConfigError(f"Beam options: {error}") from error
+
+
+@contextmanager
+def raise_own_errors() -> Iterator[None]:
+    """Raises the HubTfxError of a worker as itself, which runners pass on as text only."""
+    try:
+        yield
+    except HubTfxError as error:
+        raise type(error)(str(error).split(_STEP)[0]) from error
+    except Exception as error:
+        found = re.findall(r"hub_tfx\.errors\.(\w+): (.*)", str(error))
+        if not found:
+            if str(error).startswith("KeyboardInterrupt"):
+                raise KeyboardInterrupt from error
+            raise
+        name, message = found[-1]
+        raise getattr(errors, name)(message.split(_STEP)[0]) from error
