@@ -83,12 +83,15 @@ def child_job(base: str, work_dir: str) -> TrainingJob:
     return text_job(Path(base), Path(work_dir), steps=60, eval_every=20)
 
 
-def served(trained: Trained, **features: str) -> dict[str, Any]:
+def served(trained: Trained, **features: Any) -> dict[str, Any]:
     """What the serving model answers for one example, given by feature."""
     example = tf.train.Example()
     for name, value in features.items():
         feature = example.features.feature[name.replace("pair_", PAIR)]
-        feature.bytes_list.value.append(value.encode())
+        if isinstance(value, str):
+            feature.bytes_list.value.append(value.encode())
+        else:
+            feature.float_list.value.extend(value)
     model = tf.saved_model.load(str(trained.serving))
     examples = tf.constant([example.SerializeToString()])
     outputs = model.signatures["serving_default"](examples=examples)
@@ -195,6 +198,28 @@ def test_updates_run_while_the_module_learns_and_only_then(image: Path, tmp_path
     assert averages <= changed(late.newest, image)
 
 
+@pytest.mark.parametrize(("freeze", "accuracy"), [(False, 0), (True, 1)])
+def test_the_variant_for_training_is_used_in_training_only(
+    freeze: bool, accuracy: int, tmp_path: Path
+):
+    """It has the other sign: what is learned on it is wrong everywhere else."""
+
+    def module_fn(training: bool) -> None:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 2])
+        scaled = x * tf.compat.v1.get_variable("scale", initializer=[1.0, 1.0])
+        outputs = {"default": -scaled if training else scaled, "other": tf.zeros([3])}
+        hub.add_signature(inputs={"x": x}, outputs=outputs)
+
+    variants = [(set(), {"training": False}), ({"train"}, {"training": True})]
+    base = module(module_fn, variants, tmp_path / "base").path
+    rows = np.array([[1, 1], [-1, -1]] * 8, np.float32)
+    options = {"freeze": freeze, "steps": 60}
+    job = make_job(base, tmp_path / "work", {"x": rows}, np.array([0, 1] * 8), **options)
+    trained = train(job)
+    assert trained.metrics["accuracy"] == accuracy
+    assert served(trained, x=[1, 1])["classes"] == (b"yes", b"no")[accuracy]
+
+
 def test_runs_of_one_seed_are_equal_and_of_another_are_not(image: Path, tmp_path: Path):
     """The module has dropout without a seed, the head too."""
     options = {"hidden": (8,), "dropout": 0.5, "weight_decay": 0.01}
@@ -242,10 +267,22 @@ def test_every_task_has_its_metrics_and_answers(
 def test_the_tuned_module_is_what_its_parent_was(tuned: Trained, text: Path):
     assert inspect(tuned.newest) == inspect(text)
     assert inspect(tuned.newest).tags == ((), ("train",))
-    assert hub.load(str(tuned.newest)).signatures["default"] is not None
-    with tf.Graph().as_default():
-        loaded = hub.Module(str(tuned.newest), trainable=True, tags={"train"})
-        assert loaded(["dog"]).shape[1] == 2
+
+
+def test_hub_knows_the_tuned_module_as_it_knows_its_parent(tuned: Trained, text: Path):
+    signature = hub.load(str(tuned.newest)).signatures["default"]
+    expected = signature(tf.constant(["dog cat"]))["default"].numpy()
+    assert not np.allclose(expected, load(text)({"default": ["dog cat"]})["default"])
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        modules = [
+            hub.Module(str(path), trainable=True, tags={"train"}) for path in (text, tuned.newest)
+        ]
+        names = [module.variable_map.keys() for module in modules]
+        output = modules[1](["dog cat"])
+        session.run(tf.compat.v1.global_variables_initializer())
+        session.run(tf.compat.v1.tables_initializer())
+        np.testing.assert_allclose(session.run(output), expected, rtol=1e-6)
+    assert names[0] == names[1] == {"embeddings"}
 
 
 def test_the_tuned_module_stands_alone(tuned: Trained, text: Path, tmp_path: Path):
@@ -330,6 +367,7 @@ def test_training_stops_when_evaluations_get_no_better(text: Path, tmp_path: Pat
     assert trained.best.parent.name == "3"
     assert trained.serving.parent.name == "3"
     assert trained.newest.parent.name == "12"
+    assert all(inspect(path) == inspect(text) for path in (trained.best, trained.newest))
     assert train(job) == trained
 
 

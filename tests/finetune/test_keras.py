@@ -410,6 +410,36 @@ def test_three_generations_of_a_keras_module(keras_dict: Path, tmp_path: Path) -
     np.testing.assert_allclose(again(rows), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_keras_goes_on_with_a_tuned_module(text: Path, tuned_text: Trained) -> None:
+    layer = hub.KerasLayer(str(tuned_text.newest), trainable=True)
+    model = tf.keras.Sequential([tf.keras.Input([], dtype=tf.string), layer])
+    (tuned,) = weights(tuned_text.newest).values()
+    (variable,) = layer.trainable_weights
+    np.testing.assert_array_equal(variable, tuned)
+    model.compile("sgd", "mse")
+    model.fit(tf.constant(WORDS), tf.zeros([len(WORDS), 1]), epochs=3, verbose=0)
+    assert np.square(variable).sum() < np.square(tuned).sum()
+
+
+def test_the_behaviour_for_training_is_used_in_training_only(tmp_path: Path) -> None:
+    """It has the other sign: what is learned with it is wrong everywhere else."""
+    module = tf.train.Checkpoint(scale=tf.Variable([1.0, 1.0]))
+    module.trainable_variables = [module.scale]
+    spec = tf.TensorSpec([None, 2])
+    base = save(
+        module,
+        tmp_path / "base",
+        lambda inputs, training=False: module.scale * (-inputs if training else inputs),
+        *((spec, mode) for mode in (False, True)),
+    )
+    inputs = {"inputs": np.array([[1, 1], [-1, -1]] * 8, np.float32)}
+    for freeze, accuracy in ((False, 0), (True, 1)):
+        job = make_job(base, tmp_path / str(freeze), inputs, np.array([0, 1] * 8), freeze=freeze)
+        trained = train(job)
+        assert trained.metrics["accuracy"] == accuracy
+        assert served(trained, inputs=[1, 1])["classes"] == (b"yes", b"no")[accuracy]
+
+
 def test_signatures_and_callable_have_the_same_new_weights(text: Path, tuned_text: Trained) -> None:
     answers = [
         load(tuned_text.newest, name)({key: list(WORDS)})["default"].numpy()
