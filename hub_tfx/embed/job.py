@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
 from hub_tfx.embed.examples import example_type
 from hub_tfx.embed.failures import KEY, REASON
 from hub_tfx.embed.layout import MADE_BY, OutputFormat, OutputLayout, read_manifest
+from hub_tfx.embed.metrics import Distribution, read_metrics
 from hub_tfx.embed.output import output_directory
 from hub_tfx.embed.runner import make_pipeline, raise_own_errors
 from hub_tfx.embed.sink import WriteParts
@@ -74,6 +75,7 @@ class EmbedResult:
       rows_per_s: embedded rows a second, without imports and module load.
       output: the directory.
       module_digest: of the module that was used.
+      metrics: counters and distributions of Beam by name, from whichever runner.
     """
 
     rows: int
@@ -82,6 +84,7 @@ class EmbedResult:
     rows_per_s: float
     output: str
     module_digest: str
+    metrics: Mapping[str, int | Distribution]
 
 
 def embed_files(
@@ -126,6 +129,7 @@ def embed_files(
         rows_per_s=manifest["rows"] / manifest["working_s"] if manifest["working_s"] else 0.0,
         output=output,
         module_digest=module.digest,
+        metrics=read_metrics(pipeline.result),
     )
 
 

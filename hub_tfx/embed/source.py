@@ -11,9 +11,11 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.metrics import Metrics
 
 from hub_tfx.embed.failures import Position, dead_letters
 from hub_tfx.embed.files import is_local, local_copy
+from hub_tfx.embed.metrics import NAMESPACE
 from hub_tfx.embed.readers import READERS, Rejected, format_of
 from hub_tfx.errors import InputError
 
@@ -84,6 +86,7 @@ class _ReadFile(beam.DoFn):  # type: ignore[misc]
         self._schema = schema
         self._keep = keep
         self._batch_rows = batch_rows
+        self._rejected = Metrics.counter(NAMESPACE, "dead_letters")
 
     def process(self, file: SourceFile) -> Iterator[Any]:
         started_s = time.time()
@@ -95,6 +98,7 @@ class _ReadFile(beam.DoFn):  # type: ignore[misc]
                 if isinstance(item, Rejected):
                     kept = {name: pa.nulls(1, self._schema.field(name).type) for name in self._keep}
                     letter = dead_letters({position.key(0): item.reason}, kept)
+                    self._rejected.inc()
                     yield beam.pvalue.TaggedOutput(DEAD_LETTERS, position.mark(letter))
                     records += 1
                 else:
