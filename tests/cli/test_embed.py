@@ -83,6 +83,7 @@ def test_json_is_one_document_with_these_keys(run, module):
         "rows_per_s",
         "output",
         "module_digest",
+        "metrics",
     ]
     assert (document["rows"], document["dead_letters"], document["output"]) == (2, 0, "out")
     assert document["module_digest"] == Manifest.of_directory(module).digest
