@@ -1,6 +1,7 @@
 """`hub-tfx fine-tune`."""
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -66,7 +67,8 @@ def fine_tune(
 
     config = fine_tune_config(**options)
     base = _base(module, module_fn, module_format, cache_dir)
-    with training_progress(config.steps) as report, current_directory_on_path():
+    importing = current_directory_on_path() if module_fn else nullcontext()
+    with training_progress(config.steps) as report, importing:
         result = fine_tune_files(base, inputs, eval_inputs, output, config, report)
     curve = f"{output}/learning-curve.png"
     draw_learning_curve(result.history, curve)

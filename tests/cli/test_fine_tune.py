@@ -1,12 +1,13 @@
 """`hub-tfx fine-tune`, as a person or a script calls it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from hub_tfx.cli.main import run as run_main
+from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import WORDS, text_module
 
@@ -33,9 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capsys: pytest.CaptureFixture[str], folder: Path, module: Path) -> Callable[..., Result]:
     """Runs the command in this process: exit code, stdout, stderr."""
 
-    def call(*arguments: str) -> Result:
-        given = ["--module", str(module), "--input", "train.csv", "--output", "out"]
-        exit_code = run_main(["fine-tune", *given, "--label", "label", *arguments])
+    def call(*arguments: str, base: Sequence[str] = ("--module", str(module))) -> Result:
+        given = ["--input", "train.csv", "--output", "out", "--label", "label"]
+        exit_code = run_main(["fine-tune", *base, *given, *arguments])
         output = capsys.readouterr()
         return exit_code, output.out, output.err
 
@@ -106,10 +107,47 @@ def fails(result: Result, exit_code: int, complaint: str) -> None:
         (["--signature", "other"], 2, "other"),
         (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
         (["--output", "train.csv"], 1, "train.csv is a file"),
+        (
+            ["--format", "tf1_hub"],
+            2,
+            "tf1_hub does not fit: a tuned module keeps that of its parent",
+        ),
+        (["--module-fn", "a.f"], 2, "give either --module, "),
     ],
 )
 def test_an_error_is_one_line_and_an_exit_code(
     run: Callable[..., Result], arguments: list[str], exit_code: int, complaint: str
 ) -> None:
     fails(run(*arguments), exit_code, complaint)
+    assert not Path("out").exists()
+
+
+MODULE_FN = """
+import tensorflow as tf
+
+def keras_fn():
+    from in_the_same_directory import WIDTH
+
+    text = tf.keras.Input([], dtype=tf.string)
+    ids = tf.keras.layers.Hashing(8)(text)
+    return tf.keras.Model(text, tf.keras.layers.Embedding(8, WIDTH)(ids))
+"""
+
+
+def test_without_a_module_a_function_builds_one(run: Callable[..., Result]) -> None:
+    """It is found beside the data, with what it imports, though the command is an installed one."""
+    Path("a_user_s_function.py").write_text(MODULE_FN)
+    Path("in_the_same_directory.py").write_text("WIDTH = 3")
+    base = ["--module-fn", "a_user_s_function:keras_fn", "--format", "saved_model"]
+    code, out, err = run("--steps", "2", "--json", base=base)
+    assert code == 0, err
+    document = json.loads(out)
+    assert document["parent_digest"] is None
+    assert document["digest"] == Manifest.of_directory("out/module").digest
+    assert inspect("out/module").format == "saved_model"
+    assert inspect("out/module").signature().outputs["default"].shape == (None, 3)
+
+
+def test_something_to_start_from_is_needed(run: Callable[..., Result]) -> None:
+    fails(run(base=[]), 2, "give either --module, the module to start from, or --module-fn")
     assert not Path("out").exists()

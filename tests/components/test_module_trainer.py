@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tensorflow as tf
+import tensorflow_hub as hub
 import tfx.v1 as tfx
 from google.protobuf import json_format
 from tfx_helpers import examples_artifact
@@ -16,6 +19,7 @@ from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.components.module_trainer.executor import Executor
 from hub_tfx.errors import AuthoringError, ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.run_fn import run_fn
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 
@@ -63,6 +67,21 @@ def run_fn(fn_args):
     )
 """
 
+FREE_RUN_FN = """
+def run_fn(fn_args):
+    from hub_tfx import testing
+
+    assert fn_args.base_model is None
+    testing.text_module(fn_args.custom_config["module_dir"])
+"""
+
+KEEPING_RUN_FN = """
+import shutil
+
+def run_fn(fn_args):
+    shutil.copytree(fn_args.base_model, fn_args.custom_config["module_dir"])
+"""
+
 COPYING_RUN_FN = """
 import json, pathlib, shutil
 
@@ -93,7 +112,13 @@ def train(
 ) -> Callable[..., dict[str, str]]:
     """Runs the executor with a module_file of this text; returns the properties of the module."""
 
-    def run(code: str, custom_config: str = "{}", config: FineTuneConfig = CONFIG) -> Any:
+    def run(
+        code: str,
+        custom_config: str = "{}",
+        config: FineTuneConfig = CONFIG,
+        base: bool = True,
+        **parameters: str,
+    ) -> Any:
         (tmp_path / "my_training.py").write_text(code)
         outputs = {"module": [trained]}
         types = {"model": "Model", "model_run": "ModelRun"}
@@ -106,7 +131,7 @@ def train(
             for span in (3, 1)
         ]
         Executor().Do(
-            {"examples": examples, "base_module": [hub_module(text)]},
+            {"examples": examples, "base_module": [hub_module(text)] if base else []},
             outputs,
             {
                 "config": config.to_json(),
@@ -114,6 +139,7 @@ def train(
                 "train_args": json_format.MessageToJson(tfx.proto.TrainArgs(num_steps=2)),
                 "eval_args": json_format.MessageToJson(tfx.proto.EvalArgs(num_steps=1)),
                 "custom_config": custom_config,
+                **parameters,
             },
         )
         properties = trained.mlmd_artifact.custom_properties.items()
@@ -156,9 +182,68 @@ def test_another_module_than_its_parent_publishes_nothing(
     assert not Path(trained.uri).exists()
 
 
+def module_fn() -> None:
+    text = tf.compat.v1.placeholder(tf.string, [None])
+    table = tf.compat.v1.get_variable("table", [8, 2])
+    hub.add_signature(inputs=text, outputs=tf.gather(table, tf.strings.length(text)))
+
+
+def test_without_a_base_a_run_fn_gets_what_module_fn_builds(train: Any, trained: Any) -> None:
+    properties = train(KEEPING_RUN_FN, base=False, module_fn=f"{__name__}.module_fn")
+    assert properties["module_fn"] == f"{__name__}.module_fn"
+    assert not {"handle", "parent_digest", "parent_handle"} & properties.keys()
+    assert read_module(trained).spec.signature().outputs["default"].shape == (None, 2)
+
+
+def test_a_base_is_preferred_to_module_fn(train: Any, text: Path) -> None:
+    properties = train(KEEPING_RUN_FN, module_fn=f"{__name__}.module_fn")
+    assert properties["parent_digest"] == Manifest.of_directory(text).digest
+    assert "module_fn" not in properties
+
+
+def test_a_run_fn_of_ones_own_may_do_without_any_base(train: Any, trained: Any, text: Path) -> None:
+    properties = train(FREE_RUN_FN, base=False)
+    assert read_module(trained).digest == Manifest.of_directory(text).digest
+    assert not {"handle", "parent_digest", "parent_handle", "module_fn"} & properties.keys()
+
+
+def test_the_default_run_fn_wants_a_base() -> None:
+    fn_args = SimpleNamespace(
+        base_model=None, custom_config={"fine_tune": CONFIG.to_json()}, transform_graph_path="x"
+    )
+    with pytest.raises(ConfigError, match="needs a module to start from: give base_module or"):
+        run_fn(fn_args)
+
+
+def test_another_format_than_the_parents_publishes_nothing(train: Any, trained: Any) -> None:
+    with pytest.raises(ConfigError, match=r"saved_model does not fit: .* has tf1_hub"):
+        train(KEEPING_RUN_FN, module_format="saved_model")
+    assert not Path(trained.uri).exists()
+
+
 def make(**options: Any) -> ModuleTrainer:
     examples = Channel(type=tfx.types.standard_artifacts.Examples)
-    return ModuleTrainer(examples, Channel(type=HubModule), **({"config": CONFIG} | options))
+    defaults = {"base_module": Channel(type=HubModule), "config": CONFIG}
+    return ModuleTrainer(examples, **(defaults | options))
+
+
+@pytest.mark.parametrize(
+    "options", [{"run_fn": "a.f"}, {"module_file": "a.py"}, {"module_fn": "a.f"}]
+)
+def test_a_base_may_be_missing_where_something_stands_in_for_it(options: dict[str, str]) -> None:
+    assert "base_module" not in make(base_module=None, **options).inputs
+
+
+def test_a_trainer_that_starts_from_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"needs base_module, .* or module_fn"):
+        make(base_module=None)
+
+
+def test_a_trainer_that_starts_from_two_things_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"takes one of base_module, .*, and module_fn"):
+        make(module_fn="a.f")
+    optional = Channel(type=HubModule).as_optional()
+    assert make(base_module=optional, module_fn="a.f").spec.exec_properties["module_fn"] == "a.f"
 
 
 def test_run_fn_and_module_file_together_are_refused() -> None:
