@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from hub_tfx import errors
-from hub_tfx.errors import ConfigError, HubTfxError
+from hub_tfx.errors import ConfigError, HubTfxError, IncompleteError
 
 _STEP = " [while running"  # What Beam appends to the message of an error.
+_WORKER_LOST = re.compile("Channel closed prematurely|SDK worker disconnected")
+"""What the runner in this process, and Prism, say of a worker that is gone."""
 
 
 def beam_arguments(given: Sequence[str]) -> list[str]:
@@ -28,7 +30,7 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
     """Beam's options of ``beam_arguments``.
 
     Raises:
-      ConfigError: Beam cannot parse a value.
+      ConfigError: Beam cannot parse a value, or the runner loses rows.
     """
     said = io.StringIO()
     options = PipelineOptions(beam_arguments(given))
@@ -38,6 +40,9 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
     except SystemExit:  # From argparse, after a hundred lines of usage.
         *_, complaint = said.getvalue().strip().split("error: ")
         raise ConfigError(f"Beam options: {complaint}") from None
+    runner = options.view_as(StandardOptions).runner
+    if "dask" in runner.lower():
+        raise ConfigError(f"Beam options: {runner} loses rows without a word: use another runner")
     return options
 
 
@@ -66,6 +71,11 @@ def raise_own_errors() -> Iterator[None]:
         if not found:
             if str(error).startswith("KeyboardInterrupt"):
                 raise KeyboardInterrupt from error
+            if _WORKER_LOST.search(str(error)):
+                raise IncompleteError(
+                    f"a worker ended before its rows were written ({error}): "
+                    "nothing was committed; run the job again"
+                ) from error
             raise
         name, message = found[-1]
         raise getattr(errors, name)(message.split(_STEP)[0]) from error
