@@ -43,6 +43,10 @@ def run_fn(fn_args: Any) -> None:
         file.write("one more\n")
 
 
+def broken_run_fn(fn_args: Any) -> None:
+    raise ValueError("out of luck")
+
+
 def module_fn() -> None:
     text = tf.compat.v1.placeholder(tf.string, [None])
     table = tf.compat.v1.get_variable("table", [8, 2])
@@ -73,7 +77,9 @@ class Schedule:
     def metadata_path(self) -> str:
         return str(self.folder / "metadata.sqlite")
 
-    def run(self, span: int, *, blessed: bool = True, **warm_start: Any) -> dict[str, Any]:
+    def run(
+        self, span: int, *, blessed: bool = True, train: Any = run_fn, **warm_start: Any
+    ) -> dict[str, Any]:
         """The new module's properties and ``uri``; ``warm_start`` is what latest_module takes."""
         rows = [{"text": word, "label": n % 2} for n, word in enumerate(testing.WORDS)]
         splits = {"train": rows, "eval": rows}
@@ -92,7 +98,7 @@ class Schedule:
             base if self.handle else base.as_optional(),
             module_fn=None if self.handle else f"{__name__}.module_fn",
             config=CONFIG,
-            run_fn=f"{__name__}.run_fn",
+            run_fn=f"{__name__}.{train.__name__}",
         )
         judge = Judge(module=trainer.outputs["module"], blessed=int(blessed))
         self._run([importer, *resolvers, latest, trainer, judge])
@@ -221,8 +227,12 @@ def test_the_lineage_goes_from_the_last_to_the_base_with_the_examples_of_each(
 def test_without_a_base_the_first_run_builds_one_and_the_second_goes_on_from_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Also where a run between the two failed."""
     schedule = Schedule(folder / "new")
-    first, second = schedule.run(span=1), schedule.run(span=2)
+    first = schedule.run(span=1)
+    with pytest.raises(ValueError, match="out of luck"):
+        schedule.run(span=2, train=broken_run_fn)
+    second = schedule.run(span=2)
     assert first["module_fn"] == f"{__name__}.module_fn"
     assert not {"parent_digest", "parent_handle", "handle"} & first.keys()
     assert second["parent_digest"] == first["digest"]
