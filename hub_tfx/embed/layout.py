@@ -19,7 +19,11 @@ MADE_BY = "hub_tfx"
 MANIFEST_NAME = "manifest.json"
 TEMPORARY = ".tmp-"
 """What the names of files and folders begin with that are gone when a job ends."""
-_PART = re.compile(r"(embeddings|dead_letters)-\d{5,}-of-\d{5,}\.(parquet|tfrecord\.gz)$")
+DIGESTS = "digests"
+_PART = re.compile(
+    r"(embeddings|dead_letters|digests)-\d{5,}-of-\d{5,}\.(parquet|tfrecord\.gz|bin)$"
+)
+_MANIFEST = re.compile(r"manifest(?:-(.+))?\.json")
 _ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz"}
 
 
@@ -28,7 +32,7 @@ class OutputLayout:
     """Where the files of one output go, on any Beam filesystem.
 
     Attributes:
-      folders: ``embeddings`` and ``dead_letters`` -> folder of its parts.
+      folders: ``embeddings``, ``dead_letters`` and ``digests`` -> folder of its parts.
       manifest: path of the manifest.
       temporary: a folder for what is not committed yet.
       format: of the parts.
@@ -43,12 +47,14 @@ class OutputLayout:
     def of_split(cls, embeddings: str, dead_letters: str, split: str) -> "OutputLayout":
         """``Split-{split}/`` of two Examples artifacts.
 
-        Every file in there is data, so the manifest is ``{embeddings}/manifest-{split}.json``.
+        Every file in there is data, so ``digests-{split}/`` and ``manifest-{split}.json`` are
+        beside it.
         """
         return cls(
             folders={
                 EMBEDDINGS: FileSystems.join(embeddings, f"Split-{split}"),
                 DEAD_LETTERS: FileSystems.join(dead_letters, f"Split-{split}"),
+                DIGESTS: FileSystems.join(embeddings, f"{DIGESTS}-{split}"),
             },
             manifest=FileSystems.join(embeddings, f"manifest-{split}.json"),
             temporary=FileSystems.join(embeddings, f"{TEMPORARY}{uuid.uuid4().hex}"),
@@ -57,11 +63,13 @@ class OutputLayout:
 
     @classmethod
     def of_directory(cls, output: str, output_format: OutputFormat) -> "OutputLayout":
-        """``embeddings-?????-of-?????.parquet``, ``dead_letters/…`` and ``manifest.json``."""
+        """``embeddings-?????-of-?????.parquet``, ``dead_letters/…``, ``digests/…`` and
+        ``manifest.json``."""
         return cls(
             folders={
                 EMBEDDINGS: output,
                 DEAD_LETTERS: FileSystems.join(output, DEAD_LETTERS),
+                DIGESTS: FileSystems.join(output, DIGESTS),
             },
             manifest=FileSystems.join(output, MANIFEST_NAME),
             temporary=FileSystems.join(output, f"{TEMPORARY}{uuid.uuid4().hex}"),
@@ -69,18 +77,42 @@ class OutputLayout:
         )
 
     def part(self, kind: str, index: int, count: int) -> str:
-        name = f"{kind}-{index:05d}-of-{count:05d}{_ENDINGS[self.format]}"
+        ending = ".bin" if kind == DIGESTS else _ENDINGS[self.format]
+        name = f"{kind}-{index:05d}-of-{count:05d}{ending}"
         return str(FileSystems.join(self.folders[kind], name))
 
     def parts_there(self, kind: str) -> list[str]:
         """Paths of the parts that are in the folder, of any job and format, sorted."""
-        folder = self.folders[kind]
-        if is_local(folder):  # Whose name may hold characters that a glob gives a meaning.
-            paths = [str(path) for path in Path(folder).iterdir()]
-        else:
-            found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-            paths = [metadata.path for metadata in found]
-        return [path for path in sorted(paths) if _PART.match(FileSystems.split(path)[1])]
+        paths = _paths_in(self.folders[kind])
+        return [path for path in paths if _PART.match(FileSystems.split(path)[1])]
+
+
+def committed_outputs(folder: str) -> list[tuple[OutputLayout, dict[str, Any]]]:
+    """The outputs in a folder with their manifests: of a job, or of each split of Examples.
+
+    Raises:
+      ValueError: a manifest is none of ours.
+    """
+    outputs = []
+    for path in _paths_in(folder):
+        if named := _MANIFEST.fullmatch(FileSystems.split(path)[1]):
+            manifest = json.loads(read_bytes(path))
+            if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
+                raise ValueError(f"{path} is no manifest of hub_tfx")
+            layout = (
+                OutputLayout.of_split(folder, folder, named[1])
+                if named[1]
+                else OutputLayout.of_directory(folder, manifest["format"])
+            )
+            outputs.append((layout, manifest))
+    return outputs
+
+
+def _paths_in(folder: str) -> list[str]:
+    if is_local(folder):  # Whose name may hold characters that a glob gives a meaning.
+        return sorted(str(path) for path in Path(folder).glob("*"))
+    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
+    return sorted(metadata.path for metadata in found)
 
 
 def is_ours(path: Path) -> bool:

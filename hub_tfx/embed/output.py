@@ -10,7 +10,7 @@ from apache_beam.io.filesystems import FileSystems
 from filelock import FileLock, Timeout
 
 from hub_tfx.embed.files import is_local
-from hub_tfx.embed.layout import TEMPORARY, OutputLayout, is_ours
+from hub_tfx.embed.layout import DIGESTS, TEMPORARY, OutputLayout, is_ours
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import OutputError
 
@@ -73,7 +73,7 @@ def _check_output(folder: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file: name a directory to write to")
     for path in sorted(folder.iterdir()):
-        if path.name != DEAD_LETTERS and not is_ours(path):
+        if path.name not in (DEAD_LETTERS, DIGESTS) and not is_ours(path):
             raise OutputError(
                 f"{folder} holds {path.name!r}, which hub-tfx did not write: name a new directory"
             )
