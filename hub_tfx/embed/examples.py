@@ -47,6 +47,20 @@ def to_example_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
     )
 
 
+def of_example_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """What ``to_example_columns`` was given, if it had no nulls.
+
+    Args:
+      batch: ``large_list`` columns, among them those of the schema.
+      schema: values or lists of them: numbers, booleans, text or bytes.
+
+    Raises:
+      ValueError: a row has not as many values as the schema says.
+    """
+    columns = [_of_lists(batch.column(batch.schema.get_field_index(f.name)), f) for f in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
 def flatten(column: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any]]:
     """The values of a (nested) list column, and where each row's begin: ``[rows + 1]`` int64.
 
@@ -64,6 +78,32 @@ def is_list(given: pa.DataType) -> bool:
     types = pa.types
     kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list)
     return any(is_kind(given) for is_kind in kinds)
+
+
+def _of_lists(column: pa.Array, field: pa.Field) -> pa.Array:
+    values, offsets = flatten(column)
+    rows, wanted = len(column), field.type
+    if not is_list(wanted):
+        _check_size(field.name, rows, values, offsets, 1)
+        return _cast(values, wanted)
+    values = _cast(values, wanted.value_type)
+    if pa.types.is_fixed_size_list(wanted):
+        _check_size(field.name, rows, values, offsets, wanted.list_size)
+        return pa.FixedSizeListArray.from_arrays(values, wanted.list_size)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values).cast(wanted)
+
+
+def _check_size(
+    name: str, rows: int, values: pa.Array, offsets: np.ndarray[Any, Any], size: int
+) -> None:
+    if not np.array_equal(offsets, np.arange(rows + 1) * size) or values.null_count:
+        raise ValueError(f"feature {name!r} has rows with other than {size} values")
+
+
+def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
+    if not pa.types.is_fixed_size_binary(wanted):
+        return values.cast(wanted)
+    return pa.array(values.to_pylist(), wanted)  # pyarrow 10 has no such cast.
 
 
 def _to_lists(column: pa.Array, value_type: pa.DataType) -> pa.Array:
