@@ -6,7 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 
 from hub_tfx import errors
 from hub_tfx.errors import ConfigError, HubTfxError, IncompleteError
@@ -30,7 +34,7 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
     """Beam's options of ``beam_arguments``.
 
     Raises:
-      ConfigError: Beam cannot parse a value, or the runner loses rows.
+      ConfigError: Beam cannot parse a value, the runner loses rows, or nothing would run.
     """
     said = io.StringIO()
     options = PipelineOptions(beam_arguments(given))
@@ -43,6 +47,8 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
     runner = options.view_as(StandardOptions).runner
     if "dask" in runner.lower():
         raise ConfigError(f"Beam options: {runner} loses rows without a word: use another runner")
+    if options.view_as(GoogleCloudOptions).template_location:
+        raise ConfigError("Beam options: --template_location only describes a job: leave it out")
     return options
 
 

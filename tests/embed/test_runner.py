@@ -12,3 +12,8 @@ from hub_tfx.errors import ConfigError
 def test_the_runner_that_loses_rows_is_refused(runner):
     with pytest.raises(ConfigError, match="loses rows"):
         make_pipeline([f"--runner={runner}"])
+
+
+def test_a_template_is_no_run_and_refused_as_one():
+    with pytest.raises(ConfigError, match="template_location"):
+        make_pipeline(["--runner=DataflowRunner", "--template_location=gs://acme/job.json"])
