@@ -1,17 +1,33 @@
 """A loaded module bound to a config and to the columns of its input: rows in, columns out."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 
-from hub_tfx.embed import tensors
-from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
-from hub_tfx.embed.failures import columns_of
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.inputs import Input, Rows
+from hub_tfx.embed.outputs import Outputs, to_columns
+from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.module.load import LoadedModule
 
-Rows = np.ndarray[Any, np.dtype[np.int64]]
-"""Indices of rows of a batch, or a number for each row."""
+
+@dataclass(frozen=True)
+class Feed:
+    """Rows that the module takes in one call, or in several.
+
+    Attributes:
+      rows: their indices in the batch they came from, ascending.
+      batch: their columns.
+      images: input key -> ``[rows, height, width, channels]``, decoded.
+    """
+
+    rows: Rows
+    batch: pa.RecordBatch
+    images: Mapping[str, Any]
 
 
 class BoundModule:
@@ -19,59 +35,112 @@ class BoundModule:
 
     Attributes:
       plan: which feature feeds which input, and which output becomes which column.
+      has_images: whether feeds take time to make.
     """
 
-    def __init__(self, module: LoadedModule, config: EmbedConfig, names: list[str]):
+    def __init__(self, module: LoadedModule, config: EmbedConfig, schema: pa.Schema):
         """Args:
         module: the module, at the signature that the config names.
         config: what to feed and to write.
-        names: of the columns that its batches have.
+        schema: of its batches.
+
+        Raises:
+          UsageError: they do not fit.
         """
-        self.plan: EmbedPlan = make_plan(config, module.spec, names)
+        preprocessor = module.preprocessor.spec if module.preprocessor else None
+        self.plan: EmbedPlan = make_plan(config, module.spec, schema.names, preprocessor)
         self._module = module
-        self._types: dict[str, pa.DataType] = {}
-        self._utf8 = config.text_encoding == "utf-8"
+        self._inputs = [
+            Input(key, self.plan, config, schema.field(feature).type)
+            for key, feature in self.plan.features.items()
+        ]
+        self.has_images = any(fed.is_encoded for fed in self._inputs)
 
     def check(self, batch: pa.RecordBatch) -> dict[int, str]:
         """Rows that cannot be fed -> reason."""
         reasons: dict[int, str] = {}
-        columns = columns_of(batch, self.plan.needed)
-        for key, feature in self.plan.features.items():
-            info = self.plan.spec.inputs[key]
-            reasons = (
-                tensors.check_column(columns[feature], info, feature, utf8=self._utf8) | reasons
-            )
+        for fed in self._inputs:
+            reasons = fed.check(_column(batch, fed)) | reasons
         return reasons
 
     def row_bytes(self, batch: pa.RecordBatch) -> Rows:
         """Bytes that each row feeds: ``[rows]`` int64."""
-        columns = columns_of(batch, self.plan.needed)
         sizes = np.zeros(batch.num_rows, np.int64)
-        for key, feature in self.plan.features.items():
-            sizes += tensors.row_bytes(columns[feature], self.plan.spec.inputs[key])
+        for fed in self._inputs:
+            sizes += fed.row_bytes(_column(batch, fed))
         return sizes
 
-    def __call__(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
-        """Embeds rows that ``check`` let pass, in one call of the module."""
-        columns = columns_of(batch, self.plan.needed)
+    def feeds(self, batch: pa.RecordBatch) -> tuple[list[Feed], dict[int, str]]:
+        """Rows that ``check`` let pass as the module can take them, images decoded.
+
+        Returns:
+          A feed for each shape that rows have, and the rows whose images cannot be decoded ->
+          reason.
+        """
+        images = {f.key: f.decode(_column(batch, f)) for f in self._inputs if f.is_encoded}
+        rejected = {
+            row: image
+            for decoded in images.values()
+            for row, image in enumerate(decoded)
+            if isinstance(image, str)
+        }
+        rows = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
+        feeds = []
+        for group in _by_shape(rows, self._shapes(batch, images, rows)):
+            is_all = len(group) == batch.num_rows
+            stacked = {key: tf.stack([found[r] for r in group]) for key, found in images.items()}
+            feeds.append(Feed(group, batch if is_all else batch.take(pa.array(group)), stacked))
+        return feeds, rejected
+
+    def __call__(self, feed: Feed, start: int, stop: int) -> Outputs:
+        """Embeds some rows of a feed, in one call of the module."""
+        rows = stop - start
+        called_rows = max(rows, self.plan.call_rows or 0)
+        # The last row again and again where the graph wants more rows than there are.
+        called = np.minimum(np.arange(start, start + called_rows), stop - 1)
+        batch = feed.batch.slice(start, rows)
+        if called_rows > rows:
+            batch = feed.batch.take(pa.array(called))
         outputs = self._module(
             {
-                key: tensors.to_tensor(columns[feature], self.plan.spec.inputs[key])
-                for key, feature in self.plan.features.items()
+                fed.key: _rows_of_images(feed, fed.key, called)
+                if fed.is_encoded
+                else fed.to_tensor(_column(batch, fed))
+                for fed in self._inputs
             }
         )
-        return {
-            column: tensors.to_column(outputs[key], column, batch.num_rows)
-            for key, column in self.plan.columns.items()
-        }
+        columns: dict[str, pa.Array] = {}
+        rejected: dict[int, str] = {}
+        for column in self.plan.outputs:
+            written = to_columns(column, outputs[column.key], rows, called_rows)
+            columns |= written.columns
+            rejected = dict(written.rejected) | rejected
+        return Outputs(columns, rejected)
 
-    def check_outputs(self, columns: dict[str, pa.Array]) -> dict[int, str]:
-        """Rows of a result that cannot be written -> reason."""
-        reasons = tensors.non_finite_rows(columns)
-        for name, column in columns.items():
-            # A dimension that the graph leaves open is what the first batch made of it.
-            learned = self._types.setdefault(name, column.type)
-            if column.type != learned:
-                reason = f"the module gave {column.type} for {name!r}, for other rows {learned}"
-                reasons |= dict.fromkeys(range(len(column)), reason)
-        return reasons
+    def _shapes(self, batch: pa.RecordBatch, images: Mapping[str, list[Any]], rows: Rows) -> Rows:
+        """What rows of one call may not differ in: ``[rows, any number]``."""
+        shapes = [np.zeros((len(rows), 0), np.int64)]
+        for fed in self._inputs:
+            if fed.is_encoded and self.plan.image_size is None:
+                shapes.append(np.array([images[fed.key][row].shape for row in rows]))
+            elif (of_all := fed.row_shapes(_column(batch, fed))) is not None:
+                shapes.append(of_all[rows])
+        return np.concatenate(shapes, axis=1)
+
+
+def _column(batch: pa.RecordBatch, fed: Input) -> pa.Array:
+    return batch.column(batch.schema.get_field_index(fed.feature))
+
+
+def _by_shape(rows: Rows, shapes: Rows) -> list[Rows]:
+    if not len(rows):
+        return []
+    if (shapes == shapes[0]).all():
+        return [rows]
+    _, group = np.unique(shapes, axis=0, return_inverse=True)
+    return [rows[group == g] for g in range(group.max() + 1)]
+
+
+def _rows_of_images(feed: Feed, key: str, called: Rows) -> Any:
+    images = feed.images[key]
+    return images if np.array_equal(called, np.arange(len(images))) else tf.gather(images, called)

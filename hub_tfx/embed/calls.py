@@ -1,14 +1,17 @@
 """Calls of a module: which rows go into which, and what came out in the order of the rows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
-from hub_tfx.embed.bound import BoundModule, Rows
+from hub_tfx.embed.bound import BoundModule, Feed
 from hub_tfx.embed.failures import describe, isolate
+from hub_tfx.embed.inputs import Rows
+from hub_tfx.embed.outputs import Outputs
+from hub_tfx.embed.source import one_ahead
 
 _MAX_INPUT_BYTES = 64 << 20
 """Of one call, padded: 106 images of 224 x 224."""
@@ -36,26 +39,22 @@ def embed_rows(bound: BoundModule, batch: pa.RecordBatch, max_rows: int) -> Embe
     rejected = bound.check(batch)
     good = np.array([row for row in range(batch.num_rows) if row not in rejected], np.int64)
     fed = batch if not rejected else batch.take(pa.array(good))
-    calls = cut_into_calls(bound.row_bytes(fed), max_rows)
+    calls = cut_into_calls(bound.row_bytes(fed), bound.plan.call_rows or max_rows)
     rows: list[Rows] = []
     columns: list[Mapping[str, pa.Array]] = []
-    for call in calls:
-        whole = fed if len(calls) == 1 else fed.take(pa.array(call))
-        for start, stop, result in isolate(0, len(call), partial(_call, bound, whole)):
-            called = good[call[start:stop]]
-            if isinstance(result, Exception):
-                reason = f"the module failed on it: {describe(result)}"
-                rejected |= dict.fromkeys(called.tolist(), reason)
-                continue
-            bad = bound.check_outputs(result)
-            if bad:
-                rejected |= {int(called[row]): reason for row, reason in bad.items()}
-                fine = np.array([row for row in range(len(called)) if row not in bad], np.int64)
-                called = called[fine]
-                result = {name: column.take(pa.array(fine)) for name, column in result.items()}
-            if len(called):
-                rows.append(called)
-                columns.append(result)
+    for call, (feeds, undecodable) in zip(calls, _feeds(bound, fed, calls), strict=True):
+        rejected |= {int(good[call[row]]): why for row, why in undecodable.items()}
+        for feed in feeds:
+            for called, result in _results(bound, feed, good[call[feed.rows]]):
+                rejected |= {int(called[row]): why for row, why in result.rejected.items()}
+                if len(result.rejected) == len(called):
+                    continue
+                fine = np.setdiff1d(np.arange(len(called)), list(result.rejected))
+                is_all = len(fine) == len(called)
+                rows.append(called[fine])
+                columns.append(
+                    {n: c if is_all else c.take(pa.array(fine)) for n, c in result.columns.items()}
+                )
     in_order, merged = _merge(rows, columns)
     sizes = tuple(len(call) for call in calls)
     return EmbeddedRows(in_order, merged, dict(sorted(rejected.items())), sizes)
@@ -86,8 +85,22 @@ def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int = _MAX_INPUT_B
     return calls
 
 
-def _call(bound: BoundModule, batch: pa.RecordBatch, start: int, stop: int) -> dict[str, pa.Array]:
-    return bound(batch.slice(start, stop - start))
+def _feeds(
+    bound: BoundModule, batch: pa.RecordBatch, calls: list[Rows]
+) -> Iterator[tuple[list[Feed], dict[int, str]]]:
+    """The feeds of each call; images are decoded while the module works on those before."""
+    batches = (batch if len(calls) == 1 else batch.take(pa.array(call)) for call in calls)
+    feeds = (bound.feeds(of_call) for of_call in batches)
+    return one_ahead(feeds) if bound.has_images else feeds
+
+
+def _results(bound: BoundModule, feed: Feed, rows: Rows) -> Iterator[tuple[Rows, Outputs]]:
+    """Calls the module on a feed, and on parts of it where it fails: their rows, what it gave."""
+    for start, stop, result in isolate(0, len(rows), partial(bound, feed)):
+        if isinstance(result, Exception):
+            reason = f"the module failed on it: {describe(result)}"
+            result = Outputs({}, dict.fromkeys(range(stop - start), reason))
+        yield rows[start:stop], result
 
 
 def _merge(

@@ -17,7 +17,7 @@ from apache_beam.io.filesystems import FileSystems
 from hub_tfx.embed.failures import Position
 from hub_tfx.embed.files import delete_file, make_folder, write_bytes
 from hub_tfx.embed.layout import OutputLayout
-from hub_tfx.embed.sink import Part, PartWriter, dimension_of
+from hub_tfx.embed.sink import Part, PartWriter
 from hub_tfx.embed.source import DEAD_LETTERS, FileCount
 from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError
@@ -89,7 +89,6 @@ class _Commit:
         delete_file(self.layout.manifest)  # It would name parts that are about to go.
         manifest = {
             **self.about,
-            "embedding_dim": _dimension(self.schemas[EMBEDDINGS], by_kind[EMBEDDINGS]),
             "format": self.layout.format,
             "rows": rows[EMBEDDINGS],
             "dead_letters": rows[DEAD_LETTERS],
@@ -143,11 +142,6 @@ def _check_schemas(parts: Sequence[Part]) -> None:
                 f"workers disagree about the columns: {parts[0].schema!r} for the rows from "
                 f"{parts[0].position.key(0)}, {part.schema!r} for those from {part.position.key(0)}"
             )
-
-
-def _dimension(schema: pa.Schema, parts: Sequence[Part]) -> int | None:
-    """Values of a row's one vector: as written, or as the graph says where nothing was."""
-    return parts[0].dimension if parts else dimension_of(schema)
 
 
 def _too_many_rejected(dead_letters: int, records: int, max_ratio: float) -> str | None:

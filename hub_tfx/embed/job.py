@@ -13,12 +13,15 @@ from apache_beam.utils.shared import Shared
 
 from hub_tfx import __version__
 from hub_tfx.embed.commit import CommitParts
-from hub_tfx.embed.config import EmbedConfig, EmbedPlan, make_plan
+from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import example_type
 from hub_tfx.embed.failures import KEY, REASON
+from hub_tfx.embed.inputs import Input
 from hub_tfx.embed.layout import MADE_BY, OutputFormat, OutputLayout, read_manifest
 from hub_tfx.embed.metrics import Distribution, read_metrics
 from hub_tfx.embed.output import output_directory
+from hub_tfx.embed.output_columns import embedding_dim
+from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.embed.runner import make_pipeline, raise_own_errors
 from hub_tfx.embed.sink import WriteParts
 from hub_tfx.embed.source import (
@@ -29,7 +32,6 @@ from hub_tfx.embed.source import (
     find_files,
     infer_schema,
 )
-from hub_tfx.embed.tensors import check_type
 from hub_tfx.embed.transform import EMBEDDINGS, EmbedRecordBatches
 from hub_tfx.errors import InputError, OutputError
 from hub_tfx.module.inspect import inspect
@@ -94,6 +96,7 @@ def embed_files(
     config: EmbedConfig | None = None,
     output_format: OutputFormat = "parquet",
     beam_options: Sequence[str] = (),
+    preprocessor: EmbedModule | None = None,
 ) -> EmbedResult:
     """Embeds files into ``output``, replacing what an earlier job left there.
 
@@ -104,6 +107,7 @@ def embed_files(
       config: what to feed, keep and write.
       output_format: of the parts.
       beam_options: of the Beam pipeline; the runner in this process if they name none.
+      preprocessor: a module that takes the features and feeds the other one.
 
     Raises:
       UsageError: config, module and input do not fit each other; nothing was started.
@@ -116,7 +120,7 @@ def embed_files(
     config = config or EmbedConfig()
     files = find_files(inputs)
     _check_one_format(files)
-    task = make_task(module, config, files, infer_schema(files), output_format)
+    task = make_task(module, config, files, infer_schema(files), output_format, preprocessor)
     layout = OutputLayout.of_directory(output, output_format)
     with output_directory(output, layout), raise_own_errors():
         with make_pipeline(beam_options) as pipeline:
@@ -150,15 +154,15 @@ def _check_one_format(files: Sequence[SourceFile]) -> None:
 
 
 def _text_for_string_inputs(
-    columns: pa.Schema, plan: EmbedPlan, files: Sequence[SourceFile]
+    columns: pa.Schema, plan: EmbedPlan, config: EmbedConfig, files: Sequence[SourceFile]
 ) -> pa.Schema:
-    """Reads CSV columns that feed a string input as the text they are, whatever it looks like."""
-    if not files or files[0].format != "csv":
+    """Reads what feeds a string input, from a file without types, as text or bytes, whatever it
+    looks like."""
+    if not files or files[0].format not in ("csv", "txt"):
         return columns
-    texts = {f for key, f in plan.features.items() if plan.spec.inputs[key].dtype == "string"}
-    return pa.schema(
-        [pa.field(c.name, pa.string() if c.name in texts else c.type) for c in columns]
-    )
+    texts = {f for key, f in plan.features.items() if plan.inputs[key].dtype == "string"}
+    type_ = pa.binary() if config.text_encoding == "bytes" else pa.string()
+    return pa.schema([pa.field(c.name, type_ if c.name in texts else c.type) for c in columns])
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ class EmbedTask:
     """A checked job: nothing in it can turn out not to fit once workers run.
 
     Attributes:
-      module, config: as given.
+      module, preprocessor, config: as given.
       plan: the config, bound to both.
       files: what to read.
       schema: the columns to read.
@@ -177,6 +181,7 @@ class EmbedTask:
     plan: EmbedPlan
     files: Sequence[SourceFile]
     schema: pa.Schema
+    preprocessor: EmbedModule | None = None
 
 
 def make_task(
@@ -185,8 +190,9 @@ def make_task(
     files: Sequence[SourceFile],
     columns: pa.Schema,
     output_format: OutputFormat,
+    preprocessor: EmbedModule | None = None,
 ) -> EmbedTask:
-    """Checks config, module and input against each other.
+    """Checks config, modules and input against each other.
 
     Args:
       columns: all columns of the input, empty where it has not a single record.
@@ -194,16 +200,18 @@ def make_task(
     Raises:
       UsageError: they do not fit.
     """
-    plan = make_plan(config, module.spec, columns.names or None)
-    columns = _text_for_string_inputs(columns, plan, files)
+    available = columns.names or None
+    first = preprocessor.spec if preprocessor else None
+    plan = make_plan(config, module.spec, available, first)
+    columns = _text_for_string_inputs(columns, plan, config, files)
     schema = pa.schema(
         [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
     )
     for key, name in plan.features.items() if columns.names else ():
-        check_type(schema.field(name).type, plan.spec.inputs[key], name)
+        Input(key, plan, config, schema.field(name).type)
     for name in plan.keep if output_format == "tfrecord" else ():
         example_type(schema.field(name).type, name)
-    return EmbedTask(module, config, plan, files, schema)
+    return EmbedTask(module, config, plan, files, schema, preprocessor)
 
 
 class EmbedFiles(beam.PTransform):  # type: ignore[misc]
@@ -226,7 +234,12 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
             task.files, task.schema, task.plan.keep, max(task.config.batch_size, _WINDOW_ROWS)
         )
         embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
-            task.module.path, task.config, task.module.digest, self._shared
+            task.module.path,
+            task.config,
+            task.module.digest,
+            self._shared,
+            task.preprocessor.path if task.preprocessor else None,
+            task.preprocessor.digest if task.preprocessor else None,
         )
         parts = (
             embedded[EMBEDDINGS] | "WriteEmbeddings" >> WriteParts(EMBEDDINGS, layout),
@@ -239,25 +252,27 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
 
 
 def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
-    """Columns of the output, as far as they are known before the module runs."""
+    """Columns of the output."""
     kept = [task.schema.field(name) for name in task.plan.keep]
-    vectors = []
-    for key, column in task.plan.columns.items():
-        shape = task.plan.spec.outputs[key].shape or ()
-        size = shape[-1] if len(shape) == 2 and shape[-1] else -1
-        vectors.append((column, pa.list_(pa.float32(), size)))
     letters = [(KEY, pa.string()), (REASON, pa.string())]
     return {
-        EMBEDDINGS: pa.schema([*kept, *vectors]),
+        EMBEDDINGS: pa.schema([*kept, *task.plan.output_fields]),
         DEAD_LETTERS: pa.schema([*letters, *kept]),
     }
+
+
+def _named(module: EmbedModule) -> dict[str, str]:
+    return {"handle": module.handle, "digest": module.digest}
 
 
 def _about(task: EmbedTask) -> dict[str, Any]:
     return {
         "made_by": MADE_BY,
         "version": __version__,
-        "module": {"handle": task.module.handle, "digest": task.module.digest},
+        "module": _named(task.module),
+        "preprocessor": _named(task.preprocessor) if task.preprocessor else None,
         "signature": task.plan.signature,
+        "embedding_dim": embedding_dim(task.plan.outputs),
+        "columns": {column.name: column.about() for column in task.plan.outputs},
         "config": asdict(task.config),
     }

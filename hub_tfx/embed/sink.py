@@ -37,7 +37,6 @@ class Part:
       position: of its first row.
       rows, size_bytes, sha256: what it holds.
       schema: its columns, in words.
-      dimension: values of a row's vector; None where a row has not one vector.
       finished_s: Unix time at which it was complete.
     """
 
@@ -48,7 +47,6 @@ class Part:
     size_bytes: int
     sha256: str
     schema: str
-    dimension: int | None
     finished_s: float
 
 
@@ -142,12 +140,5 @@ class PartWriter:
             size_bytes,
             sha256,
             str(self._schema),
-            dimension_of(self._schema),
             time.time(),
         )
-
-
-def dimension_of(schema: pa.Schema) -> int | None:
-    """Size of the one column of vectors, if there is one."""
-    sizes = [field.type.list_size for field in schema if pa.types.is_fixed_size_list(field.type)]
-    return sizes[0] if len(sizes) == 1 else None

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
@@ -10,15 +11,16 @@ import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
-from hub_tfx.embed.bound import BoundModule, Rows
-from hub_tfx.embed.calls import embed_rows
-from hub_tfx.embed.config import EmbedConfig, EmbedPlan
-from hub_tfx.embed.failures import Position, batch_of, columns_of, dead_letters
+from hub_tfx.embed.bound import BoundModule
+from hub_tfx.embed.calls import EmbeddedRows, embed_rows
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.failures import Position, columns_of, dead_letters
 from hub_tfx.embed.files import local_directory
+from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import DigestMismatchError
-from hub_tfx.module.load import LoadedModule, load
+from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
 
 EMBEDDINGS = "embeddings"
@@ -41,16 +43,24 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         config: EmbedConfig | None = None,
         digest: str | None = None,
         shared: Shared | None = None,
+        preprocessor_path: str | os.PathLike[str] | None = None,
+        preprocessor_digest: str | None = None,
     ):
         """Args:
         module_path: a module's directory, the same on each worker, on any Beam filesystem.
         config: what to feed, keep and write.
         digest: of the module; each worker refuses to work with another one.
         shared: lets several transforms with the same module use one copy of it.
+        preprocessor_path: of a module that takes the features and feeds the other one.
+        preprocessor_digest: of that module.
         """
         super().__init__()
+        module = _Source(os.fspath(module_path), digest)
+        preprocessor = preprocessor_path and _Source(
+            os.fspath(preprocessor_path), preprocessor_digest
+        )
         self._embed = _Embed(
-            os.fspath(module_path), config or EmbedConfig(), digest, shared or Shared()
+            module, preprocessor or None, config or EmbedConfig(), shared or Shared()
         )
 
     def expand(self, batches: Any) -> Any:
@@ -59,14 +69,36 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         )
 
 
+@dataclass(frozen=True)
+class _Source:
+    """Where a worker finds a module, and which it has to be."""
+
+    path: str
+    digest: str | None
+
+    def directory(self) -> str:
+        """A local directory with the module; raises DigestMismatchError where it is another one."""
+        path = local_directory(self.path)
+        if self.digest is not None:
+            actual = Manifest.of_directory(path).digest
+            if actual != self.digest:
+                raise DigestMismatchError(
+                    f"this worker's module in {self.path} has digest {actual}, "
+                    f"the job was started with {self.digest}"
+                )
+        return path
+
+
 class _Embed(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, module_path: str, config: EmbedConfig, digest: str | None, shared: Shared):
-        self._module_path = module_path
+    def __init__(
+        self, module: _Source, preprocessor: _Source | None, config: EmbedConfig, shared: Shared
+    ):
+        self._source = module
+        self._preprocessor = preprocessor
         self._config = config
-        self._digest = digest
         self._shared = shared
         self._bound: BoundModule | None = None
-        self._names: list[str] = []
+        self._schema: pa.Schema | None = None
         self._output_row_bytes = 0
         self._rows = Metrics.counter("hub_tfx", "rows")
         self._rejected = Metrics.counter("hub_tfx", "dead_letters")
@@ -74,27 +106,21 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._load_ms = Metrics.counter("hub_tfx", "module_load_ms")
 
     def setup(self) -> None:
-        tag = f"{self._module_path} {self._digest} {self._config.signature}"
+        tag = f"{self._source} {self._preprocessor} {self._config.signature}"
         self._module = self._shared.acquire(self._load, tag=tag)
 
     def _load(self) -> LoadedModule:
         started_s = time.monotonic()
-        path = local_directory(self._module_path)
-        if self._digest is not None:
-            actual = Manifest.of_directory(path).digest
-            if actual != self._digest:
-                raise DigestMismatchError(
-                    f"this worker's module in {self._module_path} has digest {actual}, "
-                    f"the job was started with {self._digest}"
-                )
-        module = load(path, self._config.signature)
+        import_packages(self._config.imports)
+        preprocessor = load(self._preprocessor.directory()) if self._preprocessor else None
+        module = load(self._source.directory(), self._config.signature, preprocessor)
         self._load_ms.inc(int(1000 * (time.monotonic() - started_s)))
         return module
 
     def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
-        if self._bound is None or self._names != batch.schema.names:
-            self._names = batch.schema.names
-            self._bound = BoundModule(self._module, self._config, self._names)
+        if self._bound is None or batch.schema != self._schema:
+            self._schema = batch.schema
+            self._bound = BoundModule(self._module, self._config, batch.schema)
         origin = Position.of(batch)
         start = 0
         while start < batch.num_rows:
@@ -117,8 +143,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         for rows in done.calls:
             self._batch_rows.update(rows)
         if len(done.rows):
-            kept = _rows_of(columns_of(batch, bound.plan.keep), done.rows, batch.num_rows)
-            embedded = batch_of(kept | dict(done.columns))
+            embedded = _embedded(bound.plan, batch, done)
             size_bytes = sum(column.nbytes for column in done.columns.values())
             self._output_row_bytes = -(-size_bytes // len(done.rows))
             self._rows.inc(embedded.num_rows)
@@ -132,6 +157,15 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             )
 
 
+def _embedded(plan: EmbedPlan, batch: pa.RecordBatch, done: EmbeddedRows) -> pa.RecordBatch:
+    kept = columns_of(batch, plan.keep)
+    if len(done.rows) < batch.num_rows:
+        kept = {name: column.take(pa.array(done.rows)) for name, column in kept.items()}
+    fields = [*(batch.schema.field(name) for name in plan.keep), *plan.output_fields]
+    columns = kept | dict(done.columns)
+    return pa.RecordBatch.from_arrays([columns[f.name] for f in fields], schema=pa.schema(fields))
+
+
 def _letters(
     plan: EmbedPlan, batch: pa.RecordBatch, position: Position, rejected: Mapping[int, str]
 ) -> pa.RecordBatch:
@@ -139,9 +173,3 @@ def _letters(
     kept = {name: column.take(rows) for name, column in columns_of(batch, plan.keep).items()}
     letters = dead_letters({position.key(row): reason for row, reason in rejected.items()}, kept)
     return position.mark(letters)
-
-
-def _rows_of(columns: Mapping[str, pa.Array], rows: Rows, all_rows: int) -> dict[str, pa.Array]:
-    if len(rows) == all_rows:
-        return dict(columns)
-    return {name: column.take(pa.array(rows)) for name, column in columns.items()}

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from hub_tfx.embed.config import EmbedConfig, is_image, make_plan
+from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import example_type, to_example_columns
 from hub_tfx.embed.files import local_copy
+from hub_tfx.embed.plan import is_image, make_plan
 from hub_tfx.embed.readers import READERS, Rejected
 from hub_tfx.embed.source import SourceFile
 from hub_tfx.errors import ConfigError, InputError
@@ -53,13 +54,13 @@ class Features:
         plan = make_plan(embed, spec, available)
         _check_present(config.label, schema.names)
         inputs = dict(plan.features)
-        infos = dict(plan.spec.inputs)
+        infos = dict(plan.inputs)
         if config.pair is not None:
             if len(inputs) != 1:
                 raise ConfigError("similarity needs a module with one input; this one has several")
             _check_present(config.pair, available)
             (key,) = plan.features
-            inputs[PAIR + key], infos[PAIR + key] = config.pair, plan.spec.inputs[key]
+            inputs[PAIR + key], infos[PAIR + key] = config.pair, plan.inputs[key]
         types = {
             name: example_type(schema.field(name).type, name)
             for name in {*inputs.values(), config.label}

@@ -234,7 +234,8 @@ def _dtype_name(dtype: int) -> str:
     from tensorboard.compat.proto import types_pb2
 
     name = types_pb2.DataType.Name(dtype).removeprefix("DT_").lower()
-    return {"float": "float32", "double": "float64", "half": "float16"}.get(name, name)
+    usual = {"float": "float32", "double": "float64", "half": "float16"}
+    return usual.get(name, str(name))
 
 
 # --- The callable object of a reusable SavedModel -----------------------------------------------

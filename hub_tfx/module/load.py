@@ -3,15 +3,16 @@
 The one place in this folder that runs a graph.
 """
 
+import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_hub as hub
 
-from hub_tfx.errors import NotAModuleError
+from hub_tfx.errors import ConfigError, NotAModuleError
 from hub_tfx.module.inspect import call_arguments, inspect
 from hub_tfx.module.spec import (
     CALL,
@@ -56,7 +57,9 @@ class LoadedModule:
         infos = self.signature_spec.inputs
         self._flags = dict.fromkeys(infos.keys() - self.signature_spec.fed_inputs.keys(), False)
         self.preprocessor = preprocessor
-        self._fed_by = preprocessor and fed_by(self.signature_spec, preprocessor.signature_spec)
+        self._fed_by = (
+            fed_by(self.signature_spec, preprocessor.signature_spec) if preprocessor else {}
+        )
         self._loaded = _load(Path(path))
         if self.signature == CALL:
             self._arguments = call_arguments(path)
@@ -75,7 +78,7 @@ class LoadedModule:
         Returns:
           output key -> eager tensor.
         """
-        if self.preprocessor is not None and self._fed_by is not None:
+        if self.preprocessor is not None:
             preprocessed = self.preprocessor(inputs)
             inputs = {key: preprocessed[output] for key, output in self._fed_by.items()}
         infos = self.signature_spec.inputs
@@ -120,6 +123,22 @@ def load(
 ) -> LoadedModule:
     """Loads a module's directory; see LoadedModule."""
     return LoadedModule(path, signature, preprocessor)
+
+
+def import_packages(names: Iterable[str]) -> None:
+    """Imports packages that register what a module needs, such as its ops.
+
+    Raises:
+      ConfigError: one cannot be imported.
+    """
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            raise ConfigError(
+                f"the package {name} (--import) cannot be imported: {type(error).__name__}: "
+                f"{error}; install it where the module is run"
+            ) from error
 
 
 def _load(path: Path) -> Any:

@@ -43,7 +43,7 @@ def module(tmp_path_factory):
 def test_rows_keep_their_order_whatever_call_they_were_in(module):
     texts = [("cat " * n).strip() for n in (5, 1, 4, 2, 3, 9, 7)] + [None]
     batch = pa.RecordBatch.from_pydict({"text": pa.array(texts)})
-    bound = BoundModule(module, EmbedConfig(), ["text"])
+    bound = BoundModule(module, EmbedConfig(), batch.schema)
     one, many = embed_rows(bound, batch, 100), embed_rows(bound, batch, 2)
     assert (one.calls, many.calls) == ((7,), (2, 2, 2, 1))
     assert many.rows.tolist() == one.rows.tolist() == list(range(7))

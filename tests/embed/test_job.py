@@ -287,8 +287,8 @@ def test_more_rejected_than_allowed_fails_the_job(tmp_path, module):
 
 
 def test_rows_that_vanish_on_the_way_fail_the_job(tmp_path, module, monkeypatch):
-    real = transform.batch_of
-    monkeypatch.setattr(transform, "batch_of", lambda columns: real(columns).slice(1))
+    real = transform._embedded
+    monkeypatch.setattr(transform, "_embedded", lambda *rows: real(*rows).slice(1))
     with pytest.raises(IncompleteError, match="15 records were read, but 14 were embedded"):
         embed_files(module, [write(tmp_path / "in.csv")], str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
@@ -356,18 +356,19 @@ class Unshaped(tf.Module):
         return tf.ones([tf.shape(inputs)[0], width])
 
 
-def test_a_dimension_the_graph_leaves_open_is_learned_from_the_first_batch(tmp_path, monkeypatch):
+def test_rows_differ_in_a_dimension_that_the_graph_leaves_open(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
     tf.saved_model.save(Unshaped(), str(tmp_path / "module"))
     module = EmbedModule.of_directory(tmp_path / "module")
     source = write(tmp_path / "in.csv", ["four", "four", "three", "three", "four"])
     config = EmbedConfig(batch_size=2)
     result = embed_files(module, [source], str(tmp_path / "out"), config)
-    assert (result.rows, result.dead_letters) == (3, 2)
+    assert (result.rows, result.dead_letters) == (5, 0)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["embedding_dim"] == 4
-    for letter in rows_of(tmp_path / "out", "dead_letters"):
-        assert "for other rows" in letter["reason"]
+    assert manifest["embedding_dim"] is None
+    assert manifest["columns"]["embedding"]["shape"] == [-1]
+    lengths = {len(row["embedding"]) for row in rows_of(tmp_path / "out")}
+    assert lengths == {4, 5}
 
 
 def test_the_transform_works_in_a_pipeline_of_ones_own(fussy):
