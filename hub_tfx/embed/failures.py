@@ -22,7 +22,14 @@ _SOURCE = b"hub_tfx.source"
 _FIRST_ROW = b"hub_tfx.first_row"
 
 _TENSORFLOW_PLACES = re.compile(r"\{\{[^}]*\}\}|\[Op:[^\]]*\]|\[\[[^\]]*\]\]")
-_TENSORFLOW_TRACE = ("<stack traces", "Detected at node", "File ", "Node:", "Traceback", "Original stack")
+_TENSORFLOW_TRACE = (
+    "<stack traces",
+    "Detected at node",
+    "File ",
+    "Node:",
+    "Traceback",
+    "Original stack",
+)
 
 Result = TypeVar("Result")
 
