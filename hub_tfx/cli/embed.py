@@ -19,6 +19,7 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
 
 @click.command(cls=BeamCommand)
 @click.option("--module", "handle", required=True, help="URL, archive or directory of the module.")
+@click.option("--preprocessor", metavar="HANDLE", help="Of a module whose outputs feed the module.")
 @click.option(
     "--input",
     "inputs",
@@ -44,6 +45,7 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
 @json_option
 def embed(
     handle: str,
+    preprocessor: str | None,
     inputs: tuple[str, ...],
     output: str,
     output_format: Any,
@@ -69,10 +71,15 @@ def embed(
     from hub_tfx.store.cache import ModuleCache
 
     config, beam_arguments = embed_config(**options), beam_options()
-    resolved = ModuleCache(cache_dir).resolve(handle)
-    module = EmbedModule(str(resolved.handle), str(resolved.path), resolved.digest, resolved.spec)
+    cache = ModuleCache(cache_dir)
+
+    def resolved(name: str) -> EmbedModule:
+        found = cache.resolve(name)
+        return EmbedModule(str(found.handle), str(found.path), found.digest, found.spec)
+
+    module, first = resolved(handle), resolved(preprocessor) if preprocessor else None
     with shown_progress(), errors_told_once():
-        result = embed_files(module, inputs, output, config, output_format, beam_arguments)
+        result = embed_files(module, inputs, output, config, output_format, beam_arguments, first)
     result = replace(result, seconds=time.monotonic() - started_s)
     if as_json:
         print_json(asdict(result))

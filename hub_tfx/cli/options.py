@@ -133,6 +133,37 @@ def embed_options(command: Any) -> Any:
             help="What string inputs take; rows that are not valid UTF-8 are rejected.  [utf-8]",
         ),
         click.option(
+            "--image-paths",
+            "image_source",
+            flag_value="path",
+            help="Features for images hold the paths of image files.",
+        ),
+        click.option(
+            "--image-size",
+            nargs=2,
+            type=click.IntRange(1),
+            metavar="HEIGHT WIDTH",
+            help="To which images are resized, where the module takes any size.",
+        ),
+        click.option(
+            "--normalize",
+            is_flag=True,
+            default=None,
+            help="Divide vectors by their L2 norm; zero stays zero.",
+        ),
+        click.option(
+            "--output-dtype",
+            type=click.Choice(["float32", "float16", "int8"]),
+            help="Of vectors; int8 has a scale for each row.  [float32]",
+        ),
+        click.option(
+            "--import",
+            "imports",
+            multiple=True,
+            metavar="PACKAGE…",
+            help="Packages to import before the module is loaded, such as those with its ops.",
+        ),
+        click.option(
             "--max-dead-letter-ratio",
             type=click.FloatRange(0, 1),
             help="Fail if a larger share of the rows is rejected.  [1.0: only if all are]",

@@ -172,6 +172,7 @@ def test_properties_say_which_module_made_what(tmp_path, generate, hub_module, t
         "module_digest": Manifest.of_directory(text_module_dir).digest,
         "signature": signature,
         "embedding_dim": 4,
+        "columns": '{"embedding": {"output": "default", "dtype": "float32", "shape": [4]}}',
         "rows": 5,
         "dead_letters": 1,
         "span": 0,
@@ -397,5 +398,6 @@ def test_an_unknown_key_in_a_runtime_config_stops_the_executor_before_it_writes(
 
 def test_the_constructor_takes_what_the_docstring_names():
     parameters = inspect.signature(EmbeddingGenerator.__init__).parameters
-    assert list(parameters) == ["self", "examples", "module", "schema", "config"]
+    named = ["self", "examples", "module", "schema", "config", "preprocessor"]
+    assert list(parameters) == named
     assert all(f"{name}: " in EmbeddingGenerator.__init__.__doc__ for name in [*parameters][1:])

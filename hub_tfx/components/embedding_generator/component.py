@@ -31,6 +31,7 @@ class EmbeddingGeneratorSpec(ComponentSpec):  # type: ignore[misc]
     INPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=_Examples),
         "module": ChannelParameter(type=HubModule),
+        "preprocessor": ChannelParameter(type=HubModule, optional=True),
         "schema": ChannelParameter(type=_Schema, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
@@ -48,7 +49,7 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
     Component `outputs` contains:
      - `embeddings`: Channel of type `Examples`: kept features and embeddings (float lists). Custom
        properties: `rows`, `dead_letters`, `embedding_dim`, `signature`, `module_digest`, `handle`,
-       `spans`.
+       `preprocessor_digest`, `columns` (JSON: their dtypes and shapes), `spans`.
      - `dead_letters`: Channel of type `Examples`: rejected rows, with `key`, `reason` and the kept
        features. Custom property: `rows`.
     """
@@ -62,6 +63,7 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
         module: BaseChannel,
         schema: BaseChannel | None = None,
         config: EmbedConfig | str | RuntimeParameter | None = None,
+        preprocessor: BaseChannel | None = None,
     ):
         """Constructs an EmbeddingGenerator.
 
@@ -71,6 +73,8 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
           schema: A channel of type `Schema`. Without it the types of features come from the first
             1,000 examples.
           config: an EmbedConfig, or its JSON.
+          preprocessor: A channel of type `HubModule`: a module that takes the features and feeds the
+            other one.
 
         Raises:
           ConfigError: the JSON is no EmbedConfig.
@@ -81,6 +85,7 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
             spec=EmbeddingGeneratorSpec(
                 examples=examples,
                 module=module,
+                preprocessor=preprocessor,
                 schema=schema,
                 config=config.to_json() if isinstance(config, EmbedConfig) else config,
                 hub_tfx_version=__version__,

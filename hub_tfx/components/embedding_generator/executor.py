@@ -46,6 +46,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
           input_dict:
             - examples: one or more Examples.
             - module: one HubModule.
+            - preprocessor: one HubModule, or none.
             - schema: one Schema, or none.
           output_dict:
             - embeddings: one Examples.
@@ -58,6 +59,8 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         config = EmbedConfig.from_json(exec_properties["config"])
         examples = input_dict["examples"]
         module = read_module(artifact_utils.get_single_instance(input_dict["module"]))
+        first = input_dict.get("preprocessor")
+        preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
         embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])
         dead_letters = artifact_utils.get_single_instance(output_dict["dead_letters"])
         files = _files_by_split(examples)
@@ -66,7 +69,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
             split: OutputLayout.of_split(embeddings.uri, dead_letters.uri, split) for split in files
         }
         tasks = {
-            split: make_task(module, config, of_split, schema, "tfrecord")
+            split: make_task(module, config, of_split, schema, "tfrecord", preprocessor)
             for split, of_split in files.items()
         }
         shared = Shared()
@@ -84,7 +87,9 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
             for layout in layouts.values():
                 remove_temporary(layout)
         manifests = [read_manifest(layout) for layout in layouts.values()]
-        _stamp_outputs(embeddings, dead_letters, examples, list(files), module, manifests)
+        _stamp_outputs(
+            embeddings, dead_letters, examples, list(files), module, preprocessor, manifests
+        )
 
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
@@ -143,6 +148,7 @@ def _stamp_outputs(
     examples: Sequence[Any],
     splits: list[str],
     module: EmbedModule,
+    preprocessor: EmbedModule | None,
     manifests: Sequence[Mapping[str, Any]],
 ) -> None:
     spans = sorted((_number(a, "span"), _number(a, "version")) for a in examples)
@@ -159,7 +165,9 @@ def _stamp_outputs(
             "handle": module.handle,
             "module_digest": module.digest,
             "signature": manifests[0]["signature"],
+            "preprocessor_digest": preprocessor.digest if preprocessor else None,
             "embedding_dim": manifests[0]["embedding_dim"],
+            "columns": json.dumps(manifests[0]["columns"]),
             "rows": sum(manifest["rows"] for manifest in manifests),
             "dead_letters": rejected,
             "spans": json.dumps(sorted({span for span, _ in spans})),
