@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -22,6 +22,7 @@ from hub_tfx.embed.metrics import Distribution, read_metrics
 from hub_tfx.embed.output import output_directory
 from hub_tfx.embed.output_columns import embedding_dim
 from hub_tfx.embed.plan import EmbedPlan, make_plan
+from hub_tfx.embed.reach import check_reach, runs_here, within_reach
 from hub_tfx.embed.runner import make_pipeline, raise_own_errors
 from hub_tfx.embed.sink import WriteParts
 from hub_tfx.embed.source import (
@@ -122,7 +123,10 @@ def embed_files(
     _check_one_format(files)
     task = make_task(module, config, files, infer_schema(files), output_format, preprocessor)
     layout = OutputLayout.of_directory(output, output_format)
+    check_reach([output, *(file.path for file in files)], beam_options)
     with output_directory(output, layout), raise_own_errors():
+        if not runs_here(beam_options):
+            task = _for_other_machines(task, layout)
         with make_pipeline(beam_options) as pipeline:
             _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout)
         manifest = read_manifest(layout)
@@ -135,6 +139,17 @@ def embed_files(
         module_digest=module.digest,
         metrics=read_metrics(pipeline.result),
     )
+
+
+def _for_other_machines(task: "EmbedTask", layout: OutputLayout) -> "EmbedTask":
+    """The task with its modules beside the output, where that is on no machine of ours."""
+
+    def moved(module: EmbedModule, name: str) -> EmbedModule:
+        folder = FileSystems.join(layout.temporary, name)
+        return replace(module, path=within_reach(module.path, folder))
+
+    first = task.preprocessor and moved(task.preprocessor, "preprocessor")
+    return replace(task, module=moved(task.module, "module"), preprocessor=first)
 
 
 def _check_filesystem(output: str) -> None:

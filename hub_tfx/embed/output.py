@@ -19,8 +19,11 @@ def remove_temporary(layout: OutputLayout) -> None:
     """Removes what a job has not committed."""
     if is_local(layout.temporary):
         shutil.rmtree(layout.temporary, ignore_errors=True)
-    elif FileSystems.match([FileSystems.join(layout.temporary, "*")])[0].metadata_list:
-        FileSystems.delete([layout.temporary])
+        return
+    # File by file: to Beam a bucket has no folder of that name.
+    left = FileSystems.match([FileSystems.join(layout.temporary, "**")])[0].metadata_list
+    if left:
+        FileSystems.delete([file.path for file in left])
 
 
 @contextmanager
