@@ -9,14 +9,10 @@ docstring comes from. All of it is left in demo/out to look at.
 import json
 import os
 import shutil
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 OUT = Path(__file__).parent / "out"
 _MODULE_URL_PATH = "/demo/docstrings/1"
@@ -29,12 +25,11 @@ from hub_tfx._quiet import quiet_libraries  # noqa: E402
 
 quiet_libraries()
 
+from demo.console import console, timed  # noqa: E402
 from demo.corpus import Document, read_docstrings, write_tfrecord  # noqa: E402
 from demo.labelled import labelled  # noqa: E402
 from demo.nearest import QUERIES, nearest, print_answers  # noqa: E402
 from demo.vectors import learn  # noqa: E402
-
-console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def main() -> None:
@@ -62,7 +57,7 @@ def main() -> None:
 
 
 def _write_corpus() -> list[Document]:
-    with _step("Reading the docstrings of the standard library"):
+    with timed("Reading the docstrings of the standard library"):
         documents = read_docstrings()
         write_tfrecord(documents, OUT / "corpus")
     packages = len({document.package for document in documents})
@@ -71,10 +66,10 @@ def _write_corpus() -> list[Document]:
 
 
 def _write_module(documents: Sequence[Document]) -> Path:
-    with _step("Learning word vectors from them (PPMI, truncated SVD)"):
+    with timed("Learning word vectors from them (PPMI, truncated SVD)"):
         words = learn([document.text for document in documents])
     console.print(f"  {len(words.words):,} words, {words.vectors.shape[1]} dimensions")
-    with _step("Authoring a text module in TF1 hub format and packing it"):
+    with timed("Authoring a text module in TF1 hub format and packing it"):
         from hub_tfx.module.create import text_embedding_module
         from hub_tfx.store.archive import pack
 
@@ -85,7 +80,7 @@ def _write_module(documents: Sequence[Document]) -> Path:
 
 
 def _run_pipeline(handle: str) -> dict[str, Any]:
-    with _step(f"Running the TFX pipeline with {handle}"):
+    with timed(f"Running the TFX pipeline with {handle}"):
         import tfx.v1 as tfx
 
         from hub_tfx.embed.config import EmbedConfig
@@ -143,9 +138,9 @@ def _fine_tune(documents: Sequence[Document], handle: str) -> dict[str, Any]:
     console.print(
         f"\n{len(documents):,} texts come from the {packages} largest packages: the label to learn"
     )
-    with _step("Training a head on the frozen module"):
+    with timed("Training a head on the frozen module"):
         frozen = _run_finetune(handle, freeze=True)
-    with _step("Fine-tuning the module, the first steps taken from TFX's cache"):
+    with timed("Fine-tuning the module, the first steps taken from TFX's cache"):
         tuned = _run_finetune(handle, freeze=False)
     for name, result in (("frozen", frozen), ("tuned", tuned)):
         console.print(
@@ -187,14 +182,6 @@ def _show_lineage(pipeline: str, step: str, output: str) -> None:
     family = ancestors(store, [metadata.outputs(store, execution)[output]])
     console.print(f"\n[bold]Lineage of the {output}, from ML Metadata[/bold]")
     console.print(draw.as_text(family), markup=False)
-
-
-@contextmanager
-def _step(title: str) -> Iterator[None]:
-    console.print(f"\n[bold]{title}[/bold]")
-    started_s = time.monotonic()
-    yield
-    console.print(f"  {time.monotonic() - started_s:.1f} s", style="dim")
 
 
 if __name__ == "__main__":
