@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from hub_tfx.embed.bound import BoundModule, Feed
-from hub_tfx.embed.failures import describe, isolate
+from hub_tfx.embed.failures import describe, isolate, rejected_of
 from hub_tfx.embed.inputs import Rows
 from hub_tfx.embed.outputs import Outputs
 from hub_tfx.embed.source import one_ahead
@@ -36,8 +36,8 @@ class EmbeddedRows:
 
 def embed_rows(bound: BoundModule, batch: pa.RecordBatch, max_rows: int) -> EmbeddedRows:
     """Embeds the rows of a batch, in calls of ``max_rows`` at most."""
-    rejected = bound.check(batch)
-    good = np.array([row for row in range(batch.num_rows) if row not in rejected], np.int64)
+    rejected = bound.check(batch) | rejected_of(batch)
+    good = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
     fed = batch if not rejected else batch.take(pa.array(good))
     calls = cut_into_calls(bound.row_bytes(fed), bound.plan.call_rows or max_rows)
     rows: list[Rows] = []

@@ -6,6 +6,7 @@ there leaves the output as it was.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +18,9 @@ from apache_beam.io.filesystems import FileSystems
 from hub_tfx.embed.failures import Position
 from hub_tfx.embed.files import delete_file, make_folder, write_bytes
 from hub_tfx.embed.layout import OutputLayout
+from hub_tfx.embed.resume import NOTHING_FINISHED, Finished
 from hub_tfx.embed.sink import Part, PartWriter
-from hub_tfx.embed.source import DEAD_LETTERS, FileCount
+from hub_tfx.embed.source import DEAD_LETTERS, Block
 from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError
 
@@ -37,23 +39,25 @@ class CommitParts(beam.PTransform):  # type: ignore[misc]
         schemas: Mapping[str, pa.Schema],
         about: Mapping[str, Any],
         max_dead_letter_ratio: float = 1.0,
+        finished: Finished = NOTHING_FINISHED,
     ):
         """Args:
         layout: where the parts go.
         schemas: kind of part -> its columns, for an output without a row.
         about: what else the manifest says.
         max_dead_letter_ratio: see EmbedConfig.
+        finished: by an earlier run, in the same temporary folder.
         """
         super().__init__()
-        self._commit = _Commit(layout, schemas, about, max_dead_letter_ratio)
+        self._commit = _Commit(layout, schemas, about, max_dead_letter_ratio, finished)
 
     def expand(self, inputs: Any) -> Any:
-        parts, counts = inputs
+        parts, blocks = inputs
         return (
             parts.pipeline
             | "Once" >> beam.Create([None])
             | "Commit"
-            >> beam.Map(self._commit, beam.pvalue.AsList(parts), beam.pvalue.AsList(counts))
+            >> beam.Map(self._commit, beam.pvalue.AsList(parts), beam.pvalue.AsList(blocks))
         )
 
 
@@ -63,10 +67,11 @@ class _Commit:
     schemas: Mapping[str, pa.Schema]
     about: Mapping[str, Any]
     max_dead_letter_ratio: float
+    finished: Finished
 
-    def __call__(
-        self, _: None, parts: Sequence[Part], counts: Sequence[FileCount]
-    ) -> dict[str, Any]:
+    def __call__(self, _: None, parts: Sequence[Part], blocks: Sequence[Block]) -> dict[str, Any]:
+        working_s = _working_s(parts, blocks)
+        parts, blocks = [*self.finished.parts, *parts], [*self.finished.blocks, *blocks]
         by_kind = {
             kind: sorted(
                 (part for part in parts if part.kind == kind),
@@ -75,7 +80,7 @@ class _Commit:
             for kind in (EMBEDDINGS, DEAD_LETTERS)
         }
         rows = {kind: sum(part.rows for part in of_kind) for kind, of_kind in by_kind.items()}
-        records = sum(count.records for count in counts)
+        records = sum(block.records for block in blocks)
         if records != sum(rows.values()):
             raise IncompleteError(
                 f"{records} records were read, but {rows[EMBEDDINGS]} were embedded and "
@@ -92,10 +97,11 @@ class _Commit:
             "format": self.layout.format,
             "rows": rows[EMBEDDINGS],
             "dead_letters": rows[DEAD_LETTERS],
-            "working_s": _working_s(parts, counts),
+            "resumed_records": self.finished.records,
+            "working_s": working_s,
             "files": self._publish(EMBEDDINGS, by_kind[EMBEDDINGS]),
             "dead_letter_files": dead_letters,
-            "inputs": {count.path: count.records for count in counts},
+            "inputs": _records_of_files(blocks),
         }
         self._write_manifest(manifest)
         return manifest
@@ -113,6 +119,9 @@ class _Commit:
             if FileSystems.exists(part.path)
         }
         moved = set(finals) - set(todo.values())
+        for final in moved:
+            if not FileSystems.exists(final):
+                raise IncompleteError(f"the part for {final} is gone: run the job again")
         for path in self.layout.parts_there(kind):
             if path not in moved:
                 delete_file(path)
@@ -151,8 +160,16 @@ def _too_many_rejected(dead_letters: int, records: int, max_ratio: float) -> str
     return f"{dead_letters} of {records} records were rejected, {allowed}: no embeddings written"
 
 
-def _working_s(parts: Sequence[Part], counts: Sequence[FileCount]) -> float:
+def _records_of_files(blocks: Sequence[Block]) -> dict[str, int]:
+    records: Counter[str] = Counter()
+    for block in blocks:
+        for rows in block.rows:
+            records[rows.path] += rows.stop - rows.start
+    return dict(sorted(records.items()))
+
+
+def _working_s(parts: Sequence[Part], blocks: Sequence[Block]) -> float:
     """Seconds from the first read to the last complete part: without imports and module load."""
-    if not parts or not counts:
+    if not parts or not blocks:
         return 0.0
-    return max(part.finished_s for part in parts) - min(count.started_s for count in counts)
+    return max(part.finished_s for part in parts) - min(block.started_s for block in blocks)

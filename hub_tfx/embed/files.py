@@ -1,13 +1,15 @@
 """Files and folders on any Beam filesystem, for libraries that know this machine's only."""
 
 import atexit
+import hashlib
+import io
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -17,6 +19,14 @@ _CHUNK_BYTES = 1 << 20
 def is_local(path: str) -> bool:
     """Whether a path is one of this machine, and not the URL of a remote filesystem."""
     return FileSystems.get_scheme(path) is None
+
+
+def open_file(path: str) -> IO[bytes]:
+    """A file on any filesystem, byte for byte and seekable."""
+    if is_local(path):  # Beam would unzip it.
+        return open(path, "rb")
+    remote = FileSystems.open(path, compression_type="uncompressed")
+    return cast("IO[bytes]", io.BufferedReader(remote, _CHUNK_BYTES))
 
 
 @contextmanager
@@ -63,6 +73,26 @@ def upload(source: Path, destination: str) -> None:
     """Copies a local file to a path on any filesystem, byte for byte."""
     with source.open("rb") as file, _create(destination) as remote:
         shutil.copyfileobj(file, remote, _CHUNK_BYTES)
+
+
+def paths_in(folder: str) -> list[str]:
+    """Paths of what is in a folder, which need not be there, sorted."""
+    if is_local(folder):  # Whose name may hold characters that a glob gives a meaning.
+        return sorted(str(path) for path in Path(folder).glob("*"))
+    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
+    return sorted(metadata.path for metadata in found)
+
+
+def sha256_of(path: str) -> str | None:
+    """SHA-256, in hex, of a file on any filesystem; None where there is none."""
+    sha256 = hashlib.sha256()
+    try:
+        with open_file(path) as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                sha256.update(chunk)
+    except OSError:
+        return None
+    return sha256.hexdigest()
 
 
 def delete_file(path: str) -> None:

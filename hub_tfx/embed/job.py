@@ -1,5 +1,7 @@
 """Files in, embeddings out: one Beam job, checked before it starts and counted before it ends."""
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,7 @@ from hub_tfx.embed.commit import CommitParts
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import example_type
 from hub_tfx.embed.failures import KEY, REASON
+from hub_tfx.embed.input_schema import check_columns, infer_schema
 from hub_tfx.embed.inputs import Input
 from hub_tfx.embed.layout import MADE_BY, OutputFormat, OutputLayout, read_manifest
 from hub_tfx.embed.metrics import Distribution, read_metrics
@@ -23,15 +26,24 @@ from hub_tfx.embed.output import output_directory
 from hub_tfx.embed.output_columns import embedding_dim
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.embed.reach import check_reach, runs_here, within_reach
+from hub_tfx.embed.resume import (
+    NOTHING_FINISHED,
+    Finished,
+    left_to_read,
+    record_block,
+    record_part,
+    take_finished,
+)
 from hub_tfx.embed.runner import make_pipeline, raise_own_errors
 from hub_tfx.embed.sink import WriteParts
 from hub_tfx.embed.source import (
-    COUNTS,
+    BLOCKS,
     DEAD_LETTERS,
     ReadRecordBatches,
     SourceFile,
     find_files,
-    infer_schema,
+    real_path,
+    split_row_groups,
 )
 from hub_tfx.embed.transform import EMBEDDINGS, EmbedRecordBatches
 from hub_tfx.errors import InputError, OutputError
@@ -74,8 +86,9 @@ class EmbedResult:
     Attributes:
       rows: embedded and written.
       dead_letters: rejected and written.
+      resumed: rows of these that an earlier run had embedded before it failed.
       seconds: of wall time, all told.
-      rows_per_s: embedded rows a second, without imports and module load.
+      rows_per_s: rows this run embedded a second, without imports and module load.
       output: the directory.
       module_digest: of the module that was used.
       metrics: counters and distributions of Beam by name, from whichever runner.
@@ -83,6 +96,7 @@ class EmbedResult:
 
     rows: int
     dead_letters: int
+    resumed: int
     seconds: float
     rows_per_s: float
     output: str
@@ -121,20 +135,25 @@ def embed_files(
     config = config or EmbedConfig()
     files = find_files(inputs)
     _check_one_format(files)
-    task = make_task(module, config, files, infer_schema(files), output_format, preprocessor)
-    layout = OutputLayout.of_directory(output, output_format)
+    _check_apart(files, output)
     check_reach([output, *(file.path for file in files)], beam_options)
+    columns, pieces = infer_schema(files), split_row_groups(files)
+    task = make_task(module, config, pieces, columns, output_format, preprocessor)
+    layout = OutputLayout.of_directory(output, output_format, _identity(task, output_format))
     with output_directory(output, layout), raise_own_errors():
+        finished = take_finished(layout.temporary, files)
         if not runs_here(beam_options):
             task = _for_other_machines(task, layout)
         with make_pipeline(beam_options) as pipeline:
-            _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout)
+            _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout, finished=finished)
         manifest = read_manifest(layout)
+    rows = manifest["rows"] - finished.rows
     return EmbedResult(
         rows=manifest["rows"],
         dead_letters=manifest["dead_letters"],
         seconds=time.monotonic() - started_s,
-        rows_per_s=manifest["rows"] / manifest["working_s"] if manifest["working_s"] else 0.0,
+        resumed=finished.rows,
+        rows_per_s=rows / manifest["working_s"] if manifest["working_s"] else 0.0,
         output=output,
         module_digest=module.digest,
         metrics=read_metrics(pipeline.result),
@@ -165,6 +184,17 @@ def _check_one_format(files: Sequence[SourceFile]) -> None:
         if file.format != first.format:
             raise InputError(
                 f"{first.path} and {file.path} have different formats: embed them in two runs"
+            )
+
+
+def _check_apart(files: Sequence[SourceFile], output: str) -> None:
+    """Refuses input that lies where the output is to replace what is there."""
+    folder = os.path.join(real_path(output), "")
+    for file in files:
+        if real_path(file.path).startswith(folder):
+            raise OutputError(
+                f"the input {file.path} lies in {output}, which the output would replace: "
+                "name another directory"
             )
 
 
@@ -218,6 +248,7 @@ def make_task(
     available = columns.names or None
     first = preprocessor.spec if preprocessor else None
     plan = make_plan(config, module.spec, available, first)
+    check_columns(columns, plan.needed if columns.names else ())
     columns = _text_for_string_inputs(columns, plan, config, files)
     schema = pa.schema(
         [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
@@ -232,21 +263,31 @@ def make_task(
 class EmbedFiles(beam.PTransform):  # type: ignore[misc]
     """A whole job as one transform: reads, embeds, writes and commits; gives its one manifest."""
 
-    def __init__(self, task: EmbedTask, layout: OutputLayout, shared: Shared | None = None):
+    def __init__(
+        self,
+        task: EmbedTask,
+        layout: OutputLayout,
+        shared: Shared | None = None,
+        finished: Finished = NOTHING_FINISHED,
+    ):
         """Args:
         task: what to do.
         layout: where the output goes.
         shared: lets several jobs of one pipeline use one copy of the module.
+        finished: what an earlier run of the job has left in ``layout.temporary``.
         """
         super().__init__()
         self._task = task
         self._layout = layout
         self._shared = shared
+        self._finished = finished
 
     def expand(self, root: Any) -> Any:
         task, layout = self._task, self._layout
         read = root | "ReadRecordBatches" >> ReadRecordBatches(
-            task.files, task.schema, task.plan.keep, max(task.config.batch_size, _WINDOW_ROWS)
+            left_to_read(task.files, self._finished),
+            task.schema,
+            max(task.config.batch_size, _WINDOW_ROWS),
         )
         embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
             task.module.path,
@@ -259,11 +300,28 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
         parts = (
             embedded[EMBEDDINGS] | "WriteEmbeddings" >> WriteParts(EMBEDDINGS, layout),
             embedded[DEAD_LETTERS] | "WriteRejected" >> WriteParts(DEAD_LETTERS, layout),
-            read[DEAD_LETTERS] | "WriteUnreadable" >> WriteParts(DEAD_LETTERS, layout),
-        ) | "Parts" >> beam.Flatten()
-        return (parts, read[COUNTS]) | "CommitParts" >> CommitParts(
-            layout, _schemas(task), _about(task), task.config.max_dead_letter_ratio
         )
+        # Recorded before they meet, since a runner may hold back what goes through a Flatten.
+        recorded = [
+            of_kind | f"RecordParts{n}" >> beam.Map(record_part) for n, of_kind in enumerate(parts)
+        ]
+        blocks = read[BLOCKS] | "RecordBlocks" >> beam.Map(record_block, layout.temporary)
+        return (recorded | "Parts" >> beam.Flatten(), blocks) | "CommitParts" >> CommitParts(
+            layout,
+            _schemas(task),
+            _about(task),
+            task.config.max_dead_letter_ratio,
+            self._finished,
+        )
+
+
+def _identity(task: EmbedTask, output_format: OutputFormat) -> str:
+    """The same for jobs that make the same of a row, whatever else is in their input."""
+    about = _about(task)
+    for name in ("batch_size", "max_dead_letter_ratio"):
+        del about["config"][name]
+    described = json.dumps([about, str(task.schema), output_format], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:32]
 
 
 def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:

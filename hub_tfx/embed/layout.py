@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.embed.files import is_local, read_bytes
+from hub_tfx.embed.files import paths_in, read_bytes
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.embed.transform import EMBEDDINGS
 
@@ -18,7 +18,7 @@ OutputFormat = Literal["parquet", "tfrecord"]
 MADE_BY = "hub_tfx"
 MANIFEST_NAME = "manifest.json"
 TEMPORARY = ".tmp-"
-"""What the names of files and folders begin with that are gone when a job ends."""
+"""What the names of files and folders begin with that are gone when a job has succeeded."""
 DIGESTS = "digests"
 _PART = re.compile(
     r"(embeddings|dead_letters|digests)-\d{5,}-of-\d{5,}\.(parquet|tfrecord\.gz|bin)$"
@@ -62,9 +62,17 @@ class OutputLayout:
         )
 
     @classmethod
-    def of_directory(cls, output: str, output_format: OutputFormat) -> "OutputLayout":
+    def of_directory(
+        cls, output: str, output_format: OutputFormat, job: str = ""
+    ) -> "OutputLayout":
         """``embeddings-?????-of-?????.parquet``, ``dead_letters/…``, ``digests/…`` and
-        ``manifest.json``."""
+        ``manifest.json``.
+
+        Args:
+          output: the directory.
+          output_format: of the parts.
+          job: names the temporary folder; the same for jobs that make the same of a row.
+        """
         return cls(
             folders={
                 EMBEDDINGS: output,
@@ -72,7 +80,7 @@ class OutputLayout:
                 DIGESTS: FileSystems.join(output, DIGESTS),
             },
             manifest=FileSystems.join(output, MANIFEST_NAME),
-            temporary=FileSystems.join(output, f"{TEMPORARY}{uuid.uuid4().hex}"),
+            temporary=FileSystems.join(output, f"{TEMPORARY}{job or uuid.uuid4().hex}"),
             format=output_format,
         )
 
@@ -83,7 +91,7 @@ class OutputLayout:
 
     def parts_there(self, kind: str) -> list[str]:
         """Paths of the parts that are in the folder, of any job and format, sorted."""
-        paths = _paths_in(self.folders[kind])
+        paths = paths_in(self.folders[kind])
         return [path for path in paths if _PART.match(FileSystems.split(path)[1])]
 
 
@@ -94,7 +102,7 @@ def committed_outputs(folder: str) -> list[tuple[OutputLayout, dict[str, Any]]]:
       ValueError: a manifest is none of ours.
     """
     outputs = []
-    for path in _paths_in(folder):
+    for path in paths_in(folder):
         if named := _MANIFEST.fullmatch(FileSystems.split(path)[1]):
             manifest = json.loads(read_bytes(path))
             if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
@@ -106,13 +114,6 @@ def committed_outputs(folder: str) -> list[tuple[OutputLayout, dict[str, Any]]]:
             )
             outputs.append((layout, manifest))
     return outputs
-
-
-def _paths_in(folder: str) -> list[str]:
-    if is_local(folder):  # Whose name may hold characters that a glob gives a meaning.
-        return sorted(str(path) for path in Path(folder).glob("*"))
-    found = FileSystems.match([FileSystems.join(folder, "*")])[0].metadata_list
-    return sorted(metadata.path for metadata in found)
 
 
 def is_ours(path: Path) -> bool:

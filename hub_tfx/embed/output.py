@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from apache_beam.io.filesystem import BeamIOError
@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 
 from hub_tfx.embed.files import is_local
 from hub_tfx.embed.layout import DIGESTS, TEMPORARY, OutputLayout, is_ours
+from hub_tfx.embed.resume import take_finished
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import OutputError
 
@@ -28,42 +29,65 @@ def remove_temporary(layout: OutputLayout) -> None:
 
 @contextmanager
 def output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
-    """Refuses to overwrite what is not ours, and leaves nothing half written behind."""
-    if not is_local(output):
-        try:
-            yield
-        finally:
-            remove_temporary(layout)
-        return
+    """Refuses to overwrite what is not ours.
+
+    Behind the body nothing temporary is left but, where it failed, what ``resume`` finds finished.
+    """
     folder = Path(output)
-    existed = folder.exists()
-    _check_output(folder)
+    local = is_local(output)
+    existed = local and folder.exists()
+    if local:
+        _check_output(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _sole_writer(folder):
-            yield
+        with _sole_writer(folder) if local else nullcontext():
+            _remove_others(output, layout)
+            with _keeping_finished(layout):
+                yield
     except (OSError, BeamIOError) as error:
         raise OutputError(f"cannot write to {output}: {error}") from error
     finally:
-        remove_temporary(layout)
-        if not existed and folder.is_dir() and not any(folder.iterdir()):
+        if local and not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 
 @contextmanager
+def _keeping_finished(layout: OutputLayout) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if not take_finished(layout.temporary).blocks:
+            remove_temporary(layout)
+        raise
+    remove_temporary(layout)
+
+
+def _remove_others(output: str, layout: OutputLayout) -> None:
+    """Removes what other jobs, or another version of ours, have left half done."""
+    if is_local(output):
+        for left in Path(output).glob(f"{TEMPORARY}*/"):
+            if left != Path(layout.temporary):
+                shutil.rmtree(left, ignore_errors=True)
+        return
+    for found in FileSystems.match([FileSystems.join(output, f"{TEMPORARY}*", "**")])[
+        0
+    ].metadata_list:
+        if not found.path.startswith(FileSystems.join(layout.temporary, "")):
+            FileSystems.delete([found.path])
+
+
+@contextmanager
 def _sole_writer(folder: Path) -> Iterator[None]:
-    """Refuses a second run into one folder, and removes what a killed one left there.
+    """Refuses a second run into one folder.
 
     The operating system frees the lock of a process that dies.
     """
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{TEMPORARY}lock")
     try:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise OutputError(f"another run is writing to {folder}: name another directory") from error
     try:
-        for left in folder.glob(f"{TEMPORARY}*/"):
-            shutil.rmtree(left, ignore_errors=True)
         yield
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)

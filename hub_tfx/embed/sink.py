@@ -35,6 +35,7 @@ class Part:
       kind: ``embeddings`` or ``dead_letters``.
       path: the temporary name.
       position: of its first row.
+      last: of the first row of the last batch that went into it.
       rows, size_bytes, sha256: what it holds.
       schema: its columns, in words.
       finished_s: Unix time at which it was complete.
@@ -43,6 +44,7 @@ class Part:
     kind: str
     path: str
     position: Position
+    last: Position
     rows: int
     size_bytes: int
     sha256: str
@@ -67,11 +69,17 @@ class _WriteParts(beam.DoFn):  # type: ignore[misc]
         self._layout = layout
         self._writer: PartWriter | None = None
 
+    def start_bundle(self) -> None:
+        self._writer = None
+
     def process(self, batch: pa.RecordBatch) -> Iterator[Part]:
+        position = Position.of(batch)
+        if self._writer is not None and self._writer.block != position.block:
+            yield self._finish()
         with _writing_to(self._layout):
             if self._writer is None:
                 schema = batch.schema.remove_metadata()
-                self._writer = PartWriter(self._kind, self._layout, schema, Position.of(batch))
+                self._writer = PartWriter(self._kind, self._layout, schema, position)
             self._writer.write(batch)
             is_full = self._writer.size_bytes >= _MAX_PART_BYTES
         if is_full:
@@ -103,7 +111,7 @@ class PartWriter:
 
     def __init__(self, kind: str, layout: OutputLayout, schema: pa.Schema, position: Position):
         self._kind = kind
-        self._position = position
+        self._position = self._last = position
         self._schema = schema
         self._rows = 0
         self._final = FileSystems.join(layout.temporary, f"{kind}-{uuid.uuid4().hex}")
@@ -117,12 +125,17 @@ class PartWriter:
         self._file: PartFile = PART_FILES[layout.format](self._path, self._schema)
 
     @property
+    def block(self) -> str:
+        return self._position.block
+
+    @property
     def size_bytes(self) -> int:
         return os.path.getsize(self._path)
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._file.write(batch)
         self._rows += batch.num_rows
+        self._last = Position.of(batch)
 
     def finish(self) -> Part:
         self._file.close()
@@ -136,6 +149,7 @@ class PartWriter:
             self._kind,
             self._final,
             self._position,
+            self._last,
             self._rows,
             size_bytes,
             sha256,

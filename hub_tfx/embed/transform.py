@@ -14,7 +14,7 @@ from apache_beam.utils.shared import Shared
 from hub_tfx.embed.bound import BoundModule
 from hub_tfx.embed.calls import EmbeddedRows, embed_rows
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.failures import Position, columns_of, dead_letters
+from hub_tfx.embed.failures import Position, columns_of, dead_letters, slice_rows
 from hub_tfx.embed.files import local_directory
 from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.progress import IN_THIS_PROCESS
@@ -121,13 +121,11 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         if self._bound is None or batch.schema != self._schema:
             self._schema = batch.schema
             self._bound = BoundModule(self._module, self._config, batch.schema)
-        origin = Position.of(batch)
         start = 0
         while start < batch.num_rows:
-            rows = self._window_rows()
-            position = Position(origin.source, origin.first_row + start)
-            yield from self._embed(self._bound, batch.slice(start, rows), position)
-            start += rows
+            stop = min(start + self._window_rows(), batch.num_rows)
+            yield from self._embed(self._bound, slice_rows(batch, start, stop))
+            start = stop
 
     def _window_rows(self) -> int:
         """Rows whose outputs are held at once: as many as come, unless outputs are large."""
@@ -136,9 +134,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             return batch_size
         return max(batch_size, _MAX_OUTPUT_BYTES // self._output_row_bytes)
 
-    def _embed(
-        self, bound: BoundModule, batch: pa.RecordBatch, position: Position
-    ) -> Iterator[Any]:
+    def _embed(self, bound: BoundModule, batch: pa.RecordBatch) -> Iterator[Any]:
+        position = Position.of(batch)
         done = embed_rows(bound, batch, self._config.batch_size)
         for rows in done.calls:
             self._batch_rows.update(rows)
@@ -148,7 +145,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             self._output_row_bytes = -(-size_bytes // len(done.rows))
             self._rows.inc(embedded.num_rows)
             IN_THIS_PROCESS.rows += embedded.num_rows
-            yield Position(position.source, position.first_row + int(done.rows[0])).mark(embedded)
+            yield position.behind(int(done.rows[0])).mark(embedded)
         if done.rejected:
             self._rejected.inc(len(done.rejected))
             IN_THIS_PROCESS.dead_letters += len(done.rejected)

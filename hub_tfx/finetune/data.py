@@ -16,7 +16,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import example_type, to_example_columns
 from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.plan import is_image, make_plan
-from hub_tfx.embed.readers import READERS, Rejected
+from hub_tfx.embed.readers import READERS
 from hub_tfx.embed.source import SourceFile
 from hub_tfx.errors import ConfigError, InputError
 from hub_tfx.finetune.config import FineTuneConfig
@@ -242,9 +242,6 @@ def read_examples(
     labels: list[Any] = []
     left_out = 0
     for place, batch in _record_batches(files, schema):
-        if isinstance(batch, Rejected):
-            left_out += 1
-            continue
         columns = to_example_columns(batch)
         _check_sizes(columns, sizes, place)
         for example, values in zip(
@@ -292,14 +289,14 @@ def write_examples(examples: Sequence[bytes], path: Path) -> None:
 
 def _record_batches(
     files: Sequence[SourceFile], schema: pa.Schema
-) -> Iterator[tuple[_Place, pa.RecordBatch | Rejected]]:
+) -> Iterator[tuple[_Place, pa.RecordBatch]]:
     """Batches, and where their first rows are."""
     for file in files:
         row = 1
         with local_copy(file.path) as path:
             for batch in READERS[file.format].read(path, schema, _READ_ROWS):
                 yield (file.path, row), batch
-                row += 1 if isinstance(batch, Rejected) else batch.num_rows
+                row += batch.num_rows
 
 
 def _check_sizes(columns: pa.RecordBatch, sizes: Mapping[str, int], place: _Place) -> None:

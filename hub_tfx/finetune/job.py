@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from hub_tfx import __version__
+from hub_tfx.embed.input_schema import infer_schema
 from hub_tfx.embed.job import EmbedModule
-from hub_tfx.embed.source import find_files, infer_schema
+from hub_tfx.embed.source import find_files
 from hub_tfx.errors import ConfigError, InputError, OutputError
 from hub_tfx.finetune import data
 from hub_tfx.finetune.config import FineTuneConfig

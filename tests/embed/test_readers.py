@@ -12,7 +12,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub_tfx.embed.readers import READERS, ExampleReader, Rejected, format_of, schema_of_tfmd
+from hub_tfx.embed.failures import rejected_of
+from hub_tfx.embed.readers import READERS, examples, format_of, schema_of_tfmd
 from hub_tfx.embed.source import one_ahead
 from hub_tfx.errors import InputError
 
@@ -32,7 +33,8 @@ def read(file_format, path, names=None, batch_rows=3):
     wanted = pa.schema([schema.field(name) for name in names or schema.names])
     items = []
     for item in reader.read(str(path), wanted, batch_rows):
-        items += [item.reason] if isinstance(item, Rejected) else item.to_pylist()
+        rejected = rejected_of(item)
+        items += [rejected.get(n, row) for n, row in enumerate(item.to_pylist())]
     return items
 
 
@@ -64,6 +66,14 @@ def test_text_may_be_gzipped_have_a_bom_windows_line_ends_and_no_last_newline(tm
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"\xef\xbb\xbfone\r\n\r\nthree"))
     assert read("txt", path) == [{"text": "one"}, {"text": ""}, {"text": "three"}]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.csv"])
+def test_text_may_be_read_as_the_bytes_it_is(tmp_path, name):
+    (tmp_path / name).write_bytes(b"text\n\xff\xfe\n")
+    schema = pa.schema([("text", pa.binary())])
+    (batch,) = READERS[name[2:]].read(str(tmp_path / name), schema, 3)
+    assert batch.column(0).to_pylist()[-1] == b"\xff\xfe"
 
 
 def test_a_line_that_is_not_utf8_is_rejected_and_its_neighbours_are_not(tmp_path):
@@ -239,7 +249,7 @@ def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(tmp_path, comp
     for cut in set(range(len(content))) - record_ends:
         path.write_bytes(content[:cut])
         with pytest.raises(InputError, match=r"a\.tfrecord is cut short or damaged"):
-            list(ExampleReader()._records(str(path), 8))
+            list(examples._records(str(path)))
 
 
 def test_a_tfrecord_file_of_several_gzip_members_is_whole(tmp_path):

@@ -22,12 +22,13 @@ from hub_tfx.artifacts import read_module, stamp
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import KEY, REASON
 from hub_tfx.embed.files import local_copy
+from hub_tfx.embed.input_schema import infer_schema
 from hub_tfx.embed.job import EmbedFiles, EmbedModule, make_task
 from hub_tfx.embed.layout import OutputLayout, read_manifest
 from hub_tfx.embed.output import remove_temporary
 from hub_tfx.embed.readers import READERS, schema_of_tfmd
 from hub_tfx.embed.runner import make_pipeline, raise_own_errors
-from hub_tfx.embed.source import DEAD_LETTERS, SourceFile, find_files, infer_schema
+from hub_tfx.embed.source import DEAD_LETTERS, SourceFile, find_files
 from hub_tfx.errors import ConfigError, RejectedRowsError
 
 

@@ -1,26 +1,27 @@
 """Files to record batches, one function a format.
 
-A reader takes the path of a file on this machine, the schema of what to read and the most rows of a
-batch, and yields record batches and Rejected records, both in file order. Formats without types of
+A reader takes the path of a file, the schema of what to read and the most rows of a batch, and
+yields all records in file order; those that it cannot read are marked. Formats without types of
 their own (CSV, JSON lines) take them from the schema, which ``infer_schema`` learns from the first
 records of a file; a later record that does not fit is rejected, so a column never changes its type.
 """
 
 import re
 
-from hub_tfx.embed.readers.base import Reader, Rejected
+from hub_tfx.embed.readers.base import Reader
 from hub_tfx.embed.readers.examples import ExampleReader, schema_of_tfmd
 from hub_tfx.embed.readers.parquet import ParquetReader
 from hub_tfx.embed.readers.text import CsvReader, JsonLinesReader, TextReader
 from hub_tfx.errors import InputError
 
-__all__ = ["READERS", "ExampleReader", "Reader", "Rejected", "format_of", "schema_of_tfmd"]
+__all__ = ["PARQUET", "READERS", "ExampleReader", "Reader", "format_of", "schema_of_tfmd"]
 
+PARQUET = ParquetReader()
 READERS: dict[str, Reader] = {
     "txt": TextReader(),
     "csv": CsvReader(),
     "jsonl": JsonLinesReader(),
-    "parquet": ParquetReader(),
+    "parquet": PARQUET,
     "tfrecord": ExampleReader(),
 }
 _ENDING = re.compile(r"\.(txt|csv|jsonl|tfrecord)(\.gz)?$|\.(parquet)$", re.IGNORECASE)

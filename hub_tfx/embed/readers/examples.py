@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
-from hub_tfx.embed.failures import isolate
-from hub_tfx.embed.readers.base import SAMPLE_ROWS, Rejected, is_gzip, lines_of, read_or_reject
+from hub_tfx.embed.failures import describe, isolate
+from hub_tfx.embed.files import local_copy
+from hub_tfx.embed.readers.base import SAMPLE_ROWS, build_batch, chunks, is_gzip, lines_of
 from hub_tfx.errors import InputError
 
-_TFRECORD_FRAME_BYTES = 16  # Length and two checksums, around each record.
+_FRAME_BYTES = 16  # Length and two checksums, around each record.
 
 
 class ExampleReader:
@@ -21,7 +23,7 @@ class ExampleReader:
     """
 
     def infer_schema(self, path: str) -> pa.Schema:
-        sample: list[bytes] = next(self._records(path, SAMPLE_ROWS), [])
+        sample = list(islice(_records(path), SAMPLE_ROWS))
         decode = _Decoder(None)
         names: dict[str, pa.DataType] = {}
         for _, _, batch in isolate(0, len(sample), lambda a, b: decode(sample[a:b])):
@@ -31,30 +33,30 @@ class ExampleReader:
                         names.setdefault(field.name, _decoded_type(field.type.value_type))
         return pa.schema(list(names.items()))
 
-    def read(
-        self, path: str, schema: pa.Schema, batch_rows: int
-    ) -> Iterator[pa.RecordBatch | Rejected]:
+    def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         decode = _Decoder(schema)
-        for records in self._records(path, batch_rows):
-            yield from read_or_reject(records, decode)
+        for records in chunks(_records(path), batch_rows):
+            yield build_batch(records, schema, decode)
 
-    def _records(self, path: str, batch_rows: int) -> Iterator[list[bytes]]:
-        import tensorflow as tf
 
-        try:
-            compression = "GZIP" if is_gzip(path) else ""
-        except OSError as error:
-            raise InputError(f"{path} cannot be read: {error}") from error
-        dataset = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 20)
-        read_bytes = 0
-        try:
-            for batch in dataset.batch(batch_rows).prefetch(2).as_numpy_iterator():
-                records = batch.tolist()
-                read_bytes += sum(map(len, records)) + _TFRECORD_FRAME_BYTES * len(records)
-                yield records
-        except tf.errors.OpError as error:
-            raise InputError(f"{path} is cut short or damaged: {error.message}") from error
-        _check_all_read(path, read_bytes)
+def _records(path: str) -> Iterator[bytes]:
+    """The records of a TFRecord file, gzip or not, on any Beam filesystem."""
+    import tensorflow as tf
+    from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
+
+    read_bytes = 0
+    try:
+        with local_copy(path) as copy:
+            for record in RecordIterator(copy, "GZIP" if is_gzip(copy) else ""):
+                read_bytes += len(record) + _FRAME_BYTES
+                yield record
+            whole = _is_all(copy, read_bytes)
+    except tf.errors.OpError as error:
+        raise InputError(f"{path} is cut short or damaged: {error.message}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {describe(error)}") from error
+    if not whole:
+        raise InputError(f"{path} is cut short or damaged: it ends inside a record")
 
 
 class _Decoder:
@@ -118,19 +120,16 @@ def _tfmd_schema(schema: pa.Schema) -> Any:
     return tfmd
 
 
-def _check_all_read(path: str, read_bytes: int) -> None:
-    """Raises InputError unless a TFRecord file holds just the bytes of the records read from it.
+def _is_all(path: str, read_bytes: int) -> bool:
+    """Whether a TFRecord file holds just the bytes of the records read from it.
 
     TensorFlow takes a file cut inside a record's header, or a gzip stream cut at some places, for
     one that ends there.
     """
     if not is_gzip(path):
-        whole = os.path.getsize(path) == read_bytes
-    else:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.path.getsize(path) - 4))
-            length = int.from_bytes(file.read(), "little")  # Of the last gzip member (RFC 1952).
-        ends_right = read_bytes > 0 and length == read_bytes % (1 << 32)
-        whole = ends_right or sum(map(len, lines_of(path))) == read_bytes
-    if not whole:
-        raise InputError(f"{path} is cut short or damaged: it ends inside a record")
+        return os.path.getsize(path) == read_bytes
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - 4))
+        length = int.from_bytes(file.read(), "little")  # Of the last gzip member (RFC 1952).
+    ends_right = read_bytes > 0 and length == read_bytes % (1 << 32)
+    return ends_right or sum(map(len, lines_of(path))) == read_bytes

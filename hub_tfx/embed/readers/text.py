@@ -8,9 +8,18 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hub_tfx.embed.failures import describe
-from hub_tfx.embed.readers.base import SAMPLE_ROWS, Rejected, batches, lines_of, require
+from hub_tfx.embed.readers.base import (
+    SAMPLE_ROWS,
+    Rejected,
+    build_batch,
+    chunks,
+    is_cut,
+    lines_of,
+    require,
+)
 from hub_tfx.errors import InputError
 
 _MAX_CSV_FIELD_CHARS = 1 << 24
@@ -25,14 +34,13 @@ class TextReader:
     def infer_schema(self, path: str) -> pa.Schema:
         return pa.schema([("text", pa.string())])
 
-    def read(
-        self, path: str, schema: pa.Schema, batch_rows: int
-    ) -> Iterator[pa.RecordBatch | Rejected]:
+    def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         def build(lines: Sequence[bytes]) -> pa.RecordBatch:
             values = pa.array([line.rstrip(b"\r\n") for line in lines], pa.binary())
-            return pa.RecordBatch.from_arrays([values.cast(pa.string())], schema=schema)
+            return pa.RecordBatch.from_arrays([values.cast(schema.types[0])], schema=schema)
 
-        yield from batches(lines_of(path), batch_rows, build)
+        for lines in chunks(lines_of(path), batch_rows):
+            yield build_batch([_whole(line) for line in lines], schema, build)
 
 
 class CsvReader:
@@ -46,9 +54,7 @@ class CsvReader:
             [(name, _csv_type(values)) for name, values in zip(header, columns, strict=True)]
         )
 
-    def read(
-        self, path: str, schema: pa.Schema, batch_rows: int
-    ) -> Iterator[pa.RecordBatch | Rejected]:
+    def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         header, rows = self._records(path)
         require(path, schema, header)
         positions = [header.index(name) for name in schema.names]
@@ -63,7 +69,8 @@ class CsvReader:
                 schema=schema,
             )
 
-        yield from batches(rows, batch_rows, build)
+        for records in chunks(rows, batch_rows, _csv_size):
+            yield build_batch(records, schema, build)
 
     def _records(self, path: str) -> tuple[list[str], Iterator[list[str] | Rejected]]:
         # surrogateescape lets a bad byte reach its own record, which is then rejected for it.
@@ -126,12 +133,18 @@ def _csv_rows(lines: _Rewindable, width: int) -> Iterator[list[str] | Rejected]:
             )
 
 
+def _csv_size(row: list[str] | Rejected) -> int:
+    return 0 if isinstance(row, Rejected) else sum(map(len, row))
+
+
 def _csv_type(values: Sequence[str]) -> pa.DataType:
     """A number type only where every number stays what it is: 00123, 1.10 and 1e400 are text."""
     given = [value for value in values if value]
-    if given and all(_INTEGER.match(value) for value in given):
+    if not given:
+        return pa.null()
+    if all(_INTEGER.match(value) for value in given):
         return pa.int64()
-    if given and all(_is_exact_float(value) for value in given):
+    if all(_is_exact_float(value) for value in given):
         return pa.float64()
     return pa.string()
 
@@ -144,74 +157,95 @@ def _is_exact_float(text: str) -> bool:
 
 def _csv_column(values: Sequence[str], field: pa.Field) -> pa.Array:
     try:
+        if pa.types.is_binary(field.type):
+            return pa.array([value.encode("utf-8", "surrogateescape") for value in values])
         if pa.types.is_string(field.type):
             return pa.array(values, pa.string())
-        return pa.array([value or None for value in values], pa.string()).cast(field.type)
+        texts = pa.array([value or None for value in values], pa.string())
+        if pa.types.is_floating(field.type):
+            _check_exact(texts)
+        return texts.cast(field.type)
     except UnicodeEncodeError as error:
         raise ValueError(f"column {field.name!r} is not valid UTF-8") from error
     except pa.ArrowInvalid as error:
         raise ValueError(f"column {field.name!r}: {describe(error)}") from error
 
 
+def _check_exact(texts: pa.Array) -> None:
+    """Raises ArrowInvalid for an integer that a float64 would round."""
+    for text in texts.filter(pc.match_substring_regex(texts, r"^-?\d{16,}$")).to_pylist():
+        if abs(int(text)) > _MAX_EXACT_INTEGER:
+            raise pa.ArrowInvalid(f"{text} is no float64")
+
+
 class JsonLinesReader:
     """One JSON object a line; a key that a record lacks is null."""
 
     def infer_schema(self, path: str) -> pa.Schema:
-        sample = []
-        for line in islice(lines_of(path), SAMPLE_ROWS):
-            try:
-                sample.append(_json_object(line))
-            except ValueError:
-                continue
+        lines = islice(lines_of(path), SAMPLE_ROWS)
+        sample = [record for line in lines if isinstance(record := _json_object(line), dict)]
         names = dict.fromkeys(name for record in sample for name in record)
         types = {name: _json_type(name, sample) for name in names}
         # What has no one type can be neither fed nor kept, and need not be.
         return pa.schema([(name, type_) for name, type_ in types.items() if type_ is not None])
 
-    def read(
-        self, path: str, schema: pa.Schema, batch_rows: int
-    ) -> Iterator[pa.RecordBatch | Rejected]:
-        def build(lines: Sequence[bytes]) -> pa.RecordBatch:
-            records = [_json_object(line) for line in lines]
+    def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        def build(records: Sequence[dict[str, Any]]) -> pa.RecordBatch:
             return pa.RecordBatch.from_arrays(
                 [_json_column(records, field) for field in schema], schema=schema
             )
 
-        yield from batches(lines_of(path), batch_rows, build)
+        for lines in chunks(lines_of(path), batch_rows):
+            yield build_batch([_json_object(line) for line in lines], schema, build)
 
 
-def _json_object(line: bytes) -> dict[str, Any]:
+def _whole(line: bytes) -> bytes | Rejected:
+    return Rejected(f"a line of {len(line):,} bytes or more") if is_cut(line) else line
+
+
+def _json_object(line: bytes) -> dict[str, Any] | Rejected:
+    if is_cut(line):
+        return Rejected(f"a line of {len(line):,} bytes or more")
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"broken JSON: {error}") from error
+        return Rejected(f"broken JSON: {error}")
     if not isinstance(record, dict):
-        raise ValueError(f"not a JSON object but {type(record).__name__}")
+        return Rejected(f"not a JSON object but {type(record).__name__}")
     return record
 
 
 def _json_type(name: str, sample: Sequence[dict[str, Any]]) -> pa.DataType | None:
     values = [record.get(name) for record in sample]
     try:
-        inferred = pa.array(values).type
+        return pa.array(values).type
     except (pa.ArrowException, OverflowError, UnicodeError):
         return None
-    return pa.string() if pa.types.is_null(inferred) else inferred
 
 
-def _holds_integers(given: pa.DataType) -> bool:
-    """Whether Arrow would cut a number to fit: 1.5 becomes 1 without a word."""
+def _may_be_cut(given: pa.DataType) -> bool:
+    """Whether Arrow cuts values to fit, without a word: 1.5 to 1, and objects to known keys."""
     if pa.types.is_list(given):
-        return _holds_integers(given.value_type)
-    return bool(pa.types.is_integer(given))
+        return _may_be_cut(given.value_type)
+    return bool(pa.types.is_integer(given) or pa.types.is_struct(given))
 
 
 def _json_column(records: Sequence[dict[str, Any]], field: pa.Field) -> pa.Array:
     try:
         values = [record.get(field.name) for record in records]
         column = pa.array(values, field.type)
-        if _holds_integers(field.type) and column.to_pylist() != values:
-            raise ValueError(f"feature {field.name!r}: not {field.type} like its first values")
-        return column
     except (pa.ArrowException, OverflowError, UnicodeError) as error:
         raise ValueError(f"feature {field.name!r}: {describe(error)}") from error
+    if _may_be_cut(field.type) and not _is_whole(column.to_pylist(), values):
+        raise ValueError(f"feature {field.name!r}: not {field.type} like its first values")
+    return column
+
+
+def _is_whole(read: Any, given: Any) -> bool:
+    if read == given or read != read:
+        return True
+    if isinstance(read, list) and isinstance(given, list):
+        return len(read) == len(given) and all(map(_is_whole, read, given))
+    if isinstance(read, dict) and isinstance(given, dict):
+        return given.keys() <= read.keys() and all(_is_whole(read[k], v) for k, v in given.items())
+    return False
