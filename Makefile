@@ -72,8 +72,8 @@ test: $(STAMP)  ## the tests, without the slow ones and those of `make engines`
 test-engines: $(STAMP)  ## the tests of `make engines`
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m engines
 
-# Where Go is missing the tests of the engines say so and skip.
-test-all: $(STAMP) $(if $(shell command -v go),engines)  ## all tests
+# Where Go is missing the tests of Prism say so and skip.
+test-all: $(WORKER_STAMP) $(if $(shell command -v go),.tools/prism)  ## all tests
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 lint: $(STAMP)  ## ruff, mypy, import-linter
