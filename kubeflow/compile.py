@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from hub_tfx._quiet import quiet_libraries
-from hub_tfx.cli.fine_tune_options import fine_tune_config, fine_tune_options
+from hub_tfx.cli.fine_tune_options import base_options, fine_tune_config, fine_tune_options
 from hub_tfx.cli.main import run_command
 from hub_tfx.cli.options import BeamCommand, beam_options, embed_config, embed_options
+from hub_tfx.errors import UsageError
 from hub_tfx_kubeflow.formats import check_output, write_pipeline
 
 
@@ -20,7 +21,6 @@ def _pipeline_options(command: Any) -> Any:
     options = (
         click.option("--data-root", required=True, help="Folder with TFRecord or CSV files."),
         click.option("--example-gen", type=click.Choice(["import", "csv"]), default="import"),
-        click.option("--module", required=True, metavar="HANDLE", help="URL of the module."),
         click.option("--digest", help="Which the module must have, in hex."),
         click.option("--pipeline-root", required=True, help="Folder for artifacts."),
         click.option("--image", required=True, help="Container image with hub_tfx installed."),
@@ -43,16 +43,17 @@ def cli() -> None:
 
 @cli.command(cls=BeamCommand)
 @_pipeline_options
+@click.option("--module", required=True, metavar="HANDLE", help="URL of the module.")
 @click.option("--pipeline-name", default="embed", show_default=True)
 @embed_options
 def embed(
     data_root: str,
     example_gen: Any,
-    module: str,
     digest: str | None,
     pipeline_root: str,
     image: str,
     output: str,
+    module: str,
     pipeline_name: str,
     **options: Any,
 ) -> None:
@@ -77,6 +78,8 @@ def embed(
 
 @cli.command(cls=BeamCommand)
 @_pipeline_options
+@base_options
+@click.option("--warm-start", is_flag=True, help="Start from what the last run made; only in YAML.")
 @click.option("--pipeline-name", default="finetune", show_default=True)
 @click.option("--text", "texts", multiple=True, default=["text"], metavar="FEATURE…")
 @click.option("--kept", multiple=True, metavar="FEATURE…", help="Such as encoded images.")
@@ -85,11 +88,14 @@ def embed(
 def finetune(
     data_root: str,
     example_gen: Any,
-    module: str,
     digest: str | None,
     pipeline_root: str,
     image: str,
     output: str,
+    module: str | None,
+    module_fn: str | None,
+    module_format: Any,
+    warm_start: bool,
     pipeline_name: str,
     texts: tuple[str, ...],
     kept: tuple[str, ...],
@@ -99,6 +105,8 @@ def finetune(
     """Compile the fine-tuning pipeline; options behind `--` are its Beam options."""
     quiet_libraries()
     check_output(output)
+    if digest is not None and module is None:
+        raise UsageError("--digest is that of --module: give both")
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig, create_pipeline
 
     config = FineTunePipelineConfig(
@@ -107,6 +115,9 @@ def finetune(
         data_root=data_root,
         module=module,
         module_digest=digest,
+        module_fn=module_fn,
+        module_format=module_format,
+        warm_start=warm_start,
         fine_tune=fine_tune_config(**options),
         texts=texts,
         kept=kept,

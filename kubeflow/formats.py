@@ -61,7 +61,7 @@ def write_pipeline(pipeline: Any, image: str, output: str) -> None:
       output: a local file; its ending says what to write.
 
     Raises:
-      UsageError, HubTfxError: as ``check_output``.
+      UsageError, HubTfxError: as ``check_output`` and ``vertex_job``.
       OutputError: the file cannot be written.
     """
     check_output(output)
@@ -77,9 +77,21 @@ def write_pipeline(pipeline: Any, image: str, output: str) -> None:
 
 
 def vertex_job(pipeline: Any, image: str) -> str:
-    """A PipelineJob of Vertex AI Pipelines, in JSON."""
+    """A PipelineJob of Vertex AI Pipelines, in JSON.
+
+    Raises:
+      UsageError: a node looks for the newest module, which that platform cannot do.
+    """
     import tfx.v1 as tfx
 
+    from hub_tfx.components.latest_module import LatestModuleStrategy
+
+    for node in pipeline.components:
+        if node.exec_properties.get("strategy_class") is LatestModuleStrategy:
+            raise UsageError(
+                f"{node.id}: Vertex AI Pipelines cannot look for the module of the last run; "
+                "compile a .yaml for Kubeflow Pipelines, or start from a module by its handle"
+            )
     experimental = tfx.orchestration.experimental
     runner = experimental.KubeflowV2DagRunner(
         config=experimental.KubeflowV2DagRunnerConfig(default_image=image)
