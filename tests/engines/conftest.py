@@ -42,7 +42,7 @@ def prism() -> Path:
 
 @pytest.fixture(scope="session")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Variables under which `gs://acme` is a bucket on this machine, and nobody is asked who we are."""
+    """Variables under which `gs://acme` is a bucket of this machine that believes who we are."""
     account = tmp_path_factory.mktemp("account") / "account.json"
     never = {"token": "x", "expiry": "2999-01-01T00:00:00", "refresh_token": "x"}
     client = {"type": "authorized_user", "client_id": "x", "client_secret": "x"}

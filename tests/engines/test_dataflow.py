@@ -1,9 +1,8 @@
-"""A job for Dataflow, translated without credentials or a cloud: what would be sent is all there."""
+"""A job for Dataflow, translated without credentials or a cloud: what would be sent is there."""
 
 import json
 import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import apache_beam as beam
 import pytest
