@@ -12,10 +12,11 @@ from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.files import copy_directory, read_bytes, write_bytes
+from hub_tfx.embed.input_schema import infer_schema
 from hub_tfx.embed.job import EmbedFiles, EmbedModule, make_task
 from hub_tfx.embed.layout import OutputLayout
 from hub_tfx.embed.runner import beam_arguments
-from hub_tfx.embed.source import find_files, infer_schema
+from hub_tfx.embed.source import find_files
 
 pytestmark = pytest.mark.engines
 
