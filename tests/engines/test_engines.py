@@ -162,25 +162,26 @@ def test_a_pipeline_of_somebody_else(module_dir, worker_pool):
         assert_that(rejected, equal_to([10, 11, 12, 13, 14]), label="Rejected")
 
 
-def test_a_killed_worker_ends_the_job_with_nothing_under_a_final_name(
-    tmp_path, module, worker_pool
-):
+def test_a_killed_worker_ends_the_job_and_the_next_one_does_the_rest(tmp_path, module, worker_pool):
     first = tmp_path / "0.txt"
     first.write_text("".join(f"the cat sat on mat {n}\n" for n in range(30_000)))
     for number in range(1, 8):
         os.link(first, tmp_path / f"{number}.txt")
     job = (module, [str(tmp_path / "*.txt")], str(tmp_path / "out"))
-    killer = threading.Thread(target=kill_worker_that_writes, args=(worker_pool, tmp_path / "out"))
+    killer = threading.Thread(target=kill_worker_half_way, args=(worker_pool, tmp_path / "out"))
     killer.start()
     with pytest.raises(IncompleteError, match="run the job again"):
         embed_files(*job, beam_options=worker_pool.options)
     killer.join()
-    assert not (tmp_path / "out").exists()
-    assert embed_files(*job, beam_options=worker_pool.options).rows == 8 * 30_000
+    assert {path.name[:5] for path in tmp_path.glob("out/*")} == {".tmp-"}
+    again = embed_files(*job, beam_options=worker_pool.options)
+    assert again.rows == 8 * 30_000
+    assert 0 < again.resumed < again.rows
 
 
-def kill_worker_that_writes(pool, output):
-    while not list(output.glob(".tmp-*/*")):
+def kill_worker_half_way(pool, output):
+    """Kills once two blocks of rows are finished."""
+    while any(len(list(output.glob(f".tmp-*/*.{name}.json"))) < 2 for name in ("block", "part")):
         time.sleep(0.01)
     for process_id in pool.worker_ids():
         os.kill(process_id, signal.SIGKILL)
