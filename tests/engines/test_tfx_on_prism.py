@@ -1,5 +1,7 @@
 """A TFX pipeline whose Beam steps run on Prism, by nothing but beam_pipeline_args."""
 
+import logging
+
 import numpy as np
 import pytest
 from tfx_helpers import plain_vectors, read_examples, write_tfrecord
@@ -13,7 +15,8 @@ pytestmark = pytest.mark.engines
 TEXTS = [f"the cat {'dog ' * (n % 5)}" for n in range(60)]
 
 
-def test_the_embedding_pipeline(tmp_path, monkeypatch, module_dir, worker_pool):
+def test_the_embedding_pipeline(tmp_path, monkeypatch, caplog, module_dir, worker_pool):
+    caplog.set_level(logging.INFO, "hub_tfx")
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     rows = [{"id": n, "text": text} for n, text in enumerate(TEXTS)]
     write_tfrecord(tmp_path / "data" / "texts.tfrecord.gz", rows)
@@ -34,5 +37,6 @@ def test_the_embedding_pipeline(tmp_path, monkeypatch, module_dir, worker_pool):
     assert [row["id"] for row in made] == [[n] for n in range(len(TEXTS))]
     vectors = [row["embedding"] for row in made]
     np.testing.assert_allclose(vectors, plain_vectors(module_dir, TEXTS), atol=1e-6)
+    assert f"'rows': {len(TEXTS)}" in caplog.text
     started = worker_pool.log.read_text().count("Starting worker with command")
     assert started == 2, "ExampleGen and EmbeddingGenerator have a worker each"

@@ -1,6 +1,7 @@
 """What EmbeddingGenerator does."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -25,11 +26,14 @@ from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.input_schema import infer_schema
 from hub_tfx.embed.job import EmbedFiles, EmbedModule, make_task
 from hub_tfx.embed.layout import OutputLayout, read_manifest
+from hub_tfx.embed.metrics import read_metrics
 from hub_tfx.embed.output import remove_temporary
 from hub_tfx.embed.readers import READERS, schema_of_tfmd
 from hub_tfx.embed.runner import make_pipeline, raise_own_errors
 from hub_tfx.embed.source import DEAD_LETTERS, SourceFile, find_files
 from hub_tfx.errors import ConfigError, RejectedRowsError
+
+_log = logging.getLogger(__name__)
 
 
 class Executor(BaseBeamExecutor):  # type: ignore[misc]
@@ -87,6 +91,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         finally:
             for layout in layouts.values():
                 remove_temporary(layout)
+        _log.info("Beam metrics: %s", read_metrics(pipeline.result))
         manifests = [read_manifest(layout) for layout in layouts.values()]
         _stamp_outputs(
             embeddings, dead_letters, examples, list(files), module, preprocessor, manifests
