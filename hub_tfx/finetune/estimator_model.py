@@ -75,12 +75,19 @@ def _variables(base: Path, tags: _Tags) -> tuple[frozenset[str], frozenset[str]]
 
 @dataclass(frozen=True)
 class Model:
-    """Builds the graphs of one stage of training. The variables are the same in every stage."""
+    """Builds the graphs of one stage of training. The variables are the same in every stage.
+
+    Attributes:
+      job: what is trained.
+      variants: of its module.
+      learns: whether the module does, at this stage.
+      hook: makes a hook for training from the loss and from the operation that takes a step.
+    """
 
     job: TrainingJob
     variants: Variants
     learns: bool
-    watch: Callable[[Any, Any], Any]
+    hook: Callable[[Any, Any], Any]
 
     def build(self, features: Inputs, labels: Any, mode: str) -> Any:
         """The ``model_fn``. LatestModuleExporter calls it in PREDICT mode with ``labels=None``."""
@@ -103,7 +110,7 @@ class Model:
             return tf.estimator.EstimatorSpec(mode, loss=loss, eval_metric_ops=metrics)
         loss += self._penalties()
         step = self._train_op(loss)
-        hooks = [self.watch(loss, step)]
+        hooks = [self.hook(loss, step)]
         return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=step, training_hooks=hooks)
 
     def _module(self, mode: str) -> Any:

@@ -77,8 +77,8 @@ class Trained:
     Attributes:
       newest: the module after the last step.
       best: the module with the smallest evaluation loss; may be ``newest``.
-      serving: a SavedModel of the best one, with the signature ``serving_default``: ``examples`` ``[batch] string``
-        -> the head's predictions.
+      serving: a SavedModel of the best one, with the signature ``serving_default``: ``examples``
+        ``[batch] string`` -> the head's predictions.
       metrics: evaluation of ``newest``: ``loss`` and the head's own.
       best_metrics: evaluation of ``best``.
       steps: after which training ended, fewer than configured where it stopped early.

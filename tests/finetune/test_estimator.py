@@ -445,11 +445,20 @@ def test_nothing_exported_is_an_error(text: Path, tmp_path: Path, monkeypatch: A
     assert not list(tmp_path.glob("evaluated/*"))
 
 
-def test_a_loss_that_is_no_number_is_an_error(image: Path, tmp_path: Path):
-    images = np.full((4, 8, 8, 3), np.nan, np.float32)
-    job = make_job(image, tmp_path, {"images": images}, np.zeros(4, np.int64))
+@pytest.mark.parametrize("good_batches", [0, 5])
+def test_a_loss_that_is_no_number_is_an_error(good_batches: int, image: Path, tmp_path: Path):
+    """Before anything is evaluated or exported."""
+    job = image_job(image, tmp_path, steps=20, eval_every=10)
+
+    def rows() -> Any:
+        bad = job.train().map(
+            lambda inputs, labels: ({"images": np.nan * inputs["images"]}, labels)
+        )
+        return job.train().take(good_batches).concatenate(bad)
+
     with pytest.raises(AuthoringError, match="lower the learning rates"):
-        train(job)
+        train(replace(job, train=rows))
+    assert not list(tmp_path.glob("evaluated/*"))
 
 
 @pytest.mark.parametrize("part", ["train", "evaluate"])
