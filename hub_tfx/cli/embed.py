@@ -41,6 +41,8 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
     show_default=True,
     help="Of the output; tfrecord is gzipped tf.Example.",
 )
+@click.option("--report", is_flag=True, help="Write DIR/report/report.html: norms, neighbours, …")
+@click.option("--projector", is_flag=True, help="Write DIR/projector, for TensorBoard.")
 @click.option("--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]")
 @json_option
 def embed(
@@ -49,6 +51,8 @@ def embed(
     inputs: tuple[str, ...],
     output: str,
     output_format: Any,
+    report: bool,
+    projector: bool,
     cache_dir: str | None,
     as_json: bool,
     **options: Any,
@@ -79,7 +83,17 @@ def embed(
 
     module, first = resolved(handle), resolved(preprocessor) if preprocessor else None
     with shown_progress(), errors_told_once():
-        result = embed_files(module, inputs, output, config, output_format, beam_arguments, first)
+        result = embed_files(
+            module,
+            inputs,
+            output,
+            config,
+            output_format,
+            beam_arguments,
+            first,
+            report=report,
+            projector=projector,
+        )
     result = replace(result, seconds=time.monotonic() - started_s)
     if as_json:
         print_json(asdict(result))

@@ -63,6 +63,17 @@ def copy_directory(source: Path, destination: str) -> None:
         upload(path, target)
 
 
+def delete_folder(path: str) -> None:
+    """Deletes a folder and all in it, if it is there."""
+    if is_local(path):
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    # File by file: to Beam a bucket has no folder of that name.
+    found = FileSystems.match([FileSystems.join(path, "**")])[0].metadata_list
+    if found:
+        FileSystems.delete([file.path for file in found])
+
+
 def make_folder(path: str) -> None:
     """Creates a folder that may exist; remote filesystems have none to create."""
     if is_local(path):

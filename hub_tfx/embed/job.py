@@ -26,6 +26,7 @@ from hub_tfx.embed.output import output_directory
 from hub_tfx.embed.output_columns import embedding_dim
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.embed.reach import check_reach, runs_here, within_reach
+from hub_tfx.embed.report import describe
 from hub_tfx.embed.resume import (
     NOTHING_FINISHED,
     Finished,
@@ -112,6 +113,9 @@ def embed_files(
     output_format: OutputFormat = "parquet",
     beam_options: Sequence[str] = (),
     preprocessor: EmbedModule | None = None,
+    *,
+    report: bool = False,
+    projector: bool = False,
 ) -> EmbedResult:
     """Embeds files into ``output``, replacing what an earlier job left there.
 
@@ -123,6 +127,8 @@ def embed_files(
       output_format: of the parts.
       beam_options: of the Beam pipeline; the runner in this process if they name none.
       preprocessor: a module that takes the features and feeds the other one.
+      report: whether to write ``report/``: a page and a JSON file.
+      projector: whether to write ``projector/``: a sample for TensorBoard's projector.
 
     Raises:
       UsageError: config, module and input do not fit each other; nothing was started.
@@ -147,6 +153,7 @@ def embed_files(
         with make_pipeline(beam_options) as pipeline:
             _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout, finished=finished)
         manifest = read_manifest(layout)
+        describe(layout, output, report=report, projector=projector)
     rows = manifest["rows"] - finished.rows
     return EmbedResult(
         rows=manifest["rows"],

@@ -17,6 +17,8 @@ from hub_tfx.embed.transform import EMBEDDINGS
 OutputFormat = Literal["parquet", "tfrecord"]
 MADE_BY = "hub_tfx"
 MANIFEST_NAME = "manifest.json"
+REPORT, PROJECTOR = "report", "projector"
+"""Folders in an output that tell what is in it."""
 TEMPORARY = ".tmp-"
 """What the names of files and folders begin with that are gone when a job has succeeded."""
 DIGESTS = "digests"

@@ -9,8 +9,8 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from filelock import FileLock, Timeout
 
-from hub_tfx.embed.files import is_local
-from hub_tfx.embed.layout import DIGESTS, TEMPORARY, OutputLayout, is_ours
+from hub_tfx.embed.files import delete_folder, is_local
+from hub_tfx.embed.layout import DIGESTS, PROJECTOR, REPORT, TEMPORARY, OutputLayout, is_ours
 from hub_tfx.embed.resume import take_finished
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import OutputError
@@ -18,13 +18,7 @@ from hub_tfx.errors import OutputError
 
 def remove_temporary(layout: OutputLayout) -> None:
     """Removes what a job has not committed."""
-    if is_local(layout.temporary):
-        shutil.rmtree(layout.temporary, ignore_errors=True)
-        return
-    # File by file: to Beam a bucket has no folder of that name.
-    left = FileSystems.match([FileSystems.join(layout.temporary, "**")])[0].metadata_list
-    if left:
-        FileSystems.delete([file.path for file in left])
+    delete_folder(layout.temporary)
 
 
 @contextmanager
@@ -100,7 +94,7 @@ def _check_output(folder: Path) -> None:
     if not folder.is_dir():
         raise OutputError(f"{folder} is a file: name a directory to write to")
     for path in sorted(folder.iterdir()):
-        if path.name not in (DEAD_LETTERS, DIGESTS) and not is_ours(path):
+        if path.name not in (DEAD_LETTERS, DIGESTS, REPORT, PROJECTOR) and not is_ours(path):
             raise OutputError(
                 f"{folder} holds {path.name!r}, which hub-tfx did not write: name a new directory"
             )

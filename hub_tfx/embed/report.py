@@ -8,22 +8,37 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.embed.examples import flatten
 from hub_tfx.embed.failures import KEY, REASON
-from hub_tfx.embed.files import local_copy, make_folder, write_bytes
-from hub_tfx.embed.layout import OutputLayout, read_manifest
+from hub_tfx.embed.files import delete_folder, local_copy, make_folder, write_bytes
+from hub_tfx.embed.layout import PROJECTOR, REPORT, OutputLayout, read_manifest
 from hub_tfx.embed.readers import READERS
 from hub_tfx.embed.report_page import RejectedRows, render
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.embed.survey import Survey, choose_sample, survey
 from hub_tfx.embed.transform import EMBEDDINGS
+from hub_tfx.embed.vectors import vectors_of
 
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
-PROJECTOR = "projector"
 _READ_ROWS = 1 << 14
 _REASONS = 20
 _LABEL_LENGTH = 80
+
+
+def describe(layout: OutputLayout, output: str, *, report: bool, projector: bool) -> None:
+    """Writes ``report/`` and ``projector/`` into an output's directory, if wanted.
+
+    Those of an earlier output go.
+    """
+    for name, wanted, write in (
+        (REPORT, report, write_report),
+        (PROJECTOR, projector, write_projector),
+    ):
+        folder = FileSystems.join(output, name)
+        delete_folder(folder)
+        if wanted:
+            write(layout, folder)
 
 
 def write_report(layout: OutputLayout, folder: str) -> str:
@@ -117,13 +132,8 @@ def _vectors(layout: OutputLayout, manifest: Mapping[str, Any], name: str) -> It
     about = manifest["columns"][name]
     names = [name, about["scale"]] if "scale" in about else [name]
     for batch in _batches(layout, EMBEDDINGS, names):
-        values, *scales = (flatten(column)[0] for column in batch.columns)
-        if about["dtype"] == "float32":
-            array = values.to_numpy(zero_copy_only=False)
-        else:
-            array = np.frombuffer(b"".join(values.to_pylist()), about["dtype"])
-        array = array.astype(np.float32).reshape(batch.num_rows, -1)
-        yield array * scales[0].to_numpy()[:, np.newaxis] if scales else array
+        vectors = vectors_of(pa.Table.from_batches([batch]), name, about)
+        yield vectors.reshape(batch.num_rows, -1)
 
 
 def _sampled(

@@ -112,3 +112,12 @@ def test_tensorboard_reads_the_projector_config(tmp_path, module, source):
     embedding = text_format.Parse(text, ProjectorConfig()).embeddings[0]
     assert (tmp_path / "projector" / embedding.tensor_path).exists()
     assert (tmp_path / "projector" / embedding.metadata_path).exists()
+
+
+def test_a_job_writes_them_on_request_and_keeps_no_old_ones(tmp_path, module, source):
+    output = tmp_path / "out"
+    embed_files(module, [source], str(output), report=True, projector=True)
+    assert (output / "report" / "report.html").exists()
+    assert (output / "projector" / "projector_config.pbtxt").exists()
+    embed_files(module, [source], str(output))
+    assert sorted(path.name for path in output.iterdir() if path.is_dir()) == ["dead_letters"]
