@@ -83,11 +83,12 @@ def vertex_job(pipeline: Any, image: str) -> str:
       UsageError: a node looks for the newest module, which that platform cannot do.
     """
     import tfx.v1 as tfx
+    from tfx.dsl.components.common.resolver import RESOLVER_STRATEGY_CLASS
 
     from hub_tfx.components.latest_module import LatestModuleStrategy
 
     for node in pipeline.components:
-        if node.exec_properties.get("strategy_class") is LatestModuleStrategy:
+        if node.exec_properties.get(RESOLVER_STRATEGY_CLASS) is LatestModuleStrategy:
             raise UsageError(
                 f"{node.id}: Vertex AI Pipelines cannot look for the module of the last run; "
                 "compile a .yaml for Kubeflow Pipelines, or start from a module by its handle"

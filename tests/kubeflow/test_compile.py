@@ -1,4 +1,4 @@
-"""The embedding pipeline for Vertex AI Pipelines: compiled with no cluster, run by playing one."""
+"""The pipelines for Vertex AI Pipelines: compiled with no cluster, run by playing one."""
 
 import importlib
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_lines import COMMON, DIGEST, IMAGE, PIPELINES, assert_golden
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import (
@@ -22,15 +23,23 @@ import hub_tfx
 from hub_tfx.artifacts import HubModule, read_module, write_module
 from hub_tfx.cli.main import run_command
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import minimal_module, text_module
-from hub_tfx_kubeflow.compile import cli, compile_embed
-from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
+from hub_tfx_kubeflow.compile import cli
+from hub_tfx_kubeflow.formats import write_pipeline
+from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 
-GOLDEN = Path(__file__).parent / "golden" / "embed_pipeline.json"
-IMAGE = "registry.example.org/hub-tfx:1"
 _SCHEMA_TITLE = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
 _VERSIONS = {"tfx_version", "tfx_py_version", "sdkVersion"}
+_STEPS = {
+    "embed": {"ImportExampleGen", "ModuleResolver", "EmbeddingGenerator"},
+    "finetune": {
+        *("ImportExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"),
+        *("ModuleResolver", "ModuleTrainer"),
+    },
+}
+both_pipelines = pytest.mark.parametrize("name", PIPELINES)
 
 
 @pytest.fixture(autouse=True)
@@ -38,43 +47,34 @@ def cache_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def compiled(tmp_path):
-    config = EmbedPipelineConfig(
-        pipeline_name="embed",
-        pipeline_root="gs://bucket/artifacts",
-        data_root="gs://bucket/corpus",
-        module="https://modules.example.org/acme/text/1",
-        module_digest="0123456789abcdef" * 4,
-        embed=EmbedConfig(inputs={"text": "body"}, keep=("id",)),
-    )
-    output = tmp_path / "embed.json"
-    compile_embed(config, IMAGE, str(output))
-    return json.loads(output.read_text())
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """The jobs by pipeline."""
+    folder = tmp_path_factory.mktemp("compiled")
+    for name, arguments in PIPELINES.items():
+        output = str(folder / f"{name}.json")
+        assert run_command(cli, [name, *arguments, "--output", output], "compile") == 0
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in PIPELINES}
 
 
-def normalised(document):
+def without_versions(document):
     """Without the versions of what compiled it."""
     if isinstance(document, dict):
         return {
-            key: "VERSION"
-            if key in _VERSIONS
-            else {"runtimeValue": "VERSION"}
-            if key == "hub_tfx_version" and "runtimeValue" in value
-            else normalised(value)
+            key: "VERSION" if key in _VERSIONS else without_versions(value)
             for key, value in document.items()
         }
-    return [normalised(item) for item in document] if isinstance(document, list) else document
+    return [without_versions(item) for item in document] if isinstance(document, list) else document
 
 
-def executors(compiled):
+def executors(job):
     """Container specs by step."""
-    specs = compiled["pipelineSpec"]["deploymentSpec"]["executors"]
+    specs = job["pipelineSpec"]["deploymentSpec"]["executors"]
     return {name.removesuffix("_executor"): spec["container"] for name, spec in specs.items()}
 
 
-def parameters(compiled, step):
-    task = compiled["pipelineSpec"]["root"]["dag"]["tasks"][step]
+def parameters(job, step):
+    task = job["pipelineSpec"]["root"]["dag"]["tasks"][step]
     constants = {
         name: value["runtimeValue"]["constantValue"]
         for name, value in task["inputs"]["parameters"].items()
@@ -82,54 +82,64 @@ def parameters(compiled, step):
     return {name: next(iter(constant.values())) for name, constant in constants.items()}
 
 
-def test_the_pipeline_is_the_golden_one(compiled, update_golden):
-    text = json.dumps(normalised(compiled), indent=2, sort_keys=True) + "\n"
-    if update_golden:
-        GOLDEN.write_text(text)
-    assert text == GOLDEN.read_text(), "if that is meant: pytest --update-golden"
+@both_pipelines
+def test_the_pipeline_is_the_golden_one(compiled, name, update_golden):
+    text = json.dumps(without_versions(compiled[name]), indent=2, sort_keys=True) + "\n"
+    assert_golden(text, f"{name}_pipeline.json", update_golden)
 
 
-def test_versions_are_not_in_the_golden_file():
-    assert hub_tfx.__version__ not in GOLDEN.read_text()
-    assert GOLDEN.read_text().count("VERSION") == 5
+@both_pipelines
+def test_the_json_is_a_pipeline_job_of_kubeflow(compiled, name):
+    json_format.ParseDict(compiled[name], pipeline_spec_pb2.PipelineJob())
+    spec = compiled[name]["pipelineSpec"]
+    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+    assert set(parsed.components) == _STEPS[name]
 
 
-def test_the_json_is_a_pipeline_job_of_kubeflow(compiled):
-    json_format.ParseDict(compiled, pipeline_spec_pb2.PipelineJob())
-    spec = json_format.ParseDict(compiled["pipelineSpec"], pipeline_spec_pb2.PipelineSpec())
-    assert set(spec.components) == {"ImportExampleGen", "ModuleResolver", "EmbeddingGenerator"}
-
-
-def test_every_step_runs_in_the_image_with_an_executor_that_can_be_imported(compiled):
-    for container in executors(compiled).values():
+@both_pipelines
+def test_every_step_runs_in_the_image_with_an_executor_that_can_be_imported(compiled, name):
+    for container in executors(compiled[name]).values():
         assert container["image"] == IMAGE
         arguments = container["args"]
         path = arguments[arguments.index("--executor_class_path") + 1]
-        module, _, name = path.rpartition(".")
-        assert callable(getattr(importlib.import_module(module), name))
-        assert "--runner=FnApiRunner" in arguments
+        module, _, attribute = path.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), attribute))
 
 
-def test_types_of_artifacts_are_those_that_vertex_accepts_and_python_imports(compiled):
-    module = compiled["pipelineSpec"]["components"]["ModuleResolver"]["outputDefinitions"]
-    schema = module["artifacts"]["module"]["artifactType"]["instanceSchema"]
-    (title,) = re.findall(r"^title: (.*)$", schema, re.MULTILINE)
-    assert title == HubModule.TYPE_NAME
-    assert _SCHEMA_TITLE.match(title)
-    assert "properties" not in schema
+@both_pipelines
+def test_types_of_artifacts_are_those_that_vertex_accepts_and_python_imports(compiled, name):
+    components = compiled[name]["pipelineSpec"]["components"]
+    outputs = [
+        definition["artifactType"]["instanceSchema"]
+        for component in components.values()
+        for definition in component["outputDefinitions"]["artifacts"].values()
+    ]
+    titles = {re.search(r"^title: (.*)$", schema, re.MULTILINE)[1] for schema in outputs}
+    assert all(_SCHEMA_TITLE.match(title) for title in titles)
+    assert {title for title in titles if not title.startswith("tfx.")} == {HubModule.TYPE_NAME}
+    ours = next(schema for schema in outputs if f"title: {HubModule.TYPE_NAME}\n" in schema)
+    assert "properties" not in ours
 
 
-def test_the_parameters_are_those_of_the_config(compiled):
-    resolver = parameters(compiled, "ModuleResolver")
-    assert resolver == {
+def test_the_parameters_of_embedding_are_those_of_the_config(compiled):
+    assert parameters(compiled["embed"], "ModuleResolver") == {
         "handle": "https://modules.example.org/acme/text/1",
-        "digest": "0123456789abcdef" * 4,
+        "digest": DIGEST,
         "hub_tfx_version": hub_tfx.__version__,
     }
-    generator = parameters(compiled, "EmbeddingGenerator")
+    generator = parameters(compiled["embed"], "EmbeddingGenerator")
     assert EmbedConfig.from_json(generator["config"]) == EmbedConfig(
         inputs={"text": "body"}, keep=("id",)
     )
+
+
+def test_the_parameters_of_fine_tuning_are_those_of_the_config(compiled):
+    assert parameters(compiled["finetune"], "ModuleResolver")["digest"] == DIGEST
+    transform = json.loads(parameters(compiled["finetune"], "Transform")["custom_config"])
+    assert transform["texts"] == ["title", "body"]
+    assert transform["kept"] == ["photo"]
+    trainer = parameters(compiled["finetune"], "ModuleTrainer")
+    assert FineTuneConfig.from_json(trainer["config"]) == FineTuneConfig("topic", steps=50)
 
 
 def test_a_module_artifact_comes_out_of_a_container_as_it_went_in(tmp_path):
@@ -213,7 +223,7 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
         module_digest=Manifest.of_directory(module).digest,
         embed=EmbedConfig(keep=("id",)),
     )
-    compile_embed(config, IMAGE, str(output))
+    write_pipeline(create_pipeline(config), IMAGE, str(output))
     compiled = json.loads(output.read_text())
     resolved = driven(compiled, "ModuleResolver", {}, ["module"], tmp_path / "1")["module"]
     assert resolved["metadata"]["digest"] == Manifest.of_directory(module).digest
@@ -246,41 +256,83 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
 # --- The command line -----------------------------------------------------------------------------
 
 
-def run(capsys, *arguments):
-    exit_code = run_command(cli, ["embed", *map(str, arguments)], "compile")
+def run(capsys, name, *arguments):
+    exit_code = run_command(cli, [name, *map(str, arguments)], "compile")
     output = capsys.readouterr()
     return exit_code, output.out, output.err
 
 
-ARGUMENTS = ["--data-root", "gs://b/corpus", "--module", "https://example.org/text/1"]
-ARGUMENTS += ["--pipeline-root", "gs://b/root", "--image", IMAGE]
+REQUIRED = {"embed": COMMON, "finetune": [*COMMON, "--label", "topic"]}
 
 
-def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys):
-    output = tmp_path / "new" / "embed.json"
-    arguments = [*ARGUMENTS, "--output", output, "--", "--runner=DataflowRunner"]
-    assert run(capsys, *arguments) == (0, f"{output}\n", "")
-    compiled = json.loads(output.read_text())
-    assert compiled["runtimeConfig"] == {"gcsOutputDirectory": "gs://b/root"}
-    assert "--runner=DataflowRunner" in executors(compiled)["EmbeddingGenerator"]["args"]
-    assert "digest" not in parameters(compiled, "ModuleResolver")
+@both_pipelines
+def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
+    output = tmp_path / "new" / f"{name}.json"
+    arguments = [*REQUIRED[name], "--output", output, "--", "--runner=DataflowRunner"]
+    assert run(capsys, name, *arguments) == (0, f"{output}\n", "")
+    job = json.loads(output.read_text())
+    assert job["runtimeConfig"] == {"gcsOutputDirectory": "gs://bucket/artifacts"}
+    for container in executors(job).values():
+        assert "--runner=DataflowRunner" in container["args"]
+    assert "digest" not in parameters(job, "ModuleResolver")
 
 
 @pytest.mark.parametrize(
-    ("change", "complaint"),
+    ("name", "change", "complaint"),
     [
-        (["--module", "https://me:secret@example.org/1"], "may be a credential"),
-        (["--digest", "abc"], "'abc' is no digest"),
-        (["stray"], "Got unexpected extra argument (stray)"),
+        ("embed", ["--module", "https://me:secret@example.org/1"], "may be a credential"),
+        ("embed", ["--digest", "abc"], "'abc' is no digest"),
+        ("embed", ["stray"], "Got unexpected extra argument (stray)"),
+        ("finetune", ["--pair", "other"], "pair"),
+        ("finetune", ["--input-map", "body"], "--input-map takes KEY=FEATURE, not 'body'"),
+        ("finetune", ["--module-fn", "package.module:build"], "give either module"),
+        ("finetune", ["--warm-start"], "compile a .yaml for Kubeflow Pipelines"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_written(
-    tmp_path, capsys, change, complaint
+    tmp_path, capsys, name, change, complaint
 ):
-    output = tmp_path / "embed.json"
-    code, out, err = run(capsys, *ARGUMENTS, "--output", output, *change)
+    output = tmp_path / "pipeline.json"
+    code, out, err = run(capsys, name, *REQUIRED[name], "--output", output, *change)
     assert (code, out) == (2, "")
     assert err.startswith("hub-tfx: error: ")
     assert complaint in err
     assert "secret" not in err
     assert not output.exists()
+
+
+def test_a_digest_needs_the_module_that_has_it(tmp_path, capsys):
+    arguments = [*REQUIRED["finetune"], "--digest", DIGEST, "--output", tmp_path / "pipeline.json"]
+    del arguments[arguments.index("--module") :][:2]
+    arguments = ["--module-fn", "package.module:build", *arguments]
+    assert run(capsys, "finetune", *arguments)[0] == 2
+
+
+@both_pipelines
+@pytest.mark.parametrize("file", ["pipeline", "pipeline.txt", "pipeline.json.gz"])
+def test_a_file_whose_ending_says_nothing_is_a_usage_error(tmp_path, capsys, name, file):
+    output = tmp_path / file
+    code, out, err = run(capsys, name, *REQUIRED[name], "--output", output)
+    assert (code, out) == (2, "")
+    assert "name a .json for Vertex AI Pipelines or a .yaml for Kubeflow Pipelines" in err
+    assert not output.exists()
+
+
+@both_pipelines
+@pytest.mark.parametrize("ending", ["yaml", "yml"])
+def test_yaml_without_kfp_is_an_error_that_says_what_to_do(tmp_path, capsys, name, ending):
+    output = tmp_path / f"pipeline.{ending}"
+    code, out, err = run(capsys, name, *REQUIRED[name], "--output", output)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "hub-tfx[kfp]" in err
+    assert "`make kfp`" in err
+    assert not output.exists()
+
+
+def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    output = tmp_path / "file" / "pipeline.json"
+    code, out, err = run(capsys, "embed", *REQUIRED["embed"], "--output", output)
+    assert (code, out) == (1, "")
+    assert f"{output} cannot be written: " in err

@@ -1,0 +1,28 @@
+"""The command lines of the golden files: one a pipeline."""
+
+import re
+from pathlib import Path
+
+import hub_tfx
+
+GOLDEN = Path(__file__).parent / "golden"
+IMAGE = "registry.example.org/hub-tfx:1"
+DIGEST = "0123456789abcdef" * 4
+COMMON = ["--data-root", "gs://bucket/corpus", "--module", "https://modules.example.org/acme/text/1"]
+COMMON += ["--pipeline-root", "gs://bucket/artifacts", "--image", IMAGE]
+PIPELINES = {
+    "embed": [*COMMON, "--digest", DIGEST, "--input-map", "text=body", "--keep", "id"],
+    "finetune": [*COMMON, "--digest", DIGEST, "--label", "topic", "--text", "title", "body"]
+    + ["--kept", "photo", "--steps", "50"],
+}
+
+
+def assert_golden(text: str, name: str, update: bool) -> None:
+    """Compares with a golden file, or writes it.
+
+    hub_tfx's version, which a step has as a parameter, is left out.
+    """
+    text = text.replace(f'"{hub_tfx.__version__}"', '"VERSION"')
+    if update:
+        (GOLDEN / name).write_text(text)
+    assert text == (GOLDEN / name).read_text(), "if that is meant: pytest --update-golden"
