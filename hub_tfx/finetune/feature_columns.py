@@ -48,10 +48,12 @@ def run_fn(fn_args: Any) -> None:
     raw tf.Examples goes to ``serving_model_dir``, the last evaluation to ``metrics.json``.
 
     Raises:
-      ConfigError: the task is not classification, there is no such text feature, or the label has
-        fewer than two classes in the Transform graph.
+      ConfigError: there is no base module or Transform graph, the task is not classification, there
+        is no such text feature, or the label has fewer than two classes in the Transform graph.
     """
     config = FineTuneConfig.from_json(fn_args.custom_config["fine_tune"])
+    if not (fn_args.base_model and fn_args.transform_graph_path):
+        raise ConfigError("a text column is trained with a base_module and a transform_graph")
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     text = next(iter(config.inputs.values()), "text")
     column = ExportedTextColumn(text, fn_args.base_model, trainable=not config.freeze)

@@ -173,6 +173,28 @@ def test_a_run_fn_that_leaves_no_module_publishes_nothing(train: Any, trained: A
     assert not Path(trained.uri).exists()
 
 
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [("", AuthoringError), ("raise SystemExit(0)", SystemExit)],
+    ids=["killed export", "exit"],
+)
+def test_what_is_half_done_is_not_published(
+    train: Any, trained: Any, text: Path, end: str, error: type[BaseException]
+) -> None:
+    """A killed LatestModuleExporter leaves temp-*; a run_fn may end the process in the middle."""
+    code = f"""
+import shutil
+
+def run_fn(fn_args):
+    folder = fn_args.model_run_dir + "/export/tuned/temp-1700000000/module"
+    shutil.copytree({str(text)!r}, folder)
+    {end}
+"""
+    with pytest.raises(error):
+        train(code)
+    assert not Path(trained.uri).exists()
+
+
 def test_another_module_than_its_parent_publishes_nothing(
     train: Any, trained: Any, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hub_tfx.artifacts import HubModule, read_module, write_module
 from hub_tfx.components.module_trainer import executor
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.feature_columns import run_fn
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.load import load
 from hub_tfx.store.cache import ModuleCache
@@ -201,3 +203,10 @@ def test_a_frozen_column_leaves_the_module_as_it_was(
 def test_what_it_cannot_learn_is_one_error(train: Any, config: Any, complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         train(config)
+
+
+def test_it_needs_a_base_module_and_a_transform_graph() -> None:
+    config = {"fine_tune": FineTuneConfig("topic").to_json()}
+    arguments = SimpleNamespace(base_model=None, transform_graph_path="graph", custom_config=config)
+    with pytest.raises(ConfigError, match="a base_module and a transform_graph"):
+        run_fn(arguments)
