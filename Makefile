@@ -86,7 +86,7 @@ bench: $(STAMP)  ## benchmarks: ratios against a bare loop
 	$(PYTHON) -m benchmarks.embed_text
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files anew from pyproject.toml
-	$(PIP_COMPILE) --extra demo --extra dev --output-file requirements.lock
+	$(PIP_COMPILE) --extra bench --extra demo --extra dev --output-file requirements.lock
 	$(PIP_COMPILE) --extra kfp --output-file requirements-kfp.lock
 
 clean:  ## remove what make made
