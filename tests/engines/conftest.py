@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 PRISM = ROOT / ".tools" / "prism"
 WORKER_BIN = ROOT / ".venv-worker" / "bin"
 PACKAGES = {"hub_tfx": "hub_tfx", "pipelines": "hub_tfx_pipelines", "kubeflow": "hub_tfx_kubeflow"}
-_START_S = 60.0
+_START_S = 120.0
 
 
 def require(path: Path) -> Path:
