@@ -17,6 +17,7 @@ One root, so that ``except HubTfxError`` is enough::
     ├── AuthoringError           a module cannot be built from what was given
     ├── InputError               an input file is missing or cannot be read
     ├── OutputError              the output cannot be written, or is not ours to replace
+    ├── ModuleStuckError         a call of the module does not end
     ├── RejectedRowsError        too many rows went to the dead letters
     └── IncompleteError          rows were lost or counted twice: nothing was committed
 
@@ -85,6 +86,10 @@ class InputError(HubTfxError):
 
 
 class OutputError(HubTfxError):
+    pass
+
+
+class ModuleStuckError(HubTfxError):
     pass
 
 

@@ -108,6 +108,8 @@ def embed(
             "module digest": result.module_digest,
         }
     )
+    if result.resumed:
+        click.echo(f"hub-tfx: {result.resumed:,} rows are those of a run that failed", err=True)
     if result.dead_letters:
         letters = Path(output, "dead_letters")
         click.echo(f"hub-tfx: {result.dead_letters:,} rows rejected, see {letters}", err=True)

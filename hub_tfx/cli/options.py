@@ -128,6 +128,18 @@ def embed_options(command: Any) -> Any:
             "--batch-size", type=click.IntRange(1), help="Rows a call of the module.  [2048]"
         ),
         click.option(
+            "--batch-bytes",
+            type=click.IntRange(1),
+            help="Bytes a call is fed, were all its rows as large as the largest.  [64 MiB]",
+        ),
+        click.option(
+            "--call-timeout",
+            "call_timeout_s",
+            type=click.FloatRange(0, min_open=True),
+            metavar="SECONDS",
+            help="After which a call of the module is cancelled, and tried with fewer rows.  [600]",
+        ),
+        click.option(
             "--text-encoding",
             type=click.Choice(["utf-8", "bytes"]),
             help="What string inputs take; rows that are not valid UTF-8 are rejected.  [utf-8]",

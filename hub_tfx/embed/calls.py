@@ -6,15 +6,36 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 
 from hub_tfx.embed.bound import BoundModule, Feed
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.deadline import CallTimeoutError, call_within
 from hub_tfx.embed.failures import describe, isolate, rejected_of
 from hub_tfx.embed.inputs import Rows
 from hub_tfx.embed.outputs import Outputs
 from hub_tfx.embed.source import one_ahead
 
-_MAX_INPUT_BYTES = 64 << 20
-"""Of one call, padded: 106 images of 224 x 224."""
+_TOO_LARGE = (tf.errors.ResourceExhaustedError, MemoryError, CallTimeoutError)
+
+
+@dataclass
+class CallLimits:
+    """What one call of a module may take.
+
+    Attributes:
+      rows: at most; lowered where calls of so many run out of memory or time.
+      size_bytes: at most, were all rows as large as the largest.
+      timeout_s: after which it is given up.
+    """
+
+    rows: int
+    size_bytes: int
+    timeout_s: float
+
+    @classmethod
+    def of(cls, config: EmbedConfig) -> "CallLimits":
+        return cls(config.batch_size, config.batch_bytes, config.call_timeout_s)
 
 
 @dataclass(frozen=True)
@@ -34,18 +55,23 @@ class EmbeddedRows:
     calls: tuple[int, ...]
 
 
-def embed_rows(bound: BoundModule, batch: pa.RecordBatch, max_rows: int) -> EmbeddedRows:
-    """Embeds the rows of a batch, in calls of ``max_rows`` at most."""
+def embed_rows(bound: BoundModule, batch: pa.RecordBatch, limits: CallLimits) -> EmbeddedRows:
+    """Embeds the rows of a batch, in calls within the limits, which may learn from them.
+
+    Raises:
+      ModuleStuckError: a call did not end.
+    """
     rejected = bound.check(batch) | rejected_of(batch)
     good = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
     fed = batch if not rejected else batch.take(pa.array(good))
-    calls = cut_into_calls(bound.row_bytes(fed), bound.plan.call_rows or max_rows)
+    max_rows = bound.plan.call_rows or limits.rows
+    calls = cut_into_calls(bound.row_bytes(fed), max_rows, limits.size_bytes)
     rows: list[Rows] = []
     columns: list[Mapping[str, pa.Array]] = []
     for call, (feeds, undecodable) in zip(calls, _feeds(bound, fed, calls), strict=True):
         rejected |= {int(good[call[row]]): why for row, why in undecodable.items()}
         for feed in feeds:
-            for called, result in _results(bound, feed, good[call[feed.rows]]):
+            for called, result in _results(bound, feed, good[call[feed.rows]], limits):
                 rejected |= {int(called[row]): why for row, why in result.rejected.items()}
                 if len(result.rejected) == len(called):
                     continue
@@ -60,7 +86,7 @@ def embed_rows(bound: BoundModule, batch: pa.RecordBatch, max_rows: int) -> Embe
     return EmbeddedRows(in_order, merged, dict(sorted(rejected.items())), sizes)
 
 
-def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int = _MAX_INPUT_BYTES) -> list[Rows]:
+def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
     """Cuts rows into calls; rows of like size go together, since modules pad to the longest.
 
     Args:
@@ -94,13 +120,29 @@ def _feeds(
     return one_ahead(feeds) if bound.has_images else feeds
 
 
-def _results(bound: BoundModule, feed: Feed, rows: Rows) -> Iterator[tuple[Rows, Outputs]]:
+def _results(
+    bound: BoundModule, feed: Feed, rows: Rows, limits: CallLimits
+) -> Iterator[tuple[Rows, Outputs]]:
     """Calls the module on a feed, and on parts of it where it fails: their rows, what it gave."""
-    for start, stop, result in isolate(0, len(rows), partial(bound, feed)):
+    fitting: list[int] = []
+    too_many: list[int] = []
+
+    def attempt(start: int, stop: int) -> Outputs:
+        try:
+            outputs = call_within(limits.timeout_s, partial(bound, feed, start, stop))
+        except _TOO_LARGE:
+            too_many.append(stop - start)
+            raise
+        fitting.append(stop - start)
+        return outputs
+
+    for start, stop, result in isolate(0, len(rows), attempt):
         if isinstance(result, Exception):
             reason = f"the module failed on it: {describe(result)}"
             result = Outputs({}, dict.fromkeys(range(stop - start), reason))
         yield rows[start:stop], result
+    if fitting and too_many and min(too_many) > 1:  # Else one row is too much by itself.
+        limits.rows = max(fitting)
 
 
 def _merge(

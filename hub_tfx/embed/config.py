@@ -30,7 +30,11 @@ class EmbedConfig:
         or ``default`` of several, becomes ``embedding``; several without a ``default`` keep their
         keys.
       keep: features that pass through unchanged.
-      batch_size: rows a call of the module, at most.
+      batch_size: rows a call of the module, at most; fewer where it runs out of memory or time.
+      batch_bytes: what a call is fed, at most, were all its rows as large as its largest; a larger
+        row goes alone.
+      call_timeout_s: after which a call is cancelled, and tried again with half its rows; a row
+        that takes longer by itself is rejected.
       text_encoding: ``utf-8`` sends rows that are not valid UTF-8 to the dead letters; ``bytes``
         feeds string inputs whatever there is, such as encoded images.
       image_source: ``bytes`` if features hold encoded images, ``path`` if they hold the paths of
@@ -50,6 +54,8 @@ class EmbedConfig:
     outputs: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
     batch_size: int = 2048
+    batch_bytes: int = 64 << 20
+    call_timeout_s: float = 600.0
     text_encoding: Literal["utf-8", "bytes"] = "utf-8"
     image_source: Literal["bytes", "path"] = "bytes"
     image_size: tuple[int, int] | None = None
@@ -59,8 +65,11 @@ class EmbedConfig:
     max_dead_letter_ratio: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
+        for name in ("batch_size", "batch_bytes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.call_timeout_s > 0:
+            raise ConfigError(f"call_timeout_s must be more than 0, not {self.call_timeout_s}")
         if not 0 <= self.max_dead_letter_ratio <= 1:
             raise ConfigError(
                 f"max_dead_letter_ratio is a share from 0 to 1, not {self.max_dead_letter_ratio}"

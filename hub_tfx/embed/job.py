@@ -325,7 +325,7 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
 def _identity(task: EmbedTask, output_format: OutputFormat) -> str:
     """The same for jobs that make the same of a row, whatever else is in their input."""
     about = _about(task)
-    for name in ("batch_size", "max_dead_letter_ratio"):
+    for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio"):
         del about["config"][name]
     described = json.dumps([about, str(task.schema), output_format], sort_keys=True)
     return hashlib.sha256(described.encode()).hexdigest()[:32]

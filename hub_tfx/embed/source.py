@@ -25,8 +25,9 @@ Item = TypeVar("Item")
 DEAD_LETTERS = "dead_letters"
 BATCHES = "batches"
 BLOCKS = "blocks"
-_SHARE_BYTES = 64 << 20
+_MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 64 << 10, 64 << 20
 _SHARES = 64
+"""That there are at least, if the smallest size allows."""
 _BLOCK_S = 300.0
 """Work that is lost when a worker dies, at most."""
 
@@ -129,11 +130,12 @@ class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]
 
 
 def share_out(files: Sequence[SourceFile]) -> list[tuple[SourceFile, ...]]:
-    """Neighbouring files in groups, each for one worker, and a part of the output at least.
+    """Neighbouring files in groups, each for one worker.
 
-    Small files share a group, unless that leaves too few groups for many workers.
+    Small files share a group, since each is at least a part of the output.
     """
-    most = min(_SHARE_BYTES, sum(file.size_bytes for file in files) // _SHARES)
+    total = sum(file.size_bytes for file in files)
+    most = min(max(_MIN_SHARE_BYTES, total // _SHARES), _MAX_SHARE_BYTES)
     shares: list[list[SourceFile]] = []
     left = -1
     for file in files:

@@ -12,7 +12,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
 from hub_tfx.embed.bound import BoundModule
-from hub_tfx.embed.calls import EmbeddedRows, embed_rows
+from hub_tfx.embed.calls import CallLimits, EmbeddedRows, embed_rows
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import Position, columns_of, dead_letters, slice_rows
 from hub_tfx.embed.files import local_directory
@@ -99,6 +99,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._shared = shared
         self._bound: BoundModule | None = None
         self._schema: pa.Schema | None = None
+        self._limits = CallLimits.of(config)
         self._output_row_bytes = 0
         self._rows = Metrics.counter("hub_tfx", "rows")
         self._rejected = Metrics.counter("hub_tfx", "dead_letters")
@@ -136,7 +137,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
 
     def _embed(self, bound: BoundModule, batch: pa.RecordBatch) -> Iterator[Any]:
         position = Position.of(batch)
-        done = embed_rows(bound, batch, self._config.batch_size)
+        done = embed_rows(bound, batch, self._limits)
         for rows in done.calls:
             self._batch_rows.update(rows)
         if len(done.rows):

@@ -79,6 +79,7 @@ def test_json_is_one_document_with_these_keys(run, module):
     assert list(document) == [
         "rows",
         "dead_letters",
+        "resumed",
         "seconds",
         "rows_per_s",
         "output",

@@ -3,11 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.embed.bound import BoundModule
-from hub_tfx.embed.calls import cut_into_calls, embed_rows
+from hub_tfx.embed.calls import CallLimits, cut_into_calls, embed_rows
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.module.load import load
 from hub_tfx.testing import text_module
@@ -28,11 +29,11 @@ def test_each_row_is_in_one_call_that_is_not_too_large(sizes, max_rows, max_byte
 
 
 def test_rows_of_like_size_go_together():
-    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 2)] == [[1, 3], [2, 0]]
+    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 2, 99)] == [[1, 3], [2, 0]]
 
 
 def test_rows_that_fit_into_one_call_keep_their_order():
-    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 4)] == [[0, 1, 2, 3]]
+    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 4, 99)] == [[0, 1, 2, 3]]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def test_rows_keep_their_order_whatever_call_they_were_in(module):
     texts = [("cat " * n).strip() for n in (5, 1, 4, 2, 3, 9, 7)] + [None]
     batch = pa.RecordBatch.from_pydict({"text": pa.array(texts)})
     bound = BoundModule(module, EmbedConfig(), batch.schema)
-    one, many = embed_rows(bound, batch, 100), embed_rows(bound, batch, 2)
+    one, many = (embed_rows(bound, batch, CallLimits(rows, 1 << 20, 60)) for rows in (100, 2))
     assert (one.calls, many.calls) == ((7,), (2, 2, 2, 1))
     assert many.rows.tolist() == one.rows.tolist() == list(range(7))
     assert list(many.rejected) == [7]
@@ -52,3 +53,55 @@ def test_rows_keep_their_order_whatever_call_they_were_in(module):
         many.columns["embedding"].flatten().to_numpy(),
         one.columns["embedding"].flatten().to_numpy(),
     )
+
+
+class Greedy(tf.Module):
+    """Runs out of memory on more than 8 rows, and always on the row `much`."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, inputs):
+        asked = tf.logical_or(tf.size(inputs) > 8, tf.reduce_any(inputs == b"much"))
+        scratch = tf.random.uniform([tf.where(asked, tf.constant(1 << 50, tf.int64), 1)])
+        return tf.cast(tf.strings.length(inputs), tf.float32)[:, None] + 0 * scratch[0]
+
+
+class Slow(tf.Module):
+    """Never ends on more than 8 rows, nor on the row `forever`."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def __call__(self, inputs):
+        endless = tf.logical_or(tf.size(inputs) > 8, tf.reduce_any(inputs == b"forever"))
+        (turns,) = tf.while_loop(lambda n: tf.logical_or(n < 1, endless), lambda n: [n + 1], [0])
+        return tf.cast(tf.strings.length(inputs), tf.float32)[:, None] + 0.0 * float(turns)
+
+
+def bound_to(module, path):
+    tf.saved_model.save(module, str(path))
+    return BoundModule(load(path), EmbedConfig(), pa.schema([("inputs", pa.string())]))
+
+
+@pytest.fixture(scope="module", params=[Greedy, Slow])
+def costly(request, tmp_path_factory):
+    return bound_to(request.param(), tmp_path_factory.mktemp(request.param.__name__) / "module")
+
+
+def batch_of(*texts):
+    return pa.RecordBatch.from_pydict({"inputs": pa.array(texts)})
+
+
+def test_a_call_that_is_too_much_is_halved_and_later_calls_start_at_what_was_not(costly):
+    limits = CallLimits(20, 1 << 20, 0.5)
+    done = embed_rows(costly, batch_of(*["a"] * 20), limits)
+    assert (len(done.rows), done.calls, done.rejected) == (20, (20,), {})
+    assert limits.rows == 5
+    again = embed_rows(costly, batch_of(*["a"] * 20), limits)
+    assert (len(again.rows), again.calls) == (20, (5, 5, 5, 5))
+
+
+def test_a_row_that_is_too_much_by_itself_is_rejected_and_calls_stay_as_large(costly):
+    limits = CallLimits(8, 1 << 20, 0.5)
+    done = embed_rows(costly, batch_of("a", "much", "forever", "b"), limits)
+    assert limits.rows == 8
+    ((row, reason),) = done.rejected.items()
+    assert {1: "OOM", 2: "it took longer than 0.5 s"}[row] in reason
+    assert sorted([*done.rows, row]) == [0, 1, 2, 3]
