@@ -68,6 +68,7 @@ _HOMES = {
     "inspect": "hub_tfx.module.inspect",
     "latest_module": "hub_tfx.components.latest_module",
     "load": "hub_tfx.module.load",
+    "read_embeddings": "hub_tfx.embed.vectors",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -68,9 +68,11 @@ def embed_rows(bound: BoundModule, batch: pa.RecordBatch, limits: CallLimits) ->
     calls = cut_into_calls(bound.row_bytes(fed), max_rows, limits.size_bytes)
     rows: list[Rows] = []
     columns: list[Mapping[str, pa.Array]] = []
+    sizes: list[int] = []
     for call, (feeds, undecodable) in zip(calls, _feeds(bound, fed, calls), strict=True):
         rejected |= {int(good[call[row]]): why for row, why in undecodable.items()}
         for feed in feeds:
+            sizes.append(len(feed.rows))
             for called, result in _results(bound, feed, good[call[feed.rows]], limits):
                 rejected |= {int(called[row]): why for row, why in result.rejected.items()}
                 if len(result.rejected) == len(called):
@@ -82,8 +84,7 @@ def embed_rows(bound: BoundModule, batch: pa.RecordBatch, limits: CallLimits) ->
                     {n: c if is_all else c.take(pa.array(fine)) for n, c in result.columns.items()}
                 )
     in_order, merged = _merge(rows, columns)
-    sizes = tuple(len(call) for call in calls)
-    return EmbeddedRows(in_order, merged, dict(sorted(rejected.items())), sizes)
+    return EmbeddedRows(in_order, merged, dict(sorted(rejected.items())), tuple(sizes))
 
 
 def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:

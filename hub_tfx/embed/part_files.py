@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from hub_tfx.embed.examples import to_example_columns
+from hub_tfx.embed.examples import is_list, to_example_columns
 
 _ROW_GROUP_ROWS = 1 << 16
 _ROW_GROUP_BYTES = 64 << 20
@@ -27,7 +27,7 @@ class _ParquetFile:
         import pyarrow.parquet as pq
 
         # Neither a dictionary nor compression gains anything on floats, and both cost time.
-        vectors = [f.name for f in schema if pa.types.is_fixed_size_list(f.type)]
+        vectors = {f.name: _path_of_vectors(f) for f in schema if _path_of_vectors(f)}
         others = [f.name for f in schema if f.name not in vectors]
         self._writer = pq.ParquetWriter(
             path,
@@ -35,8 +35,7 @@ class _ParquetFile:
             version="2.6",  # Keeps timestamps of nanoseconds.
             use_dictionary=others,
             write_statistics=others,
-            compression={f"{v}.list.item": "NONE" for v in vectors}
-            | dict.fromkeys(others, "SNAPPY"),
+            compression=dict.fromkeys(vectors.values(), "NONE") | dict.fromkeys(others, "SNAPPY"),
         )
 
         self._pending: list[pa.RecordBatch] = []
@@ -57,6 +56,14 @@ class _ParquetFile:
         if self._pending:
             self._writer.write_table(pa.Table.from_batches(self._pending))
         self._pending, self._rows, self._bytes = [], 0, 0
+
+
+def _path_of_vectors(field: pa.Field) -> str | None:
+    """The name that Parquet has for a column of vectors; None for another column."""
+    is_packed = b"hub_tfx.dtype" in (field.metadata or {})  # See OutputColumn.
+    if is_list(field.type) and pa.types.is_floating(field.type.value_type):
+        return f"{field.name}.list.item"
+    return field.name if is_packed and not is_list(field.type) else None
 
 
 class _ExampleFile:

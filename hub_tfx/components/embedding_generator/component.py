@@ -73,8 +73,8 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
           schema: A channel of type `Schema`. Without it the types of features come from the first
             1,000 examples.
           config: an EmbedConfig, or its JSON.
-          preprocessor: A channel of type `HubModule`: a module that takes the features and feeds the
-            other one.
+          preprocessor: A channel of type `HubModule`: a module that takes the features and feeds
+            the other one.
 
         Raises:
           ConfigError: the JSON is no EmbedConfig.
