@@ -1,6 +1,5 @@
 """The command lines of the golden files: one a pipeline."""
 
-import re
 from pathlib import Path
 
 import hub_tfx
@@ -8,13 +7,11 @@ import hub_tfx
 GOLDEN = Path(__file__).parent / "golden"
 IMAGE = "registry.example.org/hub-tfx:1"
 DIGEST = "0123456789abcdef" * 4
-COMMON = ["--data-root", "gs://bucket/corpus", "--module", "https://modules.example.org/acme/text/1"]
-COMMON += ["--pipeline-root", "gs://bucket/artifacts", "--image", IMAGE]
-PIPELINES = {
-    "embed": [*COMMON, "--digest", DIGEST, "--input-map", "text=body", "--keep", "id"],
-    "finetune": [*COMMON, "--digest", DIGEST, "--label", "topic", "--text", "title", "body"]
-    + ["--kept", "photo", "--steps", "50"],
-}
+COMMON = ["--data-root", "gs://bucket/corpus", "--pipeline-root", "gs://bucket/artifacts"]
+COMMON += ["--module", "https://modules.example.org/acme/text/1", "--image", IMAGE]
+EMBED = f"--digest {DIGEST} --input-map text=body --keep id".split()
+FINETUNE = f"--digest {DIGEST} --label topic --text title body --kept photo --steps 50".split()
+PIPELINES = {"embed": [*COMMON, *EMBED], "finetune": [*COMMON, *FINETUNE]}
 
 
 def assert_golden(text: str, name: str, update: bool) -> None:
