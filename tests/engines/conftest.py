@@ -1,6 +1,5 @@
 """Beam's Prism, and workers in another process that can import nothing but the wheel."""
 
-import filecmp
 import json
 import os
 import signal
@@ -68,7 +67,7 @@ def worker_environment(
     python = require(WORKER_BIN / "python")
     (installed,) = python.parents[1].glob("lib/python3*/site-packages")
     for source, name in PACKAGES.items():
-        differing = list(_differing(filecmp.dircmp(ROOT / source, installed / name)))
+        differing = {path for path, _ in _sources(ROOT / source) ^ _sources(installed / name)}
         assert not differing, f".venv-worker is not of this tree, run `make engines`: {differing}"
     return {
         "PATH": f"{WORKER_BIN}:/usr/bin:/bin",
@@ -79,12 +78,8 @@ def worker_environment(
     }
 
 
-def _differing(compared: filecmp.dircmp[str]) -> Iterator[str]:
-    for name in [*compared.left_only, *compared.right_only, *compared.diff_files]:
-        if name != "__pycache__":
-            yield f"{compared.left}/{name}"
-    for below in compared.subdirs.values():
-        yield from _differing(below)
+def _sources(folder: Path) -> set[tuple[Path, bytes]]:
+    return {(path.relative_to(folder), path.read_bytes()) for path in folder.rglob("*.py")}
 
 
 @contextmanager
