@@ -27,21 +27,20 @@ def example_type(given: pa.DataType, name: str) -> pa.DataType:
         return pa.int64()
     if types.is_floating(given):
         return pa.float32()
-    raise ConfigError(
-        f"feature {name!r} holds {given}, which tf.Example cannot hold: do not keep it, "
-        "or write parquet"
-    )
+    raise _not_held(name, str(given))
 
 
 def to_example_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
     """The batch with its columns as ``large_list`` of what tf.Example holds; null is an empty list.
 
+    float64 is rounded to float32.
+
     Raises:
-      ConfigError: a column has a type that tf.Example cannot hold.
+      ConfigError: a column has a type, or a value, that tf.Example cannot hold.
     """
     return batch_of(
         {
-            field.name: _to_lists(column, example_type(field.type, field.name))
+            field.name: _to_lists(column, example_type(field.type, field.name), field.name)
             for field, column in zip(batch.schema, batch.columns, strict=True)
         }
     )
@@ -106,7 +105,7 @@ def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:
     return pa.array(values.to_pylist(), wanted)  # pyarrow 10 has no such cast.
 
 
-def _to_lists(column: pa.Array, value_type: pa.DataType) -> pa.Array:
+def _to_lists(column: pa.Array, value_type: pa.DataType, name: str) -> pa.Array:
     if column.type == pa.large_list(value_type):
         return column
     if not is_list(column.type) and column.null_count:
@@ -114,4 +113,27 @@ def _to_lists(column: pa.Array, value_type: pa.DataType) -> pa.Array:
         offsets, values = np.concatenate([[0], np.cumsum(lengths)]), column.drop_null()
     else:
         values, offsets = flatten(column)
-    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values.cast(value_type))
+    if values.null_count:
+        raise _not_held(name, "a null inside a list")
+    return pa.LargeListArray.from_arrays(
+        pa.array(offsets, pa.int64()), _to_values(values, value_type, name)
+    )
+
+
+def _to_values(values: pa.Array, value_type: pa.DataType, name: str) -> pa.Array:
+    try:
+        converted = values.cast(value_type)
+    except pa.ArrowInvalid as error:
+        raise _not_held(name, f"a value beyond {value_type}") from error
+    if values.type == pa.float64():
+        is_infinite = np.isinf(converted.to_numpy(zero_copy_only=False))
+        if (is_infinite & np.isfinite(values.to_numpy(zero_copy_only=False))).any():
+            raise _not_held(name, "a number beyond float32")
+    return converted
+
+
+def _not_held(name: str, what: str) -> ConfigError:
+    return ConfigError(
+        f"feature {name!r} holds {what}, which tf.Example cannot hold: do not keep it, "
+        "or write parquet"
+    )

@@ -88,6 +88,29 @@ def test_a_column_that_tf_example_cannot_hold_is_an_error_that_names_it(column):
 
 
 @pytest.mark.parametrize(
+    ("column", "what"),
+    [
+        (pa.array([[1, None]]), "a null inside a list"),
+        (pa.array([[1.0], None, [None]]), "a null inside a list"),
+        (pa.array([1.0, 1e300]), "a number beyond float32"),
+        (pa.array([2**63], pa.uint64()), "a value beyond int64"),
+    ],
+)
+def test_a_value_that_tf_example_cannot_hold_does_not_become_another_one(column, what):
+    batch = pa.RecordBatch.from_arrays([column], ["x"])
+    with pytest.raises(ConfigError, match=f"feature 'x' holds {what}"):
+        to_example_columns(batch)
+
+
+def test_numbers_that_are_none_stay_so_in_tf_example():
+    column = pa.array([float("inf"), float("nan"), 0.1])
+    batch = to_example_columns(pa.RecordBatch.from_arrays([column], ["x"]))
+    np.testing.assert_array_equal(
+        batch.column(0).flatten().to_numpy(), np.array([np.inf, np.nan, 0.1], np.float32)
+    )
+
+
+@pytest.mark.parametrize(
     ("values", "type_", "info", "rejected"),
     [
         (["a", None, ""], pa.string(), TEXT, {1: "is missing"}),
