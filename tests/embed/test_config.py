@@ -34,6 +34,11 @@ def names(plan):
         keep=st.lists(NAMES).map(tuple),
         batch_size=st.integers(1, 1 << 20),
         text_encoding=st.sampled_from(["utf-8", "bytes"]),
+        image_source=st.sampled_from(["bytes", "path"]),
+        image_size=st.none() | st.tuples(st.integers(1, 999), st.integers(1, 999)),
+        normalize=st.booleans(),
+        output_dtype=st.sampled_from(["float32", "float16", "int8"]),
+        imports=st.lists(NAMES).map(tuple),
         max_dead_letter_ratio=st.floats(0, 1),
     )
 )
@@ -52,6 +57,13 @@ def test_a_config_survives_json(config):
         ('{"text_encoding": "latin-1"}', "utf-8 or bytes"),
         ('{"keep": "id"}', "keep is a list, not 'id'"),
         ('{"batch_size": "many"}', "wrong type"),
+        ('{"image_source": "url"}', "image_source is bytes or path, not 'url'"),
+        ('{"image_size": [224]}', "a height and a width"),
+        ('{"image_size": [0, 224]}', "a height and a width"),
+        ('{"image_size": 224}', "image_size is a list, not 224"),
+        ('{"normalize": 1}', "true or false, not 1"),
+        ('{"output_dtype": "float64"}', "float32 or float16 or int8"),
+        ('{"imports": "tensorflow_text"}', "imports is a list"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(text, complaint):
@@ -89,6 +101,11 @@ def test_a_sole_output_becomes_embedding_and_several_keep_their_keys():
     assert names(several) == {"a": "a", "b": "b"}
 
 
+def test_the_default_output_of_several_is_the_embedding():
+    plan = make_plan(EmbedConfig(), spec({"x": TEXT}, {"a": VECTOR, "default": VECTOR}), ["x"])
+    assert names(plan) == {"default": "embedding"}
+
+
 def test_named_outputs_are_the_only_ones():
     config = EmbedConfig(outputs={"b": "vector"})
     plan = make_plan(config, spec({"x": TEXT}, {"a": VECTOR, "b": VECTOR}), ["x"])
@@ -119,3 +136,111 @@ def test_what_is_read_is_inputs_and_kept_features_once_each():
 def test_what_does_not_fit_is_one_error_with_the_choices(config, error, complaint):
     with pytest.raises(error, match=complaint):
         make_plan(config, spec({"x": TEXT}), ["id", "body"])
+
+
+OPEN_IMAGE = TensorInfo("float32", (None, None, None, 3))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "config", "complaint"),
+    [
+        (
+            {"x": TensorInfo("float32", ())},
+            {},
+            r"'x' \(float32\[\]\).*one value for the whole batch",
+        ),
+        ({"training": TensorInfo("bool", ())}, {}, "no input that could be fed"),
+        ({"x": TensorInfo("complex64", (None,))}, {}, "'x'.*no feature can hold"),
+        ({"x": TensorInfo("int64", (None, 2, 2), "sparse")}, {}, "'x'.*no feature can hold"),
+        ({"x": TensorInfo("int64", None, "sparse")}, {}, "'x'.*no feature can hold"),
+        ({"x": TensorInfo("int64", (None, None, None), "ragged")}, {}, "'x'.*no feature can hold"),
+        ({"x": TEXT}, {"image_source": "path"}, r"--image-paths\).*takes no image, but x \(string"),
+        ({"x": TEXT}, {"image_size": (2, 2)}, r"--image-size\).*takes no image, but x \(string"),
+        (
+            {"x": IMAGE},
+            {"image_size": (2, 2)},
+            r"\(2, 2\), but input 'x' takes float32\[\?, 8, 8, 3",
+        ),
+        ({"x": TensorInfo("string", (4,)), "y": TensorInfo("int64", (2,))}, {}, r"sizes: \[2, 4\]"),
+    ],
+)
+def test_what_no_feature_can_feed_is_an_error(inputs, config, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        make_plan(EmbedConfig(**config), spec(inputs), [*inputs])
+
+
+@pytest.mark.parametrize(
+    ("outputs", "config", "complaint"),
+    [
+        (
+            {"n": TensorInfo("int64", (None, 2))},
+            {"normalize": True},
+            r"normalize is for vectors.*n",
+        ),
+        (
+            {"n": TensorInfo("float32", (None,))},
+            {"output_dtype": "int8"},
+            "output_dtype int8 is for",
+        ),
+        (
+            {"a": VECTOR, "b": VECTOR},
+            {"outputs": {"a": "v", "b": "v_scale"}, "output_dtype": "int8"},
+            "two columns of the output would be named 'v_scale'",
+        ),
+        ({"a": VECTOR}, {"outputs": {"a": "key"}}, "cannot be named 'key'"),
+        ({"a": TensorInfo("float32", ())}, {}, "'a' is one value for the whole batch"),
+    ],
+)
+def test_what_cannot_be_written_is_an_error(outputs, config, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        make_plan(EmbedConfig(**config), spec({"x": TEXT}, outputs), ["x"])
+
+
+def test_the_size_of_images_is_that_of_the_signature_the_config_or_the_module():
+    def size_of(info, image_size=None, attached=None):
+        module = ModuleSpec("tf1_hub", spec({"x": info}).variants, attached)
+        return make_plan(EmbedConfig(image_size=image_size), module, ["x"]).image_size
+
+    assert size_of(IMAGE, attached=(9, 9)) == (8, 8)
+    assert size_of(IMAGE, (8, 8)) == (8, 8)
+    assert size_of(OPEN_IMAGE) is None
+    assert size_of(OPEN_IMAGE, attached=(9, 7)) == (9, 7)
+    assert size_of(OPEN_IMAGE, (5, 6), attached=(9, 7)) == (5, 6)
+
+
+def test_a_feature_of_paths_is_found_by_its_name():
+    config = EmbedConfig(image_source="path")
+    assert make_plan(config, spec({"x": IMAGE}), ["image", "path"]).features == {"x": "path"}
+    assert make_plan(config, spec({"x": IMAGE}), ["image"]).features == {"x": "image"}
+
+
+def test_a_flag_for_training_is_not_fed_by_a_feature():
+    flag = TensorInfo("bool", ())
+    plan = make_plan(EmbedConfig(), spec({"x": TEXT, "training": flag}), ["text", "training"])
+    assert plan.features == {"x": "text"}
+
+
+def test_a_preprocessors_inputs_are_those_that_features_feed():
+    tokens = {"ids": TensorInfo("int32", (None, None))}
+    first = spec({"words": TEXT}, {**tokens, "more": TEXT})
+    plan = make_plan(EmbedConfig(), spec(tokens), ["text"], first)
+    assert plan.features == {"words": "text"}
+    assert names(plan) == {"default": "embedding"}
+
+
+@pytest.mark.parametrize(
+    "given", [TensorInfo("int64", (None, None)), TensorInfo("int32", (None,)), TEXT]
+)
+def test_a_preprocessor_that_gives_something_else_is_an_error(given):
+    then = spec({"ids": TensorInfo("int32", (None, None)), "training": TensorInfo("bool", ())})
+    first = spec({"words": TEXT}, {"ids": given, "more": TEXT})
+    with pytest.raises(SignatureError, match=r"cannot feed input 'ids' \(int32.*it gives ids"):
+        make_plan(EmbedConfig(), then, ["text"], first)
+
+
+def test_the_rows_of_a_call_are_those_of_the_graph():
+    fixed = TensorInfo("string", (4,))
+    assert make_plan(EmbedConfig(), spec({"x": fixed}), ["x"]).call_rows == 4
+    assert make_plan(EmbedConfig(), spec({"x": TEXT}), ["x"]).call_rows is None
+    first = spec({"w": TEXT}, {"x": fixed})
+    assert make_plan(EmbedConfig(), spec({"x": fixed}), ["w"], first).call_rows == 4

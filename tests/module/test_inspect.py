@@ -27,7 +27,14 @@ _INFO = st.builds(
     TensorInfo,
     dtype=st.sampled_from(["float32", "string", "int64"]),
     shape=st.none() | st.lists(st.none() | st.integers(0, 1 << 40), max_size=4).map(tuple),
-    kind=st.sampled_from(["dense", "sparse", "ragged"]),
+    kind=st.sampled_from(["dense", "sparse"]),
+) | st.builds(
+    TensorInfo,
+    dtype=st.just("int64"),
+    shape=st.just((None, None, None)),
+    kind=st.just("ragged"),
+    ragged_rank=st.integers(1, 2),
+    row_splits=st.sampled_from(["int32", "int64"]),
 )
 _INFOS = st.dictionaries(st.text(max_size=8), _INFO, max_size=3)
 _SIGNATURES = st.dictionaries(
@@ -40,6 +47,7 @@ _SPEC = st.builds(
     ModuleSpec,
     st.sampled_from(["tf1_hub", "saved_model"]),
     st.lists(_VARIANT, min_size=1, max_size=3).map(tuple),
+    st.none() | st.tuples(st.integers(1, 999), st.integers(1, 999)),
 )
 
 
@@ -48,9 +56,11 @@ def test_a_spec_survives_json(spec: ModuleSpec) -> None:
     assert ModuleSpec.from_json(spec.to_json()) == spec
 
 
-@pytest.mark.parametrize("change", [{"more": 1}, {"format": None}])
+@pytest.mark.parametrize("change", [{"more": 1}, {"format": None}, {"tags": None}])
 def test_json_that_is_no_spec(change: dict[str, Any], tmp_path: Path) -> None:
-    document = inspect(minimal_module(tmp_path / "m")).to_dict() | change
+    spec = inspect(minimal_module(tmp_path / "m")).to_dict() | {"image_size": [2, 2]}
+    ModuleSpec.from_json(json.dumps(spec))
+    document = spec | change
     document = {key: value for key, value in document.items() if value is not None}
     with pytest.raises(ValueError, match="not a module spec"):
         ModuleSpec.from_json(json.dumps(document))
