@@ -8,7 +8,9 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.digests import Digests
 from hub_tfx.embed.inputs import Input, Rows
 from hub_tfx.embed.outputs import Outputs, to_columns
 from hub_tfx.embed.plan import EmbedPlan, make_plan
@@ -69,6 +71,10 @@ class BoundModule:
         for fed in self._inputs:
             sizes += fed.row_bytes(_column(batch, fed))
         return sizes
+
+    def digests(self, batch: pa.RecordBatch) -> Digests:
+        """Digests of what each row that ``check`` let pass feeds."""
+        return digests.of_rows([fed.digests(_column(batch, fed)) for fed in self._inputs])
 
     def feeds(self, batch: pa.RecordBatch) -> tuple[list[Feed], dict[int, str]]:
         """Rows that ``check`` let pass as the module can take them, images decoded.

@@ -1,7 +1,7 @@
 """Calls of a module: which rows go into which, and what came out in the order of the rows."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,9 +11,12 @@ import tensorflow as tf
 from hub_tfx.embed.bound import BoundModule, Feed
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.deadline import CallTimeoutError, call_within
+from hub_tfx.embed.embedded import EmbeddedRows, merge, take
 from hub_tfx.embed.failures import describe, isolate, rejected_of
 from hub_tfx.embed.inputs import Rows
+from hub_tfx.embed.known import KnownRows
 from hub_tfx.embed.outputs import Outputs
+from hub_tfx.embed.reuse import embed_unknown
 from hub_tfx.embed.source import one_ahead
 
 _TOO_LARGE = (tf.errors.ResourceExhaustedError, MemoryError, CallTimeoutError)
@@ -38,25 +41,22 @@ class CallLimits:
         return cls(config.batch_size, config.batch_bytes, config.call_timeout_s)
 
 
-@dataclass(frozen=True)
-class EmbeddedRows:
-    """What became of the rows of a batch: each is in ``rows`` or in ``rejected``.
+def embed_rows(
+    bound: BoundModule,
+    batch: pa.RecordBatch,
+    limits: CallLimits,
+    known: KnownRows | None = None,
+    *,
+    deduplicate: bool = False,
+) -> EmbeddedRows:
+    """Embeds the rows of a batch.
 
-    Attributes:
-      rows: indices of the embedded ones, ascending.
-      columns: their outputs, in that order.
-      rejected: index -> reason, ascending.
-      calls: rows of each call of the module.
-    """
-
-    rows: Rows
-    columns: Mapping[str, pa.Array]
-    rejected: Mapping[int, str]
-    calls: tuple[int, ...]
-
-
-def embed_rows(bound: BoundModule, batch: pa.RecordBatch, limits: CallLimits) -> EmbeddedRows:
-    """Embeds the rows of a batch, in calls within the limits, which may learn from them.
+    Args:
+      bound: the module.
+      batch: the rows.
+      limits: of calls, which may learn from them.
+      known: rows that are copied; with it the result has digests.
+      deduplicate: see EmbedConfig.
 
     Raises:
       ModuleStuckError: a call did not end.
@@ -64,27 +64,44 @@ def embed_rows(bound: BoundModule, batch: pa.RecordBatch, limits: CallLimits) ->
     rejected = bound.check(batch) | rejected_of(batch)
     good = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
     fed = batch if not rejected else batch.take(pa.array(good))
+
+    def call(rows: Rows) -> EmbeddedRows:
+        is_all = len(rows) == fed.num_rows
+        return call_module(bound, fed if is_all else fed.take(pa.array(rows)), limits)
+
+    if known is None:
+        done = call_module(bound, fed, limits)
+    else:
+        done = embed_unknown(known, bound.digests(fed), call, deduplicate=deduplicate)
+    rejected |= {int(good[row]): why for row, why in done.rejected.items()}
+    return replace(done, rows=good[done.rows], rejected=dict(sorted(rejected.items())))
+
+
+def call_module(bound: BoundModule, fed: pa.RecordBatch, limits: CallLimits) -> EmbeddedRows:
+    """Embeds rows that can be fed, in calls within the limits, which may learn from them.
+
+    Raises:
+      ModuleStuckError: a call did not end.
+    """
     max_rows = bound.plan.call_rows or limits.rows
     calls = cut_into_calls(bound.row_bytes(fed), max_rows, limits.size_bytes)
-    rows: list[Rows] = []
-    columns: list[Mapping[str, pa.Array]] = []
+    pieces: list[tuple[Rows, Mapping[str, pa.Array]]] = []
+    rejected: dict[int, str] = {}
     sizes: list[int] = []
     for call, (feeds, undecodable) in zip(calls, _feeds(bound, fed, calls), strict=True):
-        rejected |= {int(good[call[row]]): why for row, why in undecodable.items()}
+        rejected |= {int(call[row]): why for row, why in undecodable.items()}
         for feed in feeds:
             sizes.append(len(feed.rows))
-            for called, result in _results(bound, feed, good[call[feed.rows]], limits):
+            for called, result in _results(bound, feed, call[feed.rows], limits):
                 rejected |= {int(called[row]): why for row, why in result.rejected.items()}
                 if len(result.rejected) == len(called):
                     continue
                 fine = np.setdiff1d(np.arange(len(called)), list(result.rejected))
                 is_all = len(fine) == len(called)
-                rows.append(called[fine])
-                columns.append(
-                    {n: c if is_all else c.take(pa.array(fine)) for n, c in result.columns.items()}
-                )
-    in_order, merged = _merge(rows, columns)
-    return EmbeddedRows(in_order, merged, dict(sorted(rejected.items())), tuple(sizes))
+                columns = result.columns if is_all else take(result.columns, fine)
+                pieces.append((called[fine], columns))
+    rows, merged = merge(pieces)
+    return EmbeddedRows(rows, merged, rejected, tuple(sizes))
 
 
 def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
@@ -144,18 +161,3 @@ def _results(
         yield rows[start:stop], result
     if fitting and too_many and min(too_many) > 1:  # Else one row is too much by itself.
         limits.rows = max(fitting)
-
-
-def _merge(
-    rows: list[Rows], columns: list[Mapping[str, pa.Array]]
-) -> tuple[Rows, Mapping[str, pa.Array]]:
-    """Results of several calls as one, in the order of the rows."""
-    if len(rows) < 2:
-        return (rows[0], columns[0]) if rows else (np.array([], np.int64), {})
-    all_rows = np.concatenate(rows)
-    order = pa.array(np.argsort(all_rows))
-    merged = {
-        name: pa.concat_arrays([of_call[name] for of_call in columns]).take(order)
-        for name in columns[0]
-    }
-    return np.sort(all_rows), merged

@@ -17,11 +17,10 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import Position
 from hub_tfx.embed.files import delete_file, make_folder, write_bytes
-from hub_tfx.embed.layout import OutputLayout
+from hub_tfx.embed.layout import DIGESTS, EMBEDDINGS, OutputLayout
 from hub_tfx.embed.resume import NOTHING_FINISHED, Finished
 from hub_tfx.embed.sink import Part, PartWriter
 from hub_tfx.embed.source import DEAD_LETTERS, Block
-from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError
 
 
@@ -97,6 +96,8 @@ class _Commit:
             "format": self.layout.format,
             "rows": rows[EMBEDDINGS],
             "dead_letters": rows[DEAD_LETTERS],
+            "reused": sum(part.reused for part in by_kind[EMBEDDINGS]),
+            "duplicates": sum(part.duplicates for part in by_kind[EMBEDDINGS]),
             "resumed_records": self.finished.records,
             "working_s": working_s,
             "files": self._publish(EMBEDDINGS, by_kind[EMBEDDINGS]),
@@ -110,13 +111,33 @@ class _Commit:
         """Moves the parts of one kind to their final names, where none of an earlier run remain."""
         if not parts:  # An explicit empty result.
             parts = [PartWriter(kind, self.layout, self.schemas[kind], Position()).finish()]
+        finals = self._move(kind, [part.path for part in parts])
+        files = [
+            {
+                "name": FileSystems.split(final)[1],
+                "rows": part.rows,
+                "size_bytes": part.size_bytes,
+                "sha256": part.sha256,
+            }
+            for part, final in zip(parts, finals, strict=True)
+        ]
+        if kind != EMBEDDINGS:
+            return files
+        self._move(DIGESTS, [part.digests_path for part in parts])
+        return [
+            {**file, "digests_sha256": part.digests_sha256}
+            for file, part in zip(files, parts, strict=True)
+        ]
+
+    def _move(self, kind: str, paths: Sequence[str]) -> list[str]:
+        """Their final paths."""
         make_folder(self.layout.folders[kind])
-        finals = [self.layout.part(kind, i, len(parts)) for i in range(len(parts))]
+        finals = [self.layout.part(kind, i, len(paths)) for i in range(len(paths))]
         # A retry of this bundle finds what it moved the first time; the rest is an earlier output.
         todo = {
-            part.path: final
-            for part, final in zip(parts, finals, strict=True)
-            if FileSystems.exists(part.path)
+            path: final
+            for path, final in zip(paths, finals, strict=True)
+            if FileSystems.exists(path)
         }
         moved = set(finals) - set(todo.values())
         for final in moved:
@@ -127,15 +148,7 @@ class _Commit:
                 delete_file(path)
         if todo:
             FileSystems.rename(list(todo), list(todo.values()))
-        return [
-            {
-                "name": FileSystems.split(final)[1],
-                "rows": part.rows,
-                "size_bytes": part.size_bytes,
-                "sha256": part.sha256,
-            }
-            for part, final in zip(parts, finals, strict=True)
-        ]
+        return finals
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
         temporary = FileSystems.join(self.layout.temporary, "manifest")

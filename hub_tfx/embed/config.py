@@ -45,6 +45,8 @@ class EmbedConfig:
       output_dtype: ``float32``; ``float16``; or ``int8``, with a scale for each row.
       imports: packages that a worker imports before it loads the module, such as those that
         register its ops.
+      deduplicate: whether of rows that feed the same only the first is embedded, in each worker
+        process, and copied for the others.
       max_dead_letter_ratio: the job fails where more than this share of its rows is rejected, and
         always where all of them are.
     """
@@ -62,6 +64,7 @@ class EmbedConfig:
     normalize: bool = False
     output_dtype: OutputDtype = "float32"
     imports: tuple[str, ...] = ()
+    deduplicate: bool = False
     max_dead_letter_ratio: float = 1.0
 
     def __post_init__(self) -> None:

@@ -16,12 +16,16 @@ DIGEST_BYTES = 16
 Digests = np.ndarray[Any, np.dtype[np.uint64]]
 """``[rows, 2]`` uint64: the halves of each row's digest."""
 
-_blake2b = partial(blake2b, digest_size=DIGEST_BYTES)
 
+def of_values(values: Iterable[Any], kind: bytes = b"") -> list[bytes]:
+    """A digest for each value.
 
-def of_values(values: Iterable[Any]) -> list[bytes]:
-    """A digest for each value that has the buffer interface, such as bytes."""
-    return [_blake2b(value).digest() for value in values]
+    Args:
+      values: that have the buffer interface, such as bytes.
+      kind: tells values from equal ones that mean something else; 16 bytes at most.
+    """
+    hashed = partial(blake2b, digest_size=DIGEST_BYTES, person=kind)
+    return [hashed(value).digest() for value in values]
 
 
 def of_lists(values: Sequence[Any] | np.ndarray[Any, Any], offsets: Any) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Record batch columns to a module's input tensors."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
+from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import flatten, is_list
 from hub_tfx.embed.images import ImageDecoder, as_bytes, header_size
@@ -90,6 +92,26 @@ class Input:
             return sizes
         lengths = pc.binary_length(values).to_numpy(zero_copy_only=False)
         return np.diff(np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])[offsets])
+
+    def digests(self, column: pa.Array) -> list[bytes]:
+        """A digest of what each row of a checked column feeds."""
+        values, offsets = flatten(column)
+        if self._from_path:
+            return [os.urandom(digests.DIGEST_BYTES) for _ in range(len(column))]
+        if self.is_encoded:
+            return digests.of_values(map(as_bytes, values.to_pylist()), b"image")
+        array = _to_numpy(values, self._info)
+        if self._info.kind == "dense" and not self._is_open and self._known_size == 1:
+            return digests.of_values(array)
+        of_lists = digests.of_lists(array, offsets)
+        if self._depth < 2:
+            return of_lists
+        rows = np.arange(len(column) + 1)
+        lengths = [  # Of the lists in a row, which say where one ends and the next begins.
+            digests.of_lists(of_level, np.searchsorted(owners, rows))
+            for owners, of_level, _ in _levels(column)
+        ]
+        return digests.of_values(map(b"".join, zip(of_lists, *lengths, strict=True)), b"nested")
 
     def row_shapes(self, column: pa.Array) -> Rows | None:
         """The shape of each row, ``[rows, dimensions]``; None where all have that of the signature.

@@ -20,11 +20,12 @@ from hub_tfx.embed.examples import example_type
 from hub_tfx.embed.failures import KEY, REASON
 from hub_tfx.embed.input_schema import check_columns, infer_schema
 from hub_tfx.embed.inputs import Input
-from hub_tfx.embed.layout import MADE_BY, OutputFormat, OutputLayout, read_manifest
+from hub_tfx.embed.layout import EMBEDDINGS, MADE_BY, OutputFormat, OutputLayout, read_manifest
 from hub_tfx.embed.metrics import Distribution, read_metrics
 from hub_tfx.embed.output import output_directory
 from hub_tfx.embed.output_columns import embedding_dim
 from hub_tfx.embed.plan import EmbedPlan, make_plan
+from hub_tfx.embed.previous import MADE_WITH, Previous, find_previous
 from hub_tfx.embed.reach import check_reach, runs_here, within_reach
 from hub_tfx.embed.report import describe
 from hub_tfx.embed.resume import (
@@ -46,12 +47,25 @@ from hub_tfx.embed.source import (
     real_path,
     split_row_groups,
 )
-from hub_tfx.embed.transform import EMBEDDINGS, EmbedRecordBatches
+from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import InputError, OutputError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
 
+_COMPUTATION = 1
+"""Goes up when a module and a config give other vectors than with the hub_tfx before."""
+_NOT_IN_VECTORS = (
+    "inputs",  # What feeds which input is in the digest of a row.
+    "keep",
+    "batch_size",
+    "batch_bytes",
+    "call_timeout_s",
+    "text_encoding",
+    "image_source",
+    "deduplicate",
+    "max_dead_letter_ratio",
+)
 _WINDOW_ROWS = 2048
 """Rows among which those of like size are sought for one call of the module."""
 
@@ -88,6 +102,8 @@ class EmbedResult:
       rows: embedded and written.
       dead_letters: rejected and written.
       resumed: rows of these that an earlier run had embedded before it failed.
+      reused: of the rows, those copied from an earlier output.
+      duplicates: of the rows, those copied from another one.
       seconds: of wall time, all told.
       rows_per_s: rows this run embedded a second, without imports and module load.
       output: the directory.
@@ -98,6 +114,8 @@ class EmbedResult:
     rows: int
     dead_letters: int
     resumed: int
+    reused: int
+    duplicates: int
     seconds: float
     rows_per_s: float
     output: str
@@ -114,6 +132,7 @@ def embed_files(
     beam_options: Sequence[str] = (),
     preprocessor: EmbedModule | None = None,
     *,
+    previous: str | None = None,
     report: bool = False,
     projector: bool = False,
 ) -> EmbedResult:
@@ -127,12 +146,15 @@ def embed_files(
       output_format: of the parts.
       beam_options: of the Beam pipeline; the runner in this process if they name none.
       preprocessor: a module that takes the features and feeds the other one.
+      previous: directory of an earlier output, which may be ``output``: rows that feed the same are
+        copied from it, unless module or config have changed.
       report: whether to write ``report/``: a page and a JSON file.
       projector: whether to write ``projector/``: a sample for TensorBoard's projector.
 
     Raises:
       UsageError: config, module and input do not fit each other; nothing was started.
-      InputError: an input is missing or damaged.
+      InputError: an input or the earlier output is missing or damaged.
+      DigestMismatchError: the earlier output was changed after it was written.
       OutputError: the output cannot be written, or holds what is not ours.
       RejectedRowsError: too many rows were rejected; only the dead letters were written.
     """
@@ -146,18 +168,25 @@ def embed_files(
     columns, pieces = infer_schema(files), split_row_groups(files)
     task = make_task(module, config, pieces, columns, output_format, preprocessor)
     layout = OutputLayout.of_directory(output, output_format, _identity(task, output_format))
+    earlier = None
+    if previous is not None:
+        is_output = previous.rstrip("/") == output.rstrip("/")  # There is none in the first run.
+        earlier = find_previous(previous, made_with(task), required=not is_output)
     with output_directory(output, layout), raise_own_errors():
         finished = take_finished(layout.temporary, files)
         if not runs_here(beam_options):
             task = _for_other_machines(task, layout)
         with make_pipeline(beam_options) as pipeline:
-            _ = pipeline | "EmbedFiles" >> EmbedFiles(task, layout, finished=finished)
+            job = EmbedFiles(task, layout, finished=finished, previous=earlier)
+            _ = pipeline | "EmbedFiles" >> job
         manifest = read_manifest(layout)
         describe(layout, output, report=report, projector=projector)
     rows = manifest["rows"] - finished.rows
     return EmbedResult(
         rows=manifest["rows"],
         dead_letters=manifest["dead_letters"],
+        reused=manifest["reused"],
+        duplicates=manifest["duplicates"],
         seconds=time.monotonic() - started_s,
         resumed=finished.rows,
         rows_per_s=rows / manifest["working_s"] if manifest["working_s"] else 0.0,
@@ -276,14 +305,17 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
         layout: OutputLayout,
         shared: Shared | None = None,
         finished: Finished = NOTHING_FINISHED,
+        previous: Previous | None = None,
     ):
         """Args:
         task: what to do.
         layout: where the output goes.
         shared: lets several jobs of one pipeline use one copy of the module.
         finished: what an earlier run of the job has left in ``layout.temporary``.
+        previous: rows that are copied; several jobs of one pipeline may share it.
         """
         super().__init__()
+        self._previous = previous or Previous()
         self._task = task
         self._layout = layout
         self._shared = shared
@@ -303,6 +335,7 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
             self._shared,
             task.preprocessor.path if task.preprocessor else None,
             task.preprocessor.digest if task.preprocessor else None,
+            self._previous,
         )
         parts = (
             embedded[EMBEDDINGS] | "WriteEmbeddings" >> WriteParts(EMBEDDINGS, layout),
@@ -341,6 +374,18 @@ def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
     }
 
 
+def made_with(task: EmbedTask) -> dict[str, Any]:
+    """What the vectors depend on, other than the rows: jobs in which it is equal may share them."""
+    config = json.loads(task.config.to_json())
+    return {
+        **{name: config[name] for name in config if name not in _NOT_IN_VECTORS},
+        "module": task.module.digest,
+        "preprocessor": task.preprocessor.digest if task.preprocessor else None,
+        "signature": task.plan.signature,
+        "hub_tfx's computation": _COMPUTATION,
+    }
+
+
 def _named(module: EmbedModule) -> dict[str, str]:
     return {"handle": module.handle, "digest": module.digest}
 
@@ -352,6 +397,7 @@ def _about(task: EmbedTask) -> dict[str, Any]:
         "module": _named(task.module),
         "preprocessor": _named(task.preprocessor) if task.preprocessor else None,
         "signature": task.plan.signature,
+        MADE_WITH: made_with(task),
         "embedding_dim": embedding_dim(task.plan.outputs),
         "columns": {column.name: column.about() for column in task.plan.outputs},
         "config": asdict(task.config),

@@ -27,7 +27,11 @@ _MAPPED_BYTES = 1 << 20
 class KnownRows:
     """Rows with their digests and outputs. Threads may share it.
 
-    Of rows with one digest the first that was found is taken; which, does not matter.
+    Of rows with one digest any may be found.
+
+    Attributes:
+      rows: all of them.
+      earlier: how many of them, the first ones, are of an earlier output.
     """
 
     def __init__(self, schema: pa.Schema):
@@ -40,6 +44,7 @@ class KnownRows:
         self._recent: list[pa.RecordBatch] = []
         self._lock = threading.Lock()
         self.rows = 0
+        self.earlier = 0
 
     def add(self, digests: Digests, columns: Mapping[str, pa.Array]) -> None:
         """Adds rows.

@@ -12,7 +12,6 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.files import paths_in, read_bytes
 from hub_tfx.embed.source import DEAD_LETTERS
-from hub_tfx.embed.transform import EMBEDDINGS
 
 OutputFormat = Literal["parquet", "tfrecord"]
 MADE_BY = "hub_tfx"
@@ -21,6 +20,7 @@ REPORT, PROJECTOR = "report", "projector"
 """Folders in an output that tell what is in it."""
 TEMPORARY = ".tmp-"
 """What the names of files and folders begin with that are gone when a job has succeeded."""
+EMBEDDINGS = "embeddings"
 DIGESTS = "digests"
 _PART = re.compile(
     r"(embeddings|dead_letters|digests)-\d{5,}-of-\d{5,}\.(parquet|tfrecord\.gz|bin)$"

@@ -12,12 +12,11 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.embed.failures import KEY, REASON
 from hub_tfx.embed.files import delete_folder, local_copy, make_folder, write_bytes
-from hub_tfx.embed.layout import PROJECTOR, REPORT, OutputLayout, read_manifest
+from hub_tfx.embed.layout import EMBEDDINGS, PROJECTOR, REPORT, OutputLayout, read_manifest
 from hub_tfx.embed.readers import READERS
 from hub_tfx.embed.report_page import RejectedRows, render
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.embed.survey import Survey, choose_sample, survey
-from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.embed.vectors import vectors_of
 
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"

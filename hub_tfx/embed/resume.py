@@ -23,9 +23,9 @@ from hub_tfx.embed.files import (
     sha256_of,
     write_bytes,
 )
+from hub_tfx.embed.layout import EMBEDDINGS
 from hub_tfx.embed.sink import Part
 from hub_tfx.embed.source import Block, Rows, SourceFile
-from hub_tfx.embed.transform import EMBEDDINGS
 
 _BLOCK = ".block.json"
 _PART = ".part.json"
@@ -82,14 +82,14 @@ def take_finished(folder: str, files: Sequence[SourceFile] | None = None) -> Fin
         of_block = parts[block.id]
         if (
             _hold_all(of_block, block)
-            and {part.path for part in of_block} <= set(paths)
+            and {path for part in of_block for path in part.files} <= set(paths)
             and not _overlap([*taken, block])
             and (files is None or _is_current(block, files, of_block))
         ):
             taken.append(block)
     finished = Finished(tuple(taken), tuple(part for block in taken for part in parts[block.id]))
     kept = {FileSystems.join(folder, block.id + _BLOCK) for block in taken}
-    kept |= {path for part in finished.parts for path in (part.path, part.path + _PART)}
+    kept |= {path for part in finished.parts for path in (*part.files, part.path + _PART)}
     for path in set(paths) - kept:
         delete_file(path)
     return finished
@@ -155,5 +155,5 @@ def _is_current(block: Block, files: Iterable[SourceFile], parts: Iterable[Part]
     """Whether files are those that were read, and parts those that were written."""
     versions = {(file.path, file.version) for file in files}
     return {(rows.path, rows.version) for rows in block.rows} <= versions and all(
-        part.sha256 == sha256_of(part.path) for part in parts
+        sha256 == sha256_of(path) for part in parts for path, sha256 in part.files.items()
     )

@@ -1,5 +1,6 @@
 """Record batches -> part files under temporary names; commit.py gives them their final ones."""
 
+import hashlib
 import os
 import tempfile
 import time
@@ -16,14 +17,15 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx._files import sync
+from hub_tfx.embed.embedded import Origin
 from hub_tfx.embed.failures import Position
-from hub_tfx.embed.files import is_local, upload
-from hub_tfx.embed.layout import OutputLayout
+from hub_tfx.embed.files import is_local, upload, write_bytes
+from hub_tfx.embed.layout import EMBEDDINGS, OutputLayout
 from hub_tfx.embed.part_files import PART_FILES, PartFile
-from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.errors import OutputError
 from hub_tfx.module.manifest import hash_file
 
+_DIGESTS = ".digests"
 _MAX_PART_BYTES = 256 << 20
 
 
@@ -37,6 +39,8 @@ class Part:
       position: of its first row.
       last: of the first row of the last batch that went into it.
       rows, size_bytes, sha256: what it holds.
+      digests_sha256: of the file with its rows' digests; empty for dead letters.
+      reused, duplicates: how many of its rows are copies, see EmbeddedRows.
       schema: its columns, in words.
       finished_s: Unix time at which it was complete.
     """
@@ -48,8 +52,21 @@ class Part:
     rows: int
     size_bytes: int
     sha256: str
+    digests_sha256: str
+    reused: int
+    duplicates: int
     schema: str
     finished_s: float
+
+    @property
+    def digests_path(self) -> str:
+        return f"{self.path}{_DIGESTS}"
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Path -> SHA-256."""
+        digests = {self.digests_path: self.digests_sha256} if self.digests_sha256 else {}
+        return {self.path: self.sha256, **digests}
 
 
 class WriteParts(beam.PTransform):  # type: ignore[misc]
@@ -113,7 +130,8 @@ class PartWriter:
         self._kind = kind
         self._position = self._last = position
         self._schema = schema
-        self._rows = 0
+        self._rows = self._reused = self._duplicates = 0
+        self._digests: list[bytes] = []
         self._final = FileSystems.join(layout.temporary, f"{kind}-{uuid.uuid4().hex}")
         self._is_local = is_local(self._final)
         if self._is_local:
@@ -136,6 +154,10 @@ class PartWriter:
         self._file.write(batch)
         self._rows += batch.num_rows
         self._last = Position.of(batch)
+        origin = Origin.of(batch)
+        self._digests.append(origin.digests)
+        self._reused += origin.reused
+        self._duplicates += origin.duplicates
 
     def finish(self) -> Part:
         self._file.close()
@@ -153,6 +175,19 @@ class PartWriter:
             self._rows,
             size_bytes,
             sha256,
+            self._finish_digests(),
+            self._reused,
+            self._duplicates,
             str(self._schema),
             time.time(),
         )
+
+    def _finish_digests(self) -> str:
+        """Their SHA-256."""
+        if self._kind != EMBEDDINGS:
+            return ""
+        content, path = b"".join(self._digests), f"{self._final}{_DIGESTS}"
+        write_bytes(path, content)
+        if self._is_local:
+            sync(Path(path))
+        return hashlib.sha256(content).hexdigest()

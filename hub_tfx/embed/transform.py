@@ -12,18 +12,21 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
 from hub_tfx.embed.bound import BoundModule
-from hub_tfx.embed.calls import CallLimits, EmbeddedRows, embed_rows
+from hub_tfx.embed.calls import CallLimits, embed_rows
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.embedded import EmbeddedRows, Origin
 from hub_tfx.embed.failures import Position, columns_of, dead_letters, slice_rows
 from hub_tfx.embed.files import local_directory
+from hub_tfx.embed.known import KnownRows
+from hub_tfx.embed.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan
+from hub_tfx.embed.previous import Previous
 from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
 
-EMBEDDINGS = "embeddings"
 _MAX_OUTPUT_BYTES = 64 << 20
 """Of the outputs that are held at once."""
 
@@ -33,8 +36,8 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
 
     Returns PCollections under ``embeddings`` (the kept columns and a column for each output) and
     ``dead_letters`` (see hub_tfx.embed.failures). A module is loaded once in a worker process.
-    Counters ``rows`` and ``dead_letters`` and distribution ``batch_rows`` are under the namespace
-    ``hub_tfx``.
+    Counters ``rows``, ``dead_letters``, ``reused`` and ``duplicates`` and distribution
+    ``batch_rows`` are under the namespace ``hub_tfx``.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         shared: Shared | None = None,
         preprocessor_path: str | os.PathLike[str] | None = None,
         preprocessor_digest: str | None = None,
+        previous: Previous | None = None,
     ):
         """Args:
         module_path: a module's directory, the same on each worker, on any Beam filesystem.
@@ -53,15 +57,17 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         shared: lets several transforms with the same module use one copy of it.
         preprocessor_path: of a module that takes the features and feeds the other one.
         preprocessor_digest: of that module.
+        previous: rows that are copied; with it batches carry their digests (embedded.Origin).
         """
         super().__init__()
         module = _Source(os.fspath(module_path), digest)
         preprocessor = preprocessor_path and _Source(
             os.fspath(preprocessor_path), preprocessor_digest
         )
-        self._embed = _Embed(
-            module, preprocessor or None, config or EmbedConfig(), shared or Shared()
-        )
+        config = config or EmbedConfig()
+        if config.deduplicate:
+            previous = previous or Previous()
+        self._embed = _Embed(module, preprocessor or None, config, shared or Shared(), previous)
 
     def expand(self, batches: Any) -> Any:
         return batches | "Embed" >> beam.ParDo(self._embed).with_outputs(
@@ -91,18 +97,27 @@ class _Source:
 
 class _Embed(beam.DoFn):  # type: ignore[misc]
     def __init__(
-        self, module: _Source, preprocessor: _Source | None, config: EmbedConfig, shared: Shared
+        self,
+        module: _Source,
+        preprocessor: _Source | None,
+        config: EmbedConfig,
+        shared: Shared,
+        previous: Previous | None,
     ):
         self._source = module
         self._preprocessor = preprocessor
         self._config = config
         self._shared = shared
+        self._previous = previous
+        self._known: KnownRows | None = None
         self._bound: BoundModule | None = None
         self._schema: pa.Schema | None = None
         self._limits = CallLimits.of(config)
         self._output_row_bytes = 0
         self._rows = Metrics.counter("hub_tfx", "rows")
         self._rejected = Metrics.counter("hub_tfx", "dead_letters")
+        self._reused = Metrics.counter("hub_tfx", "reused")
+        self._duplicates = Metrics.counter("hub_tfx", "duplicates")
         self._batch_rows = Metrics.distribution("hub_tfx", "batch_rows")
         self._load_ms = Metrics.counter("hub_tfx", "module_load_ms")
 
@@ -122,6 +137,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         if self._bound is None or batch.schema != self._schema:
             self._schema = batch.schema
             self._bound = BoundModule(self._module, self._config, batch.schema)
+            if self._previous is not None:
+                self._known = self._previous.known(pa.schema(self._bound.plan.output_fields))
         start = 0
         while start < batch.num_rows:
             stop = min(start + self._window_rows(), batch.num_rows)
@@ -137,7 +154,9 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
 
     def _embed(self, bound: BoundModule, batch: pa.RecordBatch) -> Iterator[Any]:
         position = Position.of(batch)
-        done = embed_rows(bound, batch, self._limits)
+        done = embed_rows(
+            bound, batch, self._limits, self._known, deduplicate=self._config.deduplicate
+        )
         for rows in done.calls:
             self._batch_rows.update(rows)
         if len(done.rows):
@@ -145,6 +164,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             size_bytes = sum(column.nbytes for column in done.columns.values())
             self._output_row_bytes = -(-size_bytes // len(done.rows))
             self._rows.inc(embedded.num_rows)
+            self._reused.inc(done.reused)
+            self._duplicates.inc(done.duplicates)
             IN_THIS_PROCESS.rows += embedded.num_rows
             yield position.behind(int(done.rows[0])).mark(embedded)
         if done.rejected:
@@ -161,7 +182,12 @@ def _embedded(plan: EmbedPlan, batch: pa.RecordBatch, done: EmbeddedRows) -> pa.
         kept = {name: column.take(pa.array(done.rows)) for name, column in kept.items()}
     fields = [*(batch.schema.field(name) for name in plan.keep), *plan.output_fields]
     columns = kept | dict(done.columns)
-    return pa.RecordBatch.from_arrays([columns[f.name] for f in fields], schema=pa.schema(fields))
+    embedded = pa.RecordBatch.from_arrays(
+        [columns[f.name] for f in fields], schema=pa.schema(fields)
+    )
+    if done.digests is None:
+        return embedded
+    return Origin(done.digests.tobytes(), done.reused, done.duplicates).mark(embedded)
 
 
 def _letters(

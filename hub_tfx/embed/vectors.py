@@ -8,10 +8,9 @@ import pyarrow as pa
 
 from hub_tfx.embed.examples import flatten
 from hub_tfx.embed.files import local_copy
-from hub_tfx.embed.layout import OutputLayout, committed_outputs
+from hub_tfx.embed.layout import EMBEDDINGS, OutputLayout, committed_outputs
 from hub_tfx.embed.output_columns import OPEN
 from hub_tfx.embed.readers import READERS
-from hub_tfx.embed.transform import EMBEDDINGS
 from hub_tfx.errors import ConfigError, InputError
 
 _BATCH_ROWS = 1 << 14

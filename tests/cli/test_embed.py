@@ -80,6 +80,8 @@ def test_json_is_one_document_with_these_keys(run, module):
         "rows",
         "dead_letters",
         "resumed",
+        "reused",
+        "duplicates",
         "seconds",
         "rows_per_s",
         "output",

@@ -202,6 +202,7 @@ def test_a_rerun_leaves_no_file_of_the_run_before(tmp_path, module, monkeypatch)
     embed_files(module, [source], output)
     assert sorted(os.listdir(output)) == [
         "dead_letters",
+        "digests",
         "embeddings-00000-of-00001.parquet",
         "manifest.json",
     ]
@@ -467,6 +468,7 @@ def test_a_rerun_in_another_format_leaves_no_file_of_the_run_before(tmp_path, mo
     files = sorted(path.name for path in Path(output).rglob("*") if path.is_file())
     assert files == [
         "dead_letters-00000-of-00001.tfrecord.gz",
+        "digests-00000-of-00001.bin",
         "embeddings-00000-of-00001.tfrecord.gz",
         "manifest.json",
     ]
