@@ -3,7 +3,7 @@
     python -m benchmarks.finetune_overhead [--steps 2000] [--repeat 5]          a light text module
     python -m benchmarks.finetune_overhead --image [--steps 60] [--repeat 5]    a MobileNetV2
 
-A smoke run: ``--steps 200 --repeat 1``, and ``--image --size 32 --batch-size 2 --steps 40``.
+A smoke run: ``--steps 500 --repeat 1``, and ``--image --size 32 --batch-size 2 --steps 300``.
 
 A bare loop applies the same module and head to the same tf.data input, tells nobody how it goes,
 and keeps nothing. For a SavedModel it is ``hub.load``, Adam and a tf.function of one step, called
