@@ -44,6 +44,7 @@ def cli() -> None:
 @cli.command(cls=BeamCommand)
 @_pipeline_options
 @click.option("--module", required=True, metavar="HANDLE", help="URL of the module.")
+@click.option("--preprocessor", metavar="HANDLE", help="Of a module whose outputs feed the module.")
 @click.option("--pipeline-name", default="embed", show_default=True)
 @embed_options
 def embed(
@@ -54,6 +55,7 @@ def embed(
     image: str,
     output: str,
     module: str,
+    preprocessor: str | None,
     pipeline_name: str,
     **options: Any,
 ) -> None:
@@ -68,6 +70,7 @@ def embed(
         data_root=data_root,
         module=module,
         module_digest=digest,
+        preprocessor=preprocessor,
         embed=embed_config(**options),
         example_gen=example_gen,
         beam_pipeline_args=tuple(beam_options()),

@@ -1,4 +1,4 @@
-"""ExampleGen -> ModuleResolver -> EmbeddingGenerator."""
+"""ExampleGen and ModuleResolver -> EmbeddingGenerator."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,6 +21,9 @@ class EmbedPipelineConfig:
       data_root: a folder with the input.
       module: handle of the module.
       module_digest: which it must have; None for any.
+      preprocessor: handle of a module that takes the features and feeds the other one; None for
+        none.
+      preprocessor_digest: which it must have; None for any.
       embed: what to feed, keep and write.
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: of ExampleGen: patterns with {SPAN} and {VERSION}, and splits. By
@@ -36,6 +39,8 @@ class EmbedPipelineConfig:
     data_root: str
     module: str
     module_digest: str | None = None
+    preprocessor: str | None = None
+    preprocessor_digest: str | None = None
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     example_gen: Literal["import", "csv"] = "import"
     input_config: tfx.proto.Input | None = None
@@ -49,9 +54,16 @@ def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
     example_gen = make_example_gen(config)
     resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
+    components = [example_gen, resolver]
+    preprocessor = None
+    if config.preprocessor is not None:
+        first = ModuleResolver(handle=config.preprocessor, digest=config.preprocessor_digest)
+        components.append(first.with_id("PreprocessorResolver"))
+        preprocessor = first.outputs["module"]
     generator = EmbeddingGenerator(
         examples=example_gen.outputs["examples"],
         module=resolver.outputs["module"],
         config=config.embed,
+        preprocessor=preprocessor,
     )
-    return make_pipeline(config, [example_gen, resolver, generator])
+    return make_pipeline(config, [*components, generator])

@@ -34,6 +34,7 @@ def cli() -> None:
 @click.option("--data-root", required=True, metavar="DIR", help="TFRecord or CSV files.")
 @click.option("--example-gen", type=click.Choice(["import", "csv"]), default="import")
 @click.option("--module", required=True, metavar="HANDLE", help="URL, archive or directory.")
+@click.option("--preprocessor", metavar="HANDLE", help="Of a module whose outputs feed the module.")
 @click.option("--output-root", required=True, metavar="DIR", help="For artifacts and metadata.")
 @click.option("--pipeline-name", default="embed", show_default=True)
 @embed_options
@@ -41,6 +42,7 @@ def embed(
     data_root: str,
     example_gen: Any,
     module: str,
+    preprocessor: str | None,
     output_root: str,
     pipeline_name: str,
     **options: Any,
@@ -54,6 +56,7 @@ def embed(
         pipeline_root=str(Path(output_root, "artifacts")),
         data_root=data_root,
         module=module,
+        preprocessor=preprocessor,
         embed=embed_config(**options),
         example_gen=example_gen,
         metadata_path=str(Path(output_root, "metadata.sqlite")),
@@ -128,8 +131,12 @@ def run_embed(config: Any) -> dict[str, Any]:
       HubTfxError: there is no input, the module cannot be resolved, a step failed, or the run is
         not complete.
     """
+    from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
+    if config.preprocessor is not None:  # As _run does with the module.
+        found = ModuleCache().resolve(config.preprocessor, digest=config.preprocessor_digest)
+        config = replace(config, preprocessor_digest=found.digest)
     return _run(config, create_pipeline, "EmbeddingGenerator", "embeddings")
 
 

@@ -23,9 +23,9 @@ def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def hub_module(tmp_path: Path) -> Callable[..., Any]:
     """Makes the artifact that ModuleResolver makes of a module's directory."""
 
-    def make(path: Path) -> Any:
+    def make(path: Path, resolver: str = "ModuleResolver") -> Any:
         artifact = HubModule()
-        artifact.uri = str(tmp_path / "ModuleResolver" / "module" / "1")
+        artifact.uri = str(tmp_path / resolver / "module" / "1")
         write_module(artifact, path, {"handle": str(path)})
         return artifact
 
@@ -55,11 +55,17 @@ def generate(outputs: Outputs) -> Callable[..., Outputs]:
     """Runs EmbeddingGenerator's executor on artifacts, without an orchestrator."""
 
     def run(
-        examples: list[Any], module: Any, config: EmbedConfig | None = None, schema: Any = None
+        examples: list[Any],
+        module: Any,
+        config: EmbedConfig | None = None,
+        schema: Any = None,
+        preprocessor: Any = None,
     ) -> Outputs:
         inputs = {"examples": examples, "module": [module]}
         if schema is not None:
             inputs["schema"] = [schema]
+        if preprocessor is not None:
+            inputs["preprocessor"] = [preprocessor]
         Executor().Do(
             inputs,
             {"embeddings": [outputs.embeddings], "dead_letters": [outputs.dead_letters]},

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tfx.v1 as tfx
 from apache_beam.testing.util import assert_that, equal_to
 from google.protobuf import text_format
+from real_modules import encoder, preprocessor
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx_bsl.public import tfxio
 from tfx_helpers import examples_artifact, plain_vectors, read_examples
@@ -24,6 +25,7 @@ from hub_tfx.components.embedding_generator.component import (
     EmbeddingGeneratorSpec,
 )
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.vectors import read_embeddings
 from hub_tfx.errors import (
     ConfigError,
     DigestMismatchError,
@@ -31,6 +33,7 @@ from hub_tfx.errors import (
     NotAModuleError,
     RejectedRowsError,
 )
+from hub_tfx.module.load import load
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import minimal_module, text_module
 
@@ -80,6 +83,35 @@ def test_images_get_the_vectors_of_plain_tf_hub(tmp_path, generate, hub_module, 
     expected = plain_vectors(image_module_dir, (pixels / 255).astype(np.float32))
     vectors = [row["embedding"] for row in read_examples(out.embeddings.uri, "train")]
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_a_preprocessor_feeds_the_module(tmp_path, generate, hub_module):
+    first = preprocessor(tmp_path / "first")
+    module = encoder(tmp_path / "then")
+    examples = examples_artifact(tmp_path / "1", {"train": rows_of(TEXTS)})
+    out = generate(
+        [examples],
+        hub_module(module),
+        EmbedConfig(outputs={"pooled_output": "pooled"}, output_dtype="int8"),
+        preprocessor=hub_module(first, "PreprocessorResolver"),
+    )
+    expected = load(module, preprocessor=load(first))({"text": TEXTS})["pooled_output"]
+    vectors, _ = read_embeddings(out.embeddings.uri)
+    np.testing.assert_allclose(vectors, expected, atol=1e-2)
+    stamped = out.embeddings.mlmd_artifact.custom_properties
+    digest = Manifest.of_directory(first).digest
+    assert stamped["preprocessor_digest"].string_value == digest
+    assert json.loads(stamped["columns"].string_value) == {
+        "pooled": {
+            "output": "pooled_output",
+            "dtype": "int8",
+            "shape": [4],
+            "scale": "pooled_scale",
+        }
+    }
+    row = read_examples(out.embeddings.uri, "train")[0]
+    assert [len(value) for value in row["pooled"]] == [4]
+    assert len(row["pooled_scale"]) == 1
 
 
 def test_every_type_of_kept_feature_passes_unchanged(tmp_path, generate, module):

@@ -22,6 +22,18 @@ def test_the_steps_are_an_example_gen_the_resolver_and_the_generator(example_gen
     assert steps == {name, "ModuleResolver", "EmbeddingGenerator"}
 
 
+def test_a_preprocessor_has_a_resolver_of_its_own():
+    handle, digest = "https://example.org/tokens/1", "0" * 64
+    config = EmbedPipelineConfig(**CONFIG, preprocessor=handle, preprocessor_digest=digest)
+    steps = {component.id: component for component in create_pipeline(config).components}
+    resolver = steps["PreprocessorResolver"]
+    assert (resolver.exec_properties["handle"], resolver.exec_properties["digest"]) == (
+        handle,
+        digest,
+    )
+    assert steps["EmbeddingGenerator"].inputs["preprocessor"] is resolver.outputs["module"]
+
+
 def test_the_config_reaches_the_generator():
     config = EmbedConfig(keep=("id",), batch_size=7)
     pipeline = create_pipeline(EmbedPipelineConfig(**CONFIG, embed=config))
