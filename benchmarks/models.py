@@ -7,14 +7,16 @@ import tensorflow as tf
 
 from hub_tfx.module.create import image_feature_module
 
-_SIZE = 224
+IMAGE_SIZE = 224
 _LARGEST = 320
 _EVERY = 100
 
 
 def image_module(folder: Path) -> Path:
     """A SavedModel of MobileNetV2 at 224 x 224: 1280 features, random weights."""
-    model = tf.keras.applications.MobileNetV2(weights=None, include_top=False, pooling="avg")
+    model = tf.keras.applications.MobileNetV2(
+        input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3), weights=None, include_top=False, pooling="avg"
+    )
     return image_feature_module(model, folder, format="saved_model").path
 
 
@@ -37,7 +39,7 @@ def write_images(path: Path, count: int, *, changed: bool = False) -> None:
 
 def _jpeg(seed: int) -> bytes:
     rng = np.random.default_rng(seed)
-    size = rng.integers(_SIZE, _LARGEST, 2, endpoint=True)
+    size = rng.integers(IMAGE_SIZE, _LARGEST, 2, endpoint=True)
     pixels = tf.image.resize(rng.integers(0, 256, [12, 12, 3]), size, "bicubic")
     noise = rng.normal(0, 4, [*size, 3])
     clipped = tf.cast(tf.clip_by_value(pixels + noise, 0, 255), tf.uint8)
