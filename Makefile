@@ -82,8 +82,12 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(STAMP)  ## benchmarks: ratios against a bare loop
-	$(PYTHON) -m benchmarks.embed_text
+bench: $(STAMP)  ## benchmarks of embedding: ratios against bare loops and peers, some 15 minutes
+	$(PYTHON) -m benchmarks.embed_text --peers
+	$(PYTHON) -m benchmarks.embed_images --peers
+	$(PYTHON) -m benchmarks.embed_transformer
+	$(PYTHON) -m benchmarks.embed_incremental
+	$(PYTHON) -m benchmarks.embed_scale
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files anew from pyproject.toml
 	$(PIP_COMPILE) --extra bench --extra demo --extra dev --output-file requirements.lock
