@@ -41,6 +41,11 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
     show_default=True,
     help="Of the output; tfrecord is gzipped tf.Example.",
 )
+@click.option(
+    "--previous",
+    metavar="DIR",
+    help="An earlier output, or the same directory: unchanged rows are copied, not embedded.",
+)
 @click.option("--report", is_flag=True, help="Write DIR/report/report.html: norms, neighbours, …")
 @click.option("--projector", is_flag=True, help="Write DIR/projector, for TensorBoard.")
 @click.option("--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]")
@@ -51,6 +56,7 @@ def embed(
     inputs: tuple[str, ...],
     output: str,
     output_format: Any,
+    previous: str | None,
     report: bool,
     projector: bool,
     cache_dir: str | None,
@@ -91,6 +97,7 @@ def embed(
             output_format,
             beam_arguments,
             first,
+            previous=previous,
             report=report,
             projector=projector,
         )
@@ -98,10 +105,13 @@ def embed(
     if as_json:
         print_json(asdict(result))
         return
+    copied = {"reused": previous is not None, "duplicates": config.deduplicate}
+    copies = {name: f"{getattr(result, name):,}" for name, asked in copied.items() if asked}
     print_fields(
         {
             "rows": f"{result.rows:,}",
             "dead letters": f"{result.dead_letters:,}",
+            **copies,
             "seconds": f"{result.seconds:.1f}",
             "rows/s": f"{result.rows_per_s:,.0f}",
             "output": result.output,

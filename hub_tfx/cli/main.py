@@ -1,8 +1,11 @@
 """The `hub-tfx` command: registers commands, turns errors into one line and an exit code."""
 
 import importlib
+import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 
@@ -85,7 +88,8 @@ def run(arguments: list[str]) -> int:
 def run_command(command: click.Command, arguments: list[str], name: str) -> int:
     """Runs any command as ours are run: errors are one line on stderr and an exit code."""
     try:
-        result = command.main(arguments, prog_name=name, standalone_mode=False)
+        with _warnings_in_a_line():
+            result = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
     except HubTfxError as error:
@@ -102,6 +106,24 @@ def run_command(command: click.Command, arguments: list[str], name: str) -> int:
             raise
         return _fail(f"unexpected {type(error).__name__}: {error} (HUB_TFX_DEBUG=1 shows where)", 1)
     return result if isinstance(result, int) else 0
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Ours, on stderr: what the libraries set up for their own logs would frame them."""
+    logger, handler = logging.getLogger("hub_tfx"), _Line(logging.WARNING)
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = True
+
+
+class _Line(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(f"hub-tfx: {' '.join(record.getMessage().split())}", err=True)
 
 
 def _debug() -> bool:

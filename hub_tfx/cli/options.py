@@ -176,6 +176,12 @@ def embed_options(command: Any) -> Any:
             help="Packages to import before the module is loaded, such as those with its ops.",
         ),
         click.option(
+            "--deduplicate",
+            is_flag=True,
+            default=None,
+            help="Embed equal rows once, in each worker, and copy the result.",
+        ),
+        click.option(
             "--max-dead-letter-ratio",
             type=click.FloatRange(0, 1),
             help="Fail if a larger share of the rows is rejected.  [1.0: only if all are]",

@@ -141,7 +141,7 @@ def find_previous(folder: str, made_with: Mapping[str, Any], *, required: bool =
     if not usable:
         before = outputs[0][1].get(MADE_WITH) if outputs else None
         why = _why(before, made_with) if outputs else f"there is no earlier output in {folder}"
-        _log.warning("hub-tfx: all rows are embedded anew: %s", why)
+        _log.warning("all rows are embedded anew: %s", why)
     return Previous(tuple(parts))
 
 

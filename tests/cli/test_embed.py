@@ -346,3 +346,33 @@ def test_a_runner_that_beam_does_not_have_is_a_usage_error(run, module):
     assert code == 2
     assert "Unexpected pipeline runner" in err
     assert not Path("o").exists()
+
+
+def test_unchanged_rows_are_copied_and_counted(run, module):
+    run("--module", module, "--input", csv_file(texts=["cat", "dog"]), "--output", "out")
+    arguments = ["--module", module, "--input", csv_file(texts=["cat", "mat"]), "--output", "out"]
+    code, out, err = run(*arguments, "--previous", "out")
+    assert (code, err) == (0, "")
+    fields = dict(line.split("\t") for line in out.splitlines())
+    assert (fields["rows"], fields["reused"]) == ("2", "1")
+    _, out, _ = run(*arguments, "--previous", "out", "--json")
+    assert json.loads(out)["reused"] == 2
+
+
+def test_a_row_of_its_own_is_embedded_once_on_request(run, module):
+    texts = csv_file(texts=["cat", "dog", "cat"])
+    code, out, _ = run("--module", module, "--input", texts, "--output", "out", "--deduplicate")
+    fields = dict(line.split("\t") for line in out.splitlines())
+    assert (code, fields["rows"], fields["duplicates"]) == (0, "3", "1")
+
+
+def test_why_nothing_is_copied_is_one_line(run, module):
+    arguments = ["--module", module, "--input", csv_file(), "--previous", "out", "--output", "out"]
+    fails(run(*arguments[:-1], "new"), 1, "there is no earlier output in out")
+    code, _, err = run(*arguments)
+    assert (code, len(err.splitlines())) == (0, 1)
+    assert err.startswith("hub-tfx: all rows are embedded anew: there is no earlier output in out")
+    _, _, err = run(*arguments, "--normalize")
+    assert err.strip() == (
+        "hub-tfx: all rows are embedded anew: normalize changed since the earlier output was made"
+    )
