@@ -3,6 +3,7 @@
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ _COMMANDS = {
 
 
 _ENTRY_POINTS = "hub_tfx.commands"
+_SIGNALLED = 128
+_received: list[int] = []
 
 
 class _LazyGroup(click.Group):
@@ -77,7 +80,19 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    signal.signal(signal.SIGTERM, _interrupt)
+    exit_code = run(sys.argv[1:] if arguments is None else arguments)
+    if exit_code > _SIGNALLED:  # Threads may still wait for a module.
+        sys.stdout.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
+
+
+def _interrupt(received: int, _: object) -> None:
+    """Ends a command on SIGTERM as Ctrl-C does, which puts away what is half done."""
+    signal.signal(received, signal.SIG_IGN)
+    _received.append(received)
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
@@ -97,7 +112,8 @@ def run_command(command: click.Command, arguments: list[str], name: str) -> int:
             raise
         return _fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        return _fail("interrupted", 130)
+        told = _received.pop() if _received else signal.SIGINT
+        return _fail("interrupted", _SIGNALLED + told)
     except BrokenPipeError:
         sys.stderr.close()
         return 1

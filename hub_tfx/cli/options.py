@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -89,12 +90,15 @@ def errors_told_once() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("apache_beam.runners", "absl")]
     levels = [logger.level for logger in loggers]
     root = logging.getLogger()
+    told_by_threads = threading.excepthook
     try:
+        threading.excepthook = lambda _: None  # Of runners, about a worker that is gone.
         root.addFilter(_is_no_job_message)
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
         yield
     finally:
+        threading.excepthook = told_by_threads
         root.removeFilter(_is_no_job_message)
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
