@@ -7,19 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.testing.util import assert_that
 from real_modules import SEQUENCE, WIDTH, encoder, preprocessor, save
 
-from hub_tfx.embed import bound
+from hub_tfx.embed import bound, transform
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import EmbedModule, embed_files
+from hub_tfx.embed.runner import beam_arguments
+from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.embed.vectors import read_embeddings
-from hub_tfx.errors import ConfigError, DigestMismatchError, SignatureError
+from hub_tfx.errors import ConfigError, DigestMismatchError, SignatureError, UsageError
+from hub_tfx.module.load import load
 
 TEXTS = ["the cat sat", "a", "one two three four five six seven eight", "dog"] * 3
 
@@ -138,6 +144,31 @@ def test_a_sole_output_feeds_a_sole_input(tmp_path, embed, module_format, text_m
     expected = plain(str(text_module_dir), {key: tf.constant(["cat", "dog"])})
     expected = expected["default"] if isinstance(expected, dict) else expected
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_a_pipeline_of_ones_own_takes_a_preprocessor_and_loads_both_once(pair, monkeypatch):
+    loads = []
+    monkeypatch.setattr(transform, "load", lambda *given: loads.append(given[0]) or load(*given))
+    first, then = pair
+    expected = plain(then, tokens_of(first, TEXTS))["default"].numpy()
+    batches = [pa.RecordBatch.from_pydict({"text": [text]}) for text in TEXTS]
+    with beam.Pipeline(options=PipelineOptions(beam_arguments([]))) as pipeline:
+        outputs = (
+            pipeline | beam.Create(batches) | EmbedRecordBatches(then, preprocessor_path=first)
+        )
+        rows = outputs.embeddings | beam.FlatMap(lambda batch: batch["embedding"].to_pylist())
+        assert_that(rows | beam.Map(np.round, 4), has_rows(np.round(expected, 4)))
+    assert loads == [first, then]
+
+
+def has_rows(expected):
+    def check(actual):
+        key = lambda row: tuple(row)  # noqa: E731
+        np.testing.assert_allclose(
+            sorted(map(list, actual), key=key), sorted(map(list, expected), key=key), atol=1e-3
+        )
+
+    return check
 
 
 def test_a_worker_with_another_preprocessor_refuses(tmp_path, pair):
@@ -344,6 +375,50 @@ def test_a_bad_row_among_those_of_a_batch_of_one_size(tmp_path, embed, module_fo
     result, vectors = embed(path, {"text": ["a", "bb", "bad", "dddd", "e"]})
     assert (result.rows, result.dead_letters) == (4, 1)
     assert vectors[:, 0].tolist() == [1, 2, 4, 1]
+
+
+@pytest.mark.parametrize(
+    ("table", "config", "complaint"),
+    [
+        ({"numbers": [[[1.0]]], "text": ["a"]}, {}, "'numbers' holds .*lists 2 deep.*takes them 1"),
+        (
+            {"numbers": [["x"]], "text": ["a"]},
+            {},
+            "'numbers' holds list<.*string>, which",
+        ),
+        (
+            {"numbers": [[1.0, 2.0]], "body": ["a"]},
+            {},
+            "'text'.*wants feature 'text'; the input",
+        ),
+        (
+            {"numbers": [[1.0, 2.0]], "text": ["a"]},
+            {"image_source": "path"},
+            r"takes no image, but numbers \(float32\[\?, 2\]\), text \(string",
+        ),
+        (
+            {"numbers": [[1.0, 2.0]], "text": ["a"]},
+            {"outputs": {"vector": "v"}},
+            "no output 'vector'; it has default",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_error_before_a_worker_starts(
+    tmp_path, embed, two_inputs, monkeypatch, table, config, complaint
+):
+    monkeypatch.setattr(transform, "load", lambda *_: pytest.fail("a worker has started"))
+    with pytest.raises(UsageError, match=complaint):
+        embed(two_inputs, table, **config)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="session")
+def two_inputs(tmp_path_factory):
+    def function(numbers, text):
+        return numbers * tf.cast(tf.strings.length(text), tf.float32)[:, None]
+
+    inputs = {"numbers": spec("float32", [None, 2]), "text": spec("string", [None])}
+    return save(tmp_path_factory.mktemp("two") / "m", function, inputs)
 
 
 # --- Outputs -------------------------------------------------------------------------------------
