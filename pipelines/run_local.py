@@ -37,6 +37,9 @@ def cli() -> None:
 @click.option("--preprocessor", metavar="HANDLE", help="Of a module whose outputs feed the module.")
 @click.option("--output-root", required=True, metavar="DIR", help="For artifacts and metadata.")
 @click.option("--pipeline-name", default="embed", show_default=True)
+@click.option(
+    "--incremental", is_flag=True, help="Copy unchanged rows from the last run, if there is one."
+)
 @embed_options
 def embed(
     data_root: str,
@@ -45,6 +48,7 @@ def embed(
     preprocessor: str | None,
     output_root: str,
     pipeline_name: str,
+    incremental: bool,
     **options: Any,
 ) -> None:
     """Embed the files of a folder, tracked in ML Metadata."""
@@ -59,6 +63,7 @@ def embed(
         preprocessor=preprocessor,
         embed=embed_config(**options),
         example_gen=example_gen,
+        incremental=incremental,
         metadata_path=str(Path(output_root, "metadata.sqlite")),
         beam_pipeline_args=tuple(beam_options()),
     )

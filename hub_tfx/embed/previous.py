@@ -33,7 +33,10 @@ _log = logging.getLogger(__name__)
 MADE_WITH = "made_with"
 """In a manifest: what the vectors depend on, other than the rows."""
 _BATCH_ROWS = 1 << 13
-_FIX = "leave the earlier output out, and all rows are embedded anew"
+_FIX = (
+    "leave the earlier output out (--previous, or latest.json of a state_dir), and all rows are "
+    "embedded anew"
+)
 
 
 @dataclass(frozen=True)

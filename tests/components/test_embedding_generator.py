@@ -207,6 +207,7 @@ def test_properties_say_which_module_made_what(tmp_path, generate, hub_module, t
         "columns": '{"embedding": {"output": "default", "dtype": "float32", "shape": [4]}}',
         "rows": 5,
         "dead_letters": 1,
+        "reused": 0,
         "span": 0,
         "version": 0,
         "spans": "[0]",
@@ -430,6 +431,6 @@ def test_an_unknown_key_in_a_runtime_config_stops_the_executor_before_it_writes(
 
 def test_the_constructor_takes_what_the_docstring_names():
     parameters = inspect.signature(EmbeddingGenerator.__init__).parameters
-    named = ["self", "examples", "module", "schema", "config", "preprocessor"]
-    assert list(parameters) == named
+    named = ["examples", "module", "schema", "config", "preprocessor", "previous", "state_dir"]
+    assert list(parameters) == ["self", *named]
     assert all(f"{name}: " in EmbeddingGenerator.__init__.__doc__ for name in [*parameters][1:])

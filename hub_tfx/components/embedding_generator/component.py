@@ -27,12 +27,14 @@ class EmbeddingGeneratorSpec(ComponentSpec):  # type: ignore[misc]
     PARAMETERS = {  # noqa: RUF012
         "config": ExecutionParameter(type=str),
         "hub_tfx_version": ExecutionParameter(type=str),
+        "state_dir": ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=_Examples),
         "module": ChannelParameter(type=HubModule),
         "preprocessor": ChannelParameter(type=HubModule, optional=True),
         "schema": ChannelParameter(type=_Schema, optional=True),
+        "previous": ChannelParameter(type=_Examples, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "embeddings": ChannelParameter(type=_Examples),
@@ -48,8 +50,8 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
 
     Component `outputs` contains:
      - `embeddings`: Channel of type `Examples`: kept features and embeddings (float lists). Custom
-       properties: `rows`, `dead_letters`, `embedding_dim`, `signature`, `module_digest`, `handle`,
-       `preprocessor_digest`, `columns` (JSON: their dtypes and shapes), `spans`.
+       properties: `rows`, `dead_letters`, `reused`, `embedding_dim`, `signature`, `module_digest`,
+       `handle`, `preprocessor_digest`, `columns` (JSON: their dtypes and shapes), `spans`.
      - `dead_letters`: Channel of type `Examples`: rejected rows, with `key`, `reason` and the kept
        features. Custom property: `rows`.
     """
@@ -64,6 +66,8 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
         schema: BaseChannel | None = None,
         config: EmbedConfig | str | RuntimeParameter | None = None,
         preprocessor: BaseChannel | None = None,
+        previous: BaseChannel | None = None,
+        state_dir: str | RuntimeParameter | None = None,
     ):
         """Constructs an EmbeddingGenerator.
 
@@ -75,6 +79,11 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
           config: an EmbedConfig, or its JSON.
           preprocessor: A channel of type `HubModule`: a module that takes the features and feeds
             the other one.
+          previous: A channel of type `Examples` with the `embeddings` of an earlier run, or with
+            nothing: rows that feed the same are copied from it, unless module or config have
+            changed. See hub_tfx.components.latest_embeddings.
+          state_dir: a directory that names the embeddings of the last run with it, for runners
+            that resolve no artifacts of earlier runs. `previous` goes before.
 
         Raises:
           ConfigError: the JSON is no EmbedConfig.
@@ -87,6 +96,8 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
                 module=module,
                 preprocessor=preprocessor,
                 schema=schema,
+                previous=previous,
+                state_dir=state_dir,
                 config=config.to_json() if isinstance(config, EmbedConfig) else config,
                 hub_tfx_version=__version__,
                 embeddings=Channel(type=_Examples),

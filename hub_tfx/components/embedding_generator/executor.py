@@ -20,14 +20,16 @@ from hub_tfx._tfx import (
     set_payload_format,
 )
 from hub_tfx.artifacts import read_module, stamp
+from hub_tfx.components.embedding_generator.state import read_state, write_state
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import KEY, REASON
 from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.input_schema import infer_schema
-from hub_tfx.embed.job import EmbedFiles, EmbedModule, make_task
+from hub_tfx.embed.job import EmbedFiles, EmbedModule, EmbedTask, made_with, make_task
 from hub_tfx.embed.layout import OutputLayout, read_manifest
 from hub_tfx.embed.metrics import read_metrics
 from hub_tfx.embed.output import remove_temporary
+from hub_tfx.embed.previous import Previous, find_previous
 from hub_tfx.embed.readers import READERS, schema_of_tfmd
 from hub_tfx.embed.runner import make_pipeline, raise_own_errors
 from hub_tfx.embed.source import DEAD_LETTERS, SourceFile, find_files
@@ -53,10 +55,13 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
             - module: one HubModule.
             - preprocessor: one HubModule, or none.
             - schema: one Schema, or none.
+            - previous: one Examples of an earlier run, or none.
           output_dict:
             - embeddings: one Examples.
             - dead_letters: one Examples.
-          exec_properties: config, the JSON of an EmbedConfig.
+          exec_properties:
+            - config: the JSON of an EmbedConfig.
+            - state_dir: a directory for `latest.json`, or none.
 
         Raises:
           HubTfxError: see hub_tfx.embed.job.embed_files; no artifact is published.
@@ -77,6 +82,8 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
             split: make_task(module, config, of_split, schema, "tfrecord", preprocessor)
             for split, of_split in files.items()
         }
+        state_dir = exec_properties.get("state_dir")
+        previous = _previous(input_dict.get("previous"), state_dir, tasks.values())
         shared = Shared()
         try:
             with (
@@ -86,7 +93,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
             ):
                 for split, task in tasks.items():
                     _ = pipeline | f"EmbedFiles[{split}]" >> EmbedFiles(
-                        task, layouts[split], shared
+                        task, layouts[split], shared, previous=previous
                     )
         finally:
             for layout in layouts.values():
@@ -96,11 +103,23 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         _stamp_outputs(
             embeddings, dead_letters, examples, list(files), module, preprocessor, manifests
         )
+        if state_dir:
+            write_state(state_dir, embeddings.uri)
 
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
             return self._make_beam_pipeline()
         return make_pipeline(self._beam_pipeline_args)
+
+
+def _previous(
+    artifacts: Sequence[Any] | None, state_dir: str | None, tasks: Iterable[EmbedTask]
+) -> Previous:
+    uri = read_state(state_dir) if state_dir else None
+    if artifacts:
+        uri = artifact_utils.get_single_uri(artifacts)
+    task = next(iter(tasks), None)  # In what vectors depend on, those of all splits are the same.
+    return Previous() if uri is None or task is None else find_previous(uri, made_with(task))
 
 
 def _files_by_split(examples: Sequence[Any]) -> dict[str, list[SourceFile]]:
@@ -176,6 +195,7 @@ def _stamp_outputs(
             "columns": json.dumps(manifests[0]["columns"]),
             "rows": sum(manifest["rows"] for manifest in manifests),
             "dead_letters": rejected,
+            "reused": sum(manifest["reused"] for manifest in manifests),
             "spans": json.dumps(sorted({span for span, _ in spans})),
         },
     )

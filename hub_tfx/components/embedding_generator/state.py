@@ -1,0 +1,44 @@
+"""Where the newest embeddings are, for runners that resolve no artifacts of earlier runs.
+
+A state directory holds `latest.json`, which names the URI of an `embeddings` artifact.
+"""
+
+import json
+from pathlib import Path
+
+from apache_beam.io.filesystems import FileSystems
+
+from hub_tfx._files import replacing
+from hub_tfx.embed.files import is_local, make_folder, read_bytes, write_bytes
+from hub_tfx.errors import InputError
+
+_LATEST = "latest.json"
+_EMBEDDINGS = "embeddings"
+
+
+def read_state(state_dir: str) -> str | None:
+    """URI of the newest embeddings; None before the first run.
+
+    Raises:
+      InputError: `latest.json` is damaged.
+    """
+    path = FileSystems.join(state_dir, _LATEST)
+    if not FileSystems.exists(path):
+        return None
+    try:
+        uri: str = json.loads(read_bytes(path))[_EMBEDDINGS]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged: delete it, and all rows are embedded anew") from error
+    return uri
+
+
+def write_state(state_dir: str, embeddings: str) -> None:
+    """Names the newest embeddings; a reader sees the old ones or the new ones."""
+    path = FileSystems.join(state_dir, _LATEST)
+    content = json.dumps({_EMBEDDINGS: embeddings}).encode()
+    make_folder(state_dir)
+    if is_local(path):
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(content)
+    else:  # Buckets replace an object as a whole.
+        write_bytes(path, content)

@@ -1,0 +1,65 @@
+"""The embedding pipeline again and again, on LocalDagRunner with real ML Metadata."""
+
+from dataclasses import replace
+
+import pytest
+from tfx_helpers import read_examples, write_tfrecord
+
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.testing import text_module
+from hub_tfx_pipelines import metadata
+from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
+from hub_tfx_pipelines.run_local import run_embed
+
+TEXTS = ["the cat", "dog sat", "on the mat", "hello"] * 5
+
+
+@pytest.fixture(autouse=True)
+def cache_dir(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def config(tmp_path):
+    return EmbedPipelineConfig(
+        pipeline_name="again",
+        pipeline_root=str(tmp_path / "artifacts"),
+        data_root=str(tmp_path / "data"),
+        module=str(text_module(tmp_path / "module")),
+        embed=EmbedConfig(keep=("id",)),
+        metadata_path=str(tmp_path / "metadata.sqlite"),
+    )
+
+
+def run(config, tmp_path, texts):
+    rows = [{"id": n, "text": text} for n, text in enumerate(texts)]
+    write_tfrecord(tmp_path / "data" / "texts.tfrecord.gz", rows)
+    return run_embed(config)
+
+
+def test_each_run_copies_from_the_one_before(config, tmp_path):
+    config = replace(config, incremental=True)
+    first = run(config, tmp_path, TEXTS)
+    assert (first["rows"], first["reused"]) == (20, 0)
+    second = run(config, tmp_path, [*TEXTS, "new", "and newer"])
+    assert (second["rows"], second["reused"]) == (22, 20)
+    rows = [
+        row for split in ("train", "eval") for row in read_examples(second["embeddings"], split)
+    ]
+    assert sorted(row["id"] for row in rows) == [[n] for n in range(22)]
+    third = run(config, tmp_path, ["and newer"] * 3)
+    assert (third["rows"], third["reused"]) == (3, 3)
+    store = metadata.open_sqlite(config.metadata_path)
+    executions = metadata.latest_run(store, "again")
+    step = next(e for e in executions if e.type.endswith("EmbeddingGenerator"))
+    node = metadata.lineage(store, metadata.outputs(store, step)["embeddings"])
+    parents = {parent.name: parent.uri for parent in node.parents}
+    assert parents["embeddings"] == second["embeddings"]
+
+
+def test_with_a_state_directory_a_run_with_nothing_new_is_skipped(config, tmp_path):
+    config = replace(config, state_dir=str(tmp_path / "state"))
+    first = run(config, tmp_path, TEXTS)
+    assert run_embed(config) == first
+    again = run(config, tmp_path, [*TEXTS, "new"])
+    assert (again["rows"], again["reused"]) == (21, 20)
