@@ -19,9 +19,9 @@ def example_type(given: pa.DataType, name: str) -> pa.DataType:
     types = pa.types
     if is_list(given) and not is_list(given.value_type):
         return example_type(given.value_type, name)
-    words = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    words += (types.is_string, types.is_large_string, types.is_null)
-    if any(is_kind(given) for is_kind in words):
+    binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    text = (types.is_string, types.is_large_string, types.is_null)
+    if any(is_kind(given) for is_kind in binary + text):
         return pa.large_binary()
     if types.is_integer(given) or types.is_boolean(given):
         return pa.int64()

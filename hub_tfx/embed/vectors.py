@@ -41,7 +41,7 @@ def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Tab
     written = outputs[0][1]["columns"]
     if column is None and len(written) == 1:
         (column,) = written
-    if column not in written:
+    if column is None or column not in written:
         raise ConfigError(f"name a column of {output}: {', '.join(written)}")
     about = written[column]
     table = pa.concat_tables([_read(layout, manifest) for layout, manifest in outputs])
