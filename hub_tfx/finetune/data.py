@@ -53,6 +53,11 @@ class Features:
         available = [name for name in schema.names if name != config.label]
         plan = make_plan(embed, spec, available)
         _check_present(config.label, schema.names)
+        if spec.format == "tf1_hub" and plan.inputs != spec.signature(plan.signature).inputs:
+            raise ConfigError(
+                f"signature {plan.signature!r} has an input that switches training on: a module in "
+                "TF1 hub format has a graph variant for that, and is not trained with another one"
+            )
         inputs = dict(plan.features)
         infos = dict(plan.inputs)
         if config.pair is not None:

@@ -23,7 +23,14 @@ from hub_tfx.errors import AuthoringError, NotAModuleError
 from hub_tfx.finetune.training import Inputs
 from hub_tfx.module.export import staged
 from hub_tfx.module.inspect import call_arguments, inspect
-from hub_tfx.module.spec import CALL, SignatureSpec, TensorInfo, map_arguments, name_outputs
+from hub_tfx.module.spec import (
+    CALL,
+    SignatureSpec,
+    TensorInfo,
+    is_training_flag,
+    map_arguments,
+    name_outputs,
+)
 from hub_tfx.store.fetch.local import copy_files
 
 _VARIABLES = Path("variables", "variables")
@@ -67,7 +74,9 @@ class TunableModule:
         """
 
         def value(key: str, leaf: Any) -> Any:
-            return inputs[key] if isinstance(leaf, TensorInfo) else leaf
+            if not isinstance(leaf, TensorInfo):
+                return leaf
+            return training if is_training_flag(key, leaf) else inputs[key]
 
         arguments = map_arguments(self._arguments, value)
         if "training" in arguments:
