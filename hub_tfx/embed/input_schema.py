@@ -33,7 +33,8 @@ def infer_schema(files: Sequence[SourceFile]) -> pa.Schema:
         for field in schema:
             path = first.setdefault(field.name, file.path)
             fields[field.name] = _merged(fields.get(field.name, field), path, field, file)
-    for file, schema in found if files[0].format in _TABLES else ():
+    tables = [(file, schema) for file, schema in found if file.format in _TABLES]
+    for file, schema in tables:
         for name in fields.keys() - set(schema.names):
             fields[name] = _useless(fields[name], f"{file.path} has no column {name!r}")
     return pa.schema([_typed(field) for field in fields.values()])

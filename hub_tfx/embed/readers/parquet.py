@@ -75,7 +75,8 @@ def _opened(path: str) -> Iterator[Any]:
     try:
         source = open_file(path)
         file = pq.ParquetFile(source, buffer_size=_PAGE_BUFFER_BYTES)
-    except (pa.ArrowException, OSError) as error:
+        _ = file.schema_arrow  # Where pyarrow_hotfix finds what it refuses, a RuntimeError.
+    except (pa.ArrowException, OSError, RuntimeError) as error:
         raise InputError(f"{path} cannot be read as Parquet: {describe(error)}") from error
     with source:
         yield file
