@@ -11,6 +11,7 @@ import tensorflow as tf
 from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.digests import Digests
+from hub_tfx.embed.failures import batch_of, columns_of
 from hub_tfx.embed.inputs import Input, Rows
 from hub_tfx.embed.outputs import Outputs, to_columns
 from hub_tfx.embed.plan import EmbedPlan, make_plan
@@ -38,6 +39,7 @@ class BoundModule:
     Attributes:
       plan: which feature feeds which input, and which output becomes which column.
       has_images: whether feeds take time to make.
+      reads_files: whether rows name files that are fed.
     """
 
     def __init__(self, module: LoadedModule, config: EmbedConfig, schema: pa.Schema):
@@ -56,6 +58,7 @@ class BoundModule:
             Input(key, self.plan, config, schema.field(feature).type)
             for key, feature in self.plan.features.items()
         ]
+        self.reads_files = any(fed.reads_files for fed in self._inputs)
         self.has_images = any(fed.is_encoded for fed in self._inputs)
 
     def check(self, batch: pa.RecordBatch) -> dict[int, str]:
@@ -64,6 +67,20 @@ class BoundModule:
         for fed in self._inputs:
             reasons = fed.check(_column(batch, fed)) | reasons
         return reasons
+
+    def load(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, str]]:
+        """Rows that ``check`` let pass with what files hold in place of their paths.
+
+        Returns:
+          All rows, and those whose files cannot be read -> reason.
+        """
+        columns = columns_of(batch, batch.schema.names)
+        reasons: dict[int, str] = {}
+        for fed in self._inputs:
+            if fed.reads_files:
+                columns[fed.feature], unreadable = fed.load(_column(batch, fed))
+                reasons = unreadable | reasons
+        return batch_of(columns), reasons
 
     def row_bytes(self, batch: pa.RecordBatch) -> Rows:
         """Bytes that each row feeds: ``[rows]`` int64."""

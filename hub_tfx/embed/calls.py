@@ -41,9 +41,39 @@ class CallLimits:
         return cls(config.batch_size, config.batch_bytes, config.call_timeout_s)
 
 
+@dataclass(frozen=True)
+class CheckedRows:
+    """A batch, of which some rows can be fed.
+
+    Attributes:
+      batch: all rows, as they came.
+      fed: those that can be, with what files hold in place of their paths.
+      rows: their indices, ascending.
+      rejected: index of the others -> reason.
+    """
+
+    batch: pa.RecordBatch
+    fed: pa.RecordBatch
+    rows: Rows
+    rejected: Mapping[int, str]
+
+
+def check_rows(bound: BoundModule, batch: pa.RecordBatch) -> CheckedRows:
+    """Finds the rows of a batch that can be fed, and reads the files that they name."""
+    rejected = bound.check(batch) | rejected_of(batch)
+    rows = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
+    fed = batch if not rejected else batch.take(pa.array(rows))
+    if bound.reads_files:
+        fed, unreadable = bound.load(fed)
+        readable = np.setdiff1d(np.arange(len(rows)), list(unreadable))
+        rejected |= {int(rows[row]): why for row, why in unreadable.items()}
+        fed, rows = fed.take(pa.array(readable)), rows[readable]
+    return CheckedRows(batch, fed, rows, rejected)
+
+
 def embed_rows(
     bound: BoundModule,
-    batch: pa.RecordBatch,
+    checked: CheckedRows,
     limits: CallLimits,
     known: KnownRows | None = None,
     *,
@@ -53,7 +83,7 @@ def embed_rows(
 
     Args:
       bound: the module.
-      batch: the rows.
+      checked: the rows.
       limits: of calls, which may learn from them.
       known: rows that are copied; with it the result has digests.
       deduplicate: see EmbedConfig.
@@ -61,9 +91,7 @@ def embed_rows(
     Raises:
       ModuleStuckError: a call did not end.
     """
-    rejected = bound.check(batch) | rejected_of(batch)
-    good = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
-    fed = batch if not rejected else batch.take(pa.array(good))
+    fed = checked.fed
 
     def call(rows: Rows) -> EmbeddedRows:
         is_all = len(rows) == fed.num_rows
@@ -73,8 +101,9 @@ def embed_rows(
         done = call_module(bound, fed, limits)
     else:
         done = embed_unknown(known, bound.digests(fed), call, deduplicate=deduplicate)
-    rejected |= {int(good[row]): why for row, why in done.rejected.items()}
-    return replace(done, rows=good[done.rows], rejected=dict(sorted(rejected.items())))
+    failed = {int(checked.rows[row]): why for row, why in done.rejected.items()}
+    rejected = dict(sorted({**checked.rejected, **failed}.items()))
+    return replace(done, rows=checked.rows[done.rows], rejected=rejected)
 
 
 def call_module(bound: BoundModule, fed: pa.RecordBatch, limits: CallLimits) -> EmbeddedRows:

@@ -30,26 +30,21 @@ class ImageDecoder:
     where a detector takes that. JPEG, PNG, BMP, and a GIF's first frame.
     """
 
-    def __init__(self, info: TensorInfo, size: tuple[int, int] | None, *, from_path: bool):
+    def __init__(self, info: TensorInfo, size: tuple[int, int] | None):
         """Args:
         info: of the input, float32 or uint8 ``[batch, height, width, channels]``.
         size: height and width to which images are resized; None to leave each at its own.
-        from_path: whether it is given paths instead of images.
         """
         assert info.shape is not None
-        self._read = _read if from_path else as_bytes
         self._pixels = _pixels_function(info.dtype, info.shape[3] or 3, size)
-        self._pool = ThreadPoolExecutor(_FILE_THREADS if from_path else os.cpu_count())
+        self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
         """Pixels of each image, or in words why there are none: a tensor or a str."""
         return list(self._pool.map(self._decode, values))
 
-    def _decode(self, value: Any) -> Any:
-        try:
-            encoded = self._read(value)
-        except Exception as error:  # noqa: BLE001  (each filesystem has errors of its own)
-            return f"cannot be read: {describe(error)}"
+    def _decode(self, value: str | bytes) -> Any:
+        encoded = as_bytes(value)
         try:
             height, width = header_size(encoded) or (0, 0)
             if height * width > MAX_PIXELS:
@@ -57,6 +52,17 @@ class ImageDecoder:
             return self._pixels(tf.constant(encoded, tf.string))
         except tf.errors.OpError as error:
             return f"is no image that can be decoded: {describe(error)}"
+
+
+class FileReader:
+    """Reads image files on any Beam filesystem, several at a time."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_FILE_THREADS)
+
+    def __call__(self, paths: Sequence[Any]) -> list[bytes | str]:
+        """What each file holds, or in words why it cannot be read."""
+        return list(self._pool.map(_read_or_say_why, paths))
 
 
 def header_size(encoded: bytes) -> tuple[int, int] | None:
@@ -117,6 +123,13 @@ def _pixels_function(
 def as_bytes(value: str | bytes) -> bytes:
     """What an Arrow column of strings or of bytes holds."""
     return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def _read_or_say_why(path: Any) -> bytes | str:
+    try:
+        return _read(path)
+    except Exception as error:  # noqa: BLE001  (each filesystem has errors of its own)
+        return f"cannot be read: {describe(error)}"
 
 
 def _read(path: Any) -> bytes:

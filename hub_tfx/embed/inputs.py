@@ -1,7 +1,6 @@
 """Record batch columns to a module's input tensors."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,15 +12,13 @@ import tensorflow as tf
 from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import flatten, is_list
-from hub_tfx.embed.images import ImageDecoder, as_bytes, header_size
+from hub_tfx.embed.images import FileReader, ImageDecoder, as_bytes, header_size
 from hub_tfx.embed.plan import EmbedPlan, is_image
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 """Indices of rows of a batch, or a number for each row."""
-
-_UNKNOWN_PIXELS = 1_000_000  # Of an image that is still in its file.
 
 
 class Input:
@@ -34,6 +31,7 @@ class Input:
       key: of the input.
       feature: name of the column.
       is_encoded: whether the column holds encoded images, or paths of image files.
+      reads_files: whether it holds paths, which ``load`` turns into what the files hold.
     """
 
     def __init__(self, key: str, plan: EmbedPlan, config: EmbedConfig, column_type: pa.DataType):
@@ -46,13 +44,15 @@ class Input:
         self._is_text = info.dtype == "string"
         is_words = _is_binary(value_type) or _is_text(value_type)
         self._is_checked_utf8 = self._is_text and config.text_encoding == "utf-8"
-        self._from_path = is_image(info) and config.image_source == "path"
+        self.reads_files = is_image(info) and config.image_source == "path"
         self.is_encoded = is_image(info) and is_words
         if not pa.types.is_null(value_type):  # Nothing but missing values: each row is told so.
             self._check_type(column_type, value_type)
         self._size = plan.image_size
         if self.is_encoded:
-            self._decoder = ImageDecoder(info, self._size, from_path=self._from_path)
+            self._decoder = ImageDecoder(info, self._size)
+        if self.reads_files:
+            self._read_files = FileReader()
 
     def check(self, column: pa.Array) -> dict[int, str]:
         """Rows that cannot become a row of the input -> reason."""
@@ -82,6 +82,18 @@ class Input:
             reject(_rows_of(_invalid_utf8(values), offsets), "is not valid UTF-8")
         return reasons
 
+    def load(self, column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+        """What the files hold that a checked column names, and the rows that cannot be read."""
+        found = self._read_files(flatten(column)[0].to_pylist())
+        reasons = {
+            row: f"feature {self.feature!r} {content}"
+            for row, content in enumerate(found)
+            if isinstance(content, str)
+        }
+        return pa.array(
+            [None if row in reasons else c for row, c in enumerate(found)], pa.large_binary()
+        ), reasons
+
     def row_bytes(self, column: pa.Array) -> Rows:
         """Bytes that each row of a checked column becomes as an input: ``[rows]`` int64."""
         values, offsets = flatten(column)
@@ -96,8 +108,6 @@ class Input:
     def digests(self, column: pa.Array) -> list[bytes]:
         """A digest of what each row of a checked column feeds."""
         values, offsets = flatten(column)
-        if self._from_path:
-            return [os.urandom(digests.DIGEST_BYTES) for _ in range(len(column))]
         if self.is_encoded:
             return digests.of_values(map(as_bytes, values.to_pylist()), b"image")
         array = _to_numpy(values, self._info)
@@ -148,7 +158,7 @@ class Input:
 
     def _check_type(self, column_type: pa.DataType, value_type: pa.DataType) -> None:
         holds, takes = f"feature {self.feature!r} holds {column_type}", f"{self.key!r} {self._info}"
-        if self._from_path and not self.is_encoded:
+        if self.reads_files and not self.is_encoded:
             raise ConfigError(
                 f"{holds}, and no paths of images: leave out image_source, or say "
                 f"which feature does with {self.key}=FEATURE (--input-map)"
@@ -224,8 +234,6 @@ class Input:
         channels = self._dimensions[2] or 3
         if self._size is not None:
             return np.full(len(values), math.prod(self._size) * channels, np.int64)
-        if self._from_path:
-            return np.full(len(values), _UNKNOWN_PIXELS * channels, np.int64)
         sizes = (header_size(as_bytes(value)) or (0, 0) for value in values.to_pylist())
         return np.array([height * width * channels for height, width in sizes], np.int64)
 

@@ -25,7 +25,7 @@ from hub_tfx.embed.metrics import Distribution, read_metrics
 from hub_tfx.embed.output import output_directory
 from hub_tfx.embed.output_columns import embedding_dim
 from hub_tfx.embed.plan import EmbedPlan, make_plan
-from hub_tfx.embed.previous import MADE_WITH, Previous, find_previous
+from hub_tfx.embed.previous import MADE_WITH, Previous, find_previous, made_with
 from hub_tfx.embed.reach import check_reach, runs_here, within_reach
 from hub_tfx.embed.report import describe
 from hub_tfx.embed.resume import (
@@ -53,19 +53,6 @@ from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
 
-_COMPUTATION = 1
-"""Goes up when a module and a config give other vectors than with the hub_tfx before."""
-_NOT_IN_VECTORS = (
-    "inputs",  # What feeds which input is in the digest of a row.
-    "keep",
-    "batch_size",
-    "batch_bytes",
-    "call_timeout_s",
-    "text_encoding",
-    "image_source",
-    "deduplicate",
-    "max_dead_letter_ratio",
-)
 _WINDOW_ROWS = 2048
 """Rows among which those of like size are sought for one call of the module."""
 
@@ -171,7 +158,7 @@ def embed_files(
     earlier = None
     if previous is not None:
         is_output = previous.rstrip("/") == output.rstrip("/")  # There is none in the first run.
-        earlier = find_previous(previous, made_with(task), required=not is_output)
+        earlier = find_previous(previous, task.made_with, required=not is_output)
     with output_directory(output, layout), raise_own_errors():
         finished = take_finished(layout.temporary, files)
         if not runs_here(beam_options):
@@ -263,6 +250,16 @@ class EmbedTask:
     files: Sequence[SourceFile]
     schema: pa.Schema
     preprocessor: EmbedModule | None = None
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What its vectors depend on, other than the rows; see previous.made_with."""
+        return made_with(
+            self.config,
+            self.plan.signature,
+            self.module.digest,
+            self.preprocessor.digest if self.preprocessor else None,
+        )
 
 
 def make_task(
@@ -374,18 +371,6 @@ def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
     }
 
 
-def made_with(task: EmbedTask) -> dict[str, Any]:
-    """What the vectors depend on, other than the rows: jobs in which it is equal may share them."""
-    config = json.loads(task.config.to_json())
-    return {
-        **{name: config[name] for name in config if name not in _NOT_IN_VECTORS},
-        "module": task.module.digest,
-        "preprocessor": task.preprocessor.digest if task.preprocessor else None,
-        "signature": task.plan.signature,
-        "hub_tfx's computation": _COMPUTATION,
-    }
-
-
 def _named(module: EmbedModule) -> dict[str, str]:
     return {"handle": module.handle, "digest": module.digest}
 
@@ -397,7 +382,7 @@ def _about(task: EmbedTask) -> dict[str, Any]:
         "module": _named(task.module),
         "preprocessor": _named(task.preprocessor) if task.preprocessor else None,
         "signature": task.plan.signature,
-        MADE_WITH: made_with(task),
+        MADE_WITH: task.made_with,
         "embedding_dim": embedding_dim(task.plan.outputs),
         "columns": {column.name: column.about() for column in task.plan.outputs},
         "config": asdict(task.config),

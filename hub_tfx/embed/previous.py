@@ -5,6 +5,7 @@ same way: with the same module, and a config that gives the same vectors.
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
 from hub_tfx.embed import digests
+from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import example_type, of_example_columns
 from hub_tfx.embed.failures import describe
 from hub_tfx.embed.files import local_copy, read_bytes
@@ -32,6 +34,19 @@ _log = logging.getLogger(__name__)
 
 MADE_WITH = "made_with"
 """In a manifest: what the vectors depend on, other than the rows."""
+_COMPUTATION = 1
+"""Goes up when a module and a config give other vectors than with the hub_tfx before."""
+_NOT_IN_VECTORS = (
+    "inputs",  # What feeds which input is in the digest of a row.
+    "keep",
+    "batch_size",
+    "batch_bytes",
+    "call_timeout_s",
+    "text_encoding",
+    "image_source",
+    "deduplicate",
+    "max_dead_letter_ratio",
+)
 _BATCH_ROWS = 1 << 13
 _FIX = (
     "leave the earlier output out (--previous, or latest.json of a state_dir), and all rows are "
@@ -118,6 +133,26 @@ class Previous:
         return known
 
 
+def made_with(
+    config: EmbedConfig, signature: str, module: str, preprocessor: str | None
+) -> dict[str, Any]:
+    """What vectors depend on, other than the rows, as plain JSON.
+
+    Args:
+      config: of the job.
+      signature: that is called.
+      module, preprocessor: their digests.
+    """
+    fields = json.loads(config.to_json())
+    return {
+        **{name: fields[name] for name in fields if name not in _NOT_IN_VECTORS},
+        "module": module,
+        "preprocessor": preprocessor,
+        "signature": signature,
+        "hub_tfx's computation": _COMPUTATION,
+    }
+
+
 def find_previous(folder: str, made_with: Mapping[str, Any], *, required: bool = False) -> Previous:
     """The earlier outputs in a folder: of a job, or of all splits of an Examples artifact.
 
@@ -125,7 +160,7 @@ def find_previous(folder: str, made_with: Mapping[str, Any], *, required: bool =
 
     Args:
       folder: on any Beam filesystem.
-      made_with: of the job that wants to use them; plain JSON.
+      made_with: of the job that wants to use them.
       required: whether there must be one.
 
     Raises:

@@ -12,7 +12,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
 from hub_tfx.embed.bound import BoundModule
-from hub_tfx.embed.calls import CallLimits, embed_rows
+from hub_tfx.embed.calls import CallLimits, CheckedRows, check_rows, embed_rows
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.embedded import EmbeddedRows, Origin
 from hub_tfx.embed.failures import Position, columns_of, dead_letters, slice_rows
@@ -22,13 +22,14 @@ from hub_tfx.embed.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.previous import Previous
 from hub_tfx.embed.progress import IN_THIS_PROCESS
-from hub_tfx.embed.source import DEAD_LETTERS
+from hub_tfx.embed.source import DEAD_LETTERS, one_ahead
 from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
 
 _MAX_OUTPUT_BYTES = 64 << 20
 """Of the outputs that are held at once."""
+_FILES_AT_ONCE = 64
 
 
 class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
@@ -139,10 +140,16 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             self._bound = BoundModule(self._module, self._config, batch.schema)
             if self._previous is not None:
                 self._known = self._previous.known(pa.schema(self._bound.plan.output_fields))
+        windows = self._windows(self._bound, batch)
+        for window in one_ahead(windows) if self._bound.reads_files else windows:
+            yield from self._embed(self._bound, window)
+
+    def _windows(self, bound: BoundModule, batch: pa.RecordBatch) -> Iterator[CheckedRows]:
         start = 0
         while start < batch.num_rows:
-            stop = min(start + self._window_rows(), batch.num_rows)
-            yield from self._embed(self._bound, slice_rows(batch, start, stop))
+            rows = _FILES_AT_ONCE if bound.reads_files else self._window_rows()
+            stop = min(start + rows, batch.num_rows)
+            yield check_rows(bound, slice_rows(batch, start, stop))
             start = stop
 
     def _window_rows(self) -> int:
@@ -152,10 +159,11 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             return batch_size
         return max(batch_size, _MAX_OUTPUT_BYTES // self._output_row_bytes)
 
-    def _embed(self, bound: BoundModule, batch: pa.RecordBatch) -> Iterator[Any]:
+    def _embed(self, bound: BoundModule, window: CheckedRows) -> Iterator[Any]:
+        batch = window.batch
         position = Position.of(batch)
         done = embed_rows(
-            bound, batch, self._limits, self._known, deduplicate=self._config.deduplicate
+            bound, window, self._limits, self._known, deduplicate=self._config.deduplicate
         )
         for rows in done.calls:
             self._batch_rows.update(rows)

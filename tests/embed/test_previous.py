@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 
 from hub_tfx.embed import known, previous
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.inputs import Input
 from hub_tfx.embed.job import EmbedModule, embed_files
+from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.readers import READERS
 from hub_tfx.errors import DigestMismatchError, InputError, OutputError
+from hub_tfx.module.spec import TensorInfo
+from hub_tfx.testing import image_module
 
 WORDS = ["cat", "dog", "mat", "sat on", "", "hello wörld"]
 KEEP = EmbedConfig(keep=("n",))
@@ -266,6 +270,35 @@ def test_empty_outputs_may_be_earlier_ones(module, corpus, before, out):
     assert (result.rows, result.reused) == (0, 0)
 
 
+def test_image_files_are_known_by_what_they_hold(tmp_path, before, out):
+    module = EmbedModule.of_directory(image_module(tmp_path / "module"))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    table = pa.table({"path": [str(folder / f"{n}.png") for n in range(4)], "n": range(4)})
+    pq.write_table(table, tmp_path / "paths.parquet")
+
+    def save(number, seed):
+        pixels = np.random.default_rng(seed).integers(0, 256, [8, 8, 3], np.uint8)
+        (folder / f"{number}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+
+    def embed(output, **more):
+        config = EmbedConfig(image_source="path", keep=("path", "n"))
+        return embed_files(module, [str(tmp_path / "paths.parquet")], output, config, **more)
+
+    for n in range(3):
+        save(n, n)
+    assert (embed(before).rows, embedded(embed(before))) == (3, 3)
+    save(0, 9)  # Another image of the same size.
+    save(1, 2)  # One that is known by another name.
+    save(3, 0)
+    result = embed(out, previous=before)
+    assert (result.rows, result.reused, embedded(result)) == (4, 3, 1)
+    old, new = ({row["n"]: row["embedding"] for row in rows_of(o)} for o in (before, out))
+    assert (new[1], new[2], new[3]) == (old[2], old[2], old[0])
+    assert new[0] not in old.values()
+    assert {row["path"] for row in rows_of(out)} == {str(folder / f"{n}.png") for n in range(4)}
+
+
 # --- Damage --------------------------------------------------------------------------------------
 
 
@@ -414,3 +447,60 @@ def test_each_row_gets_its_own_result(rows, known_values, deduplicate):
     assert done.reused == len(rows) - len(new)
     assert done.duplicates == len(good) - done.reused - len([v for v in seen if v != 3])
     assert done.digests.tolist() == of(rows).take(good, axis=0).tolist()
+
+
+# --- Digests of inputs ---------------------------------------------------------------------------
+
+
+def digests_of(rows, column_type, info):
+    plan = EmbedPlan("s", {"x": "f"}, {"x": info}, (), ())
+    return Input("x", plan, EmbedConfig(), column_type).digests(pa.array(rows, column_type))
+
+
+small = st.integers(0, 2)
+KINDS = {
+    "text": (st.sampled_from(["", "a", "ab"]), pa.string(), TensorInfo("string", (None,))),
+    "words": (
+        st.lists(st.sampled_from(["", "a", "ab"]), min_size=1, max_size=3),
+        pa.list_(pa.string()),
+        TensorInfo("string", (None, None)),
+    ),
+    "pair": (
+        st.lists(small, min_size=2, max_size=2),
+        pa.list_(pa.int64(), 2),
+        TensorInfo("int32", (None, 2)),
+    ),
+    "floats": (
+        st.lists(st.sampled_from([0.0, 0.5, 1.0]), max_size=3),
+        pa.large_list(pa.float64()),
+        TensorInfo("float32", (None, None), "sparse"),
+    ),
+    "ragged": (
+        st.lists(st.lists(small, max_size=2), max_size=3),
+        pa.list_(pa.list_(pa.int32())),
+        TensorInfo("int64", (None, None, None), "ragged", 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_rows_have_one_digest_where_they_feed_the_same_and_only_there(kind, data):
+    values, column_type, info = KINDS[kind]
+    rows = data.draw(st.lists(values, min_size=1, max_size=6))
+    made = digests_of(rows, column_type, info)
+    assert [made[n] == made[m] for n in range(len(rows)) for m in range(n)] == [
+        rows[n] == rows[m] for n in range(len(rows)) for m in range(n)
+    ]
+    assert made == [digests_of([row], column_type, info)[0] for row in rows]
+
+
+def test_the_digest_is_of_what_is_fed_and_not_of_how_it_is_stored():
+    numbers = TensorInfo("float32", (None, 2))
+    types = [pa.list_(pa.float64()), pa.large_list(pa.float32()), pa.list_(pa.int8(), 2)]
+    assert len({tuple(digests_of([[1, 2], [3, 4]], t, numbers)) for t in types}) == 1
+    text = TensorInfo("string", (None,))
+    types = [pa.string(), pa.binary(), pa.large_string(), pa.large_binary()]
+    assert len({tuple(digests_of(["a", "ü"], t, text)) for t in types}) == 1
+    in_lists = digests_of([["a"], ["ü"]], pa.large_list(pa.large_binary()), text)
+    assert in_lists == digests_of(["a", "ü"], pa.string(), text)

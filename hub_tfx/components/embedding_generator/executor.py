@@ -25,7 +25,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import KEY, REASON
 from hub_tfx.embed.files import local_copy
 from hub_tfx.embed.input_schema import infer_schema
-from hub_tfx.embed.job import EmbedFiles, EmbedModule, EmbedTask, made_with, make_task
+from hub_tfx.embed.job import EmbedFiles, EmbedModule, EmbedTask, make_task
 from hub_tfx.embed.layout import OutputLayout, read_manifest
 from hub_tfx.embed.metrics import read_metrics
 from hub_tfx.embed.output import remove_temporary
@@ -119,7 +119,7 @@ def _previous(
     if artifacts:
         uri = artifact_utils.get_single_uri(artifacts)
     task = next(iter(tasks), None)  # In what vectors depend on, those of all splits are the same.
-    return Previous() if uri is None or task is None else find_previous(uri, made_with(task))
+    return Previous() if uri is None or task is None else find_previous(uri, task.made_with)
 
 
 def _files_by_split(examples: Sequence[Any]) -> dict[str, list[SourceFile]]:
