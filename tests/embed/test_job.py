@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.utils.shared import Shared
 
-from hub_tfx.embed import job, sink, transform
+from hub_tfx.embed import job, sink, source, transform
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.failures import isolate
 from hub_tfx.embed.job import EmbedModule, embed_files
@@ -254,6 +254,26 @@ def test_a_missing_input_is_named(tmp_path, module):
         embed_files(module, [str(tmp_path / "nothing*.csv")], str(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("name", ["out/*.parquet", "here/*.parquet", "out/../out/*.parquet"])
+def test_input_in_the_output_directory_is_refused_not_replaced(tmp_path, module, name):
+    output = tmp_path / "out"
+    config = EmbedConfig(keep=("text",))
+    embed_files(module, [write(tmp_path / "in.csv")], str(output), config)
+    (tmp_path / "here").symlink_to(output)
+    before = rows_of(output)
+    with pytest.raises(OutputError, match=r"lies in .*out, which the output would replace"):
+        embed_files(module, [str(tmp_path / name)], str(output))
+    assert rows_of(output) == before
+
+
+def test_a_file_that_is_named_in_several_ways_is_embedded_once(tmp_path, module, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "in.csv")
+    Path("link.csv").symlink_to("in.csv")
+    names = ["in.csv", "./in.csv", "link.csv", str(tmp_path / "in.csv"), "*.csv", "in.csv"]
+    assert embed_files(module, names, "out").rows == len(TEXTS)
+
+
 @pytest.mark.parametrize("occupied", ["file", "foreign"])
 def test_what_is_not_ours_is_not_overwritten(tmp_path, module, occupied):
     output = tmp_path / "out"
@@ -390,7 +410,8 @@ def test_the_transform_works_in_a_pipeline_of_ones_own(fussy):
         assert_that(ids, equal_to([2]), label="dead")
 
 
-def test_two_worker_processes_lose_and_double_nothing(tmp_path, fussy):
+def test_two_worker_processes_lose_and_double_nothing(tmp_path, fussy, monkeypatch):
+    monkeypatch.setattr(source, "_MIN_SHARE_BYTES", 1)  # So that both have work.
     for n in range(4):
         write(tmp_path / f"in{n}.csv", ["a", "poison", "bb"] * 5)
     result = embed_files(

@@ -12,8 +12,8 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub_tfx.embed.failures import rejected_of
-from hub_tfx.embed.readers import READERS, examples, format_of, schema_of_tfmd
+from hub_tfx.embed.failures import Position, mark_rejected, rejected_of, slice_rows
+from hub_tfx.embed.readers import READERS, base, examples, format_of, schema_of_tfmd
 from hub_tfx.embed.source import one_ahead
 from hub_tfx.errors import InputError
 
@@ -333,3 +333,112 @@ def test_one_ahead_may_be_left_before_the_end():
     reading.close()
     source.close()
     assert closed == [True]
+
+
+def test_a_later_csv_integer_that_a_float_would_round_is_rejected(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("x\n" + "1.5\n" * 1000 + f"{2**53 + 1}\n{2**53}\n0.1234567890123456789\n")
+    rows = read("csv", path, batch_rows=2000)
+    assert rows[1000] == f"column 'x': {2**53 + 1} is no float64"
+    assert [row["x"] for row in rows[1001:]] == [2.0**53, 0.12345678901234568]
+
+
+def test_a_later_json_object_keeps_all_its_keys_or_is_rejected(tmp_path):
+    path = tmp_path / "a.jsonl"
+    later = [{"a": 3}, {"a": 4, "b": 5}, {}, {"a": 1.5}, [{"a": 1}]]
+    lines = [{"s": {"a": 1}}] * 1000 + [{"s": value} for value in later]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = read("jsonl", path)[1000:]
+    assert [rows[0], rows[2]] == [{"s": {"a": 3}}, {"s": {"a": None}}]
+    for row in (rows[1], rows[3], rows[4]):
+        assert "feature 's'" in row
+
+
+# --- Batches --------------------------------------------------------------------------------------
+
+
+def batches_of(file_format, path, names, batch_rows=2048):
+    reader = READERS[file_format]
+    schema = reader.infer_schema(str(path))
+    return list(
+        reader.read(str(path), pa.schema([schema.field(name) for name in names]), batch_rows)
+    )
+
+
+def write_large_rows(path, sizes):
+    """Records with texts of these sizes, in the format of the path's ending."""
+    texts = ["x" * size for size in sizes]
+    match path.suffix:
+        case ".txt":
+            path.write_text("".join(text + "\n" for text in texts))
+        case ".csv":
+            path.write_text("\n".join(["text", *texts, ""]))
+        case ".jsonl":
+            path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        case ".parquet":
+            pq.write_table(pa.table({"text": texts, "other": texts}), path, row_group_size=50)
+        case ".tfrecord":
+            write_examples(path, [example(text=[text.encode()]) for text in texts], "")
+
+
+@pytest.mark.parametrize("file_format", READERS)
+def test_batches_of_large_rows_have_few_rows_in_every_format(tmp_path, file_format, monkeypatch):
+    monkeypatch.setattr(base, "MAX_BATCH_BYTES", 100_000)
+    path = tmp_path / f"a.{file_format}"
+    sizes = [*([2000] * 100), *([10] * 300), 300_000, 10, 10]
+    write_large_rows(path, sizes)
+    batches = batches_of(file_format, path, ["text"])
+    texts = [
+        [row[0] if isinstance(row, list) else row for row in batch.column(0).to_pylist()]
+        for batch in batches
+    ]
+    lengths = [[len(text) for text in of_batch] for of_batch in texts]
+    assert [length for of_batch in lengths for length in of_batch] == sizes
+    for of_batch in lengths:
+        assert sum(of_batch) - max(of_batch) <= 100_000
+
+
+def test_a_batch_keeps_its_size_however_many_records_it_cannot_read(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join("{oops\n" if n % 3 == 1 else f'{{"n": {n}}}\n' for n in range(100)))
+    batches = batches_of("jsonl", path, ["n"], 40)
+    assert [batch.num_rows for batch in batches] == [40, 40, 20]
+    assert [list(rejected_of(batch)) for batch in batches] == [
+        [row for row in range(batch.num_rows) if (start + row) % 3 == 1]
+        for start, batch in zip((0, 40, 80), batches, strict=True)
+    ]
+    assert batches[1].column(0).to_pylist()[:4] == [40 if 40 % 3 != 1 else None, 41, 42, None]
+
+
+def test_some_rows_of_a_batch_keep_their_places_and_reasons():
+    batch = pa.RecordBatch.from_pydict({"n": [0, None, 2, None, 4]})
+    marked = Position("f", 10, "b").mark(mark_rejected(batch, {1: "one", 3: "three"}))
+    part = slice_rows(marked, 2, 5)
+    assert part.column(0).to_pylist() == [2, None, 4]
+    assert rejected_of(part) == {1: "three"}
+    assert Position.of(part) == Position("f", 12, "b")
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.txt.gz"])
+def test_a_line_that_never_ends_is_rejected_and_not_held(tmp_path, name, monkeypatch):
+    monkeypatch.setattr(base, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(base, "_SKIP_BYTES", 64)
+    content = b'{"text": "one"}\n' + b"x" * 10_000 + b'\n{"text": "two"}\n' + b"y" * 1000
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    one, long, two, longest = read(name.split(".")[1], path)
+    assert (one["text"][-5:].strip('"}'), two["text"][-5:].strip('"}')) == ("one", "two")
+    assert long == longest == "a line of 1,000 bytes or more"
+
+
+@pytest.mark.slow
+def test_a_record_of_more_than_two_gigabytes_is_rejected(tmp_path):
+    path = tmp_path / "a.txt.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b"one\n")
+        for _ in range(2100):
+            file.write(b"x" * (1 << 20))
+        file.write(b"\nthree\n")
+    one, long, three = read("txt", path)
+    assert (one, three) == ({"text": "one"}, {"text": "three"})
+    assert "a line of" in long

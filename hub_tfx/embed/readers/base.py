@@ -18,7 +18,7 @@ from hub_tfx.errors import InputError
 SAMPLE_ROWS = 1000
 """Records from which a schema is inferred."""
 MAX_BATCH_BYTES = 64 << 20
-"""Of the records of one batch; a larger record is one by itself."""
+"""Of the records of a batch, the last one not counted."""
 MAX_LINE_BYTES = 1 << 30
 """A longer line is rejected, and the rest of it skipped."""
 _SKIP_BYTES = 1 << 20
