@@ -1,8 +1,9 @@
 """The Beam runner of a job: its options, and its errors, which come back as text."""
 
+import difflib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 
 import apache_beam as beam
@@ -15,6 +16,8 @@ from apache_beam.options.pipeline_options import (
 from hub_tfx import errors
 from hub_tfx.errors import ConfigError, HubTfxError, IncompleteError
 
+_WITH_OPTIONS_OF_THEIR_OWN = ("portable", "flink", "spark", "samza", "prism")
+"""Runners whose job servers say what options they have, once the job is sent to them."""
 _STEP = " [while running"  # What Beam appends to the message of an error.
 _WORKER_LOST = re.compile("Channel closed prematurely|SDK worker disconnected")
 """What the runner in this process, and Prism, say of a worker that is gone."""
@@ -34,13 +37,15 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
     """Beam's options of ``beam_arguments``.
 
     Raises:
-      ConfigError: Beam cannot parse a value, the runner loses rows, or nothing would run.
+      ConfigError: Beam cannot parse a value or has no such option, the runner loses rows, or
+        nothing would run.
     """
     said = io.StringIO()
     options = PipelineOptions(beam_arguments(given))
     try:
         with redirect_stderr(said):
-            options.get_all_options()
+            known = options.get_all_options()
+            all_given = options.get_all_options(retain_unknown_options=True)
     except SystemExit:  # From argparse, after a hundred lines of usage.
         *_, complaint = said.getvalue().strip().split("error: ")
         raise ConfigError(f"Beam options: {complaint}") from None
@@ -49,7 +54,16 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
         raise ConfigError(f"Beam options: {runner} loses rows without a word: use another runner")
     if options.view_as(GoogleCloudOptions).template_location:
         raise ConfigError("Beam options: --template_location only describes a job: leave it out")
+    if not any(name in runner.lower() for name in _WITH_OPTIONS_OF_THEIR_OWN):
+        _check_known(all_given.keys() - known.keys(), known)
     return options
+
+
+def _check_known(unknown: Iterable[str], known: Iterable[str]) -> None:
+    for name in sorted(unknown):
+        like = difflib.get_close_matches(name, known, 1)
+        meant = f"; did you mean --{like[0]}?" if like else ""
+        raise ConfigError(f"Beam options: Beam has no option --{name}{meant}")
 
 
 def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
