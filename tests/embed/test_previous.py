@@ -13,7 +13,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tfx.embed import known, previous
+from hub_tfx.embed import job, known, previous, sink, source
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.inputs import Input
 from hub_tfx.embed.job import EmbedModule, embed_files
@@ -230,8 +230,6 @@ def test_rejected_rows_are_tried_again(module, corpus, before, out):
 
 
 def test_many_parts_and_workers(module, corpus, before, out, monkeypatch, tmp_path):
-    from hub_tfx.embed import job, sink
-
     monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
     monkeypatch.setattr(sink, "_MAX_PART_BYTES", 1)
     monkeypatch.setattr(known, "_CHUNK_ROWS", 5)
@@ -297,6 +295,41 @@ def test_image_files_are_known_by_what_they_hold(tmp_path, before, out):
     assert (new[1], new[2], new[3]) == (old[2], old[2], old[0])
     assert new[0] not in old.values()
     assert {row["path"] for row in rows_of(out)} == {str(folder / f"{n}.png") for n in range(4)}
+
+
+def test_a_run_that_was_finished_by_the_next_one_is_an_earlier_output_too(
+    module, tmp_path, before, out, monkeypatch
+):
+    monkeypatch.setattr(source, "_MIN_SHARE_BYTES", 1)
+    monkeypatch.setattr(source, "_BLOCK_S", 0)
+    monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
+    for file in range(3):
+        lines = [json.dumps({"n": n, "text": "x" * (10 * file + n)}) + "\n" for n in range(10)]
+        (tmp_path / f"{file}.jsonl").write_text("".join(lines))
+    config = replace(KEEP, batch_size=4)
+
+    def embed(output, inputs="?", **more):
+        return embed_files(module, [f"{tmp_path}/{inputs}.jsonl"], output, config, **more)
+
+    embed(before, "1")
+    writes = iter(range(5))
+    real = sink.PartWriter.write
+
+    def full_after_five(self, batch):
+        if next(writes, None) is None:
+            raise OSError(28, "No space left on device")
+        real(self, batch)
+
+    with monkeypatch.context() as patch, pytest.raises(OutputError):  # noqa: PT012
+        patch.setattr(sink.PartWriter, "write", full_after_five)
+        embed(out, previous=before)
+    result = embed(out, previous=before)
+    assert (result.rows, result.reused) == (30, 10)
+    assert result.resumed > 0
+    assert sorted(number_and_length(out)) == sorted(
+        (n, 10 * file + n) for file in range(3) for n in range(10)
+    )
+    assert embed(f"{out}-3", previous=out).reused == 30
 
 
 # --- Damage --------------------------------------------------------------------------------------
@@ -365,8 +398,6 @@ def test_an_earlier_output_that_is_not_there_is_an_error_but_in_the_first_run(
 
 
 def test_a_failed_run_leaves_the_earlier_output_as_it_was(module, corpus, out, monkeypatch):
-    from hub_tfx.embed import sink
-
     embed_files(module, corpus(WORDS), out, KEEP)
     files = {path: path.read_bytes() for path in Path(out).rglob("*.*")}
 
@@ -385,8 +416,6 @@ ONCE = replace(KEEP, deduplicate=True, batch_size=4)
 
 
 def test_duplicates_are_embedded_once(module, corpus, out, monkeypatch):
-    from hub_tfx.embed import job
-
     monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
     texts = ["cat", "dog", "cat", "cat", "mat", "dog", "new", "cat", "poison", "poison"]
     result = embed_files(module, corpus(texts), out, ONCE)
