@@ -151,7 +151,8 @@ def embed_files(
     files = find_files(inputs)
     _check_one_format(files)
     _check_apart(files, output)
-    check_reach([output, *(file.path for file in files)], beam_options)
+    given = [output] if previous is None else [output, previous]
+    check_reach([*given, *(file.path for file in files)], beam_options)
     columns, pieces = infer_schema(files), split_row_groups(files)
     task = make_task(module, config, pieces, columns, output_format, preprocessor)
     layout = OutputLayout.of_directory(output, output_format, _identity(task, output_format))

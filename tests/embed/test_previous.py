@@ -19,7 +19,7 @@ from hub_tfx.embed.inputs import Input
 from hub_tfx.embed.job import EmbedModule, embed_files
 from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.readers import READERS
-from hub_tfx.errors import DigestMismatchError, InputError, OutputError
+from hub_tfx.errors import ConfigError, DigestMismatchError, InputError, OutputError
 from hub_tfx.module.spec import TensorInfo
 from hub_tfx.testing import image_module
 
@@ -395,6 +395,17 @@ def test_an_earlier_output_that_is_not_there_is_an_error_but_in_the_first_run(
         embed_files(module, corpus(WORDS), out, KEEP, previous=before)
     assert embed_files(module, corpus(WORDS), out, KEEP, previous=out).rows == 6
     assert "no earlier output in" in warning(caplog)
+
+
+def test_an_earlier_output_of_this_machine_is_out_of_reach_for_dataflow(module, corpus, before):
+    with pytest.raises(ConfigError, match=f"Dataflow cannot reach {before}"):
+        embed_files(
+            module,
+            corpus(WORDS),
+            "gs://bucket/out",
+            previous=before,
+            beam_options=["--runner=DataflowRunner"],
+        )
 
 
 def test_a_failed_run_leaves_the_earlier_output_as_it_was(module, corpus, out, monkeypatch):
