@@ -46,6 +46,11 @@ def cli() -> None:
 @click.option("--module", required=True, metavar="HANDLE", help="URL of the module.")
 @click.option("--preprocessor", metavar="HANDLE", help="Of a module whose outputs feed the module.")
 @click.option("--pipeline-name", default="embed", show_default=True)
+@click.option(
+    "--state-dir",
+    metavar="DIR",
+    help="Names the embeddings of the last run, from which unchanged rows are copied.",
+)
 @embed_options
 def embed(
     data_root: str,
@@ -57,6 +62,7 @@ def embed(
     module: str,
     preprocessor: str | None,
     pipeline_name: str,
+    state_dir: str | None,
     **options: Any,
 ) -> None:
     """Compile the embedding pipeline; options behind `--` are its Beam options."""
@@ -73,6 +79,7 @@ def embed(
         preprocessor=preprocessor,
         embed=embed_config(**options),
         example_gen=example_gen,
+        state_dir=state_dir,
         beam_pipeline_args=tuple(beam_options()),
     )
     write_pipeline(create_pipeline(config), image, output)

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +131,15 @@ def test_the_parameters_of_embedding_are_those_of_the_config(compiled):
     assert EmbedConfig.from_json(generator["config"]) == EmbedConfig(
         inputs={"text": "body"}, keep=("id",)
     )
+
+
+def test_a_state_directory_is_a_parameter_of_embedding_where_it_is_asked_for(compiled, tmp_path):
+    assert "state_dir" not in parameters(compiled["embed"], "EmbeddingGenerator")
+    output, state = str(tmp_path / "embed.json"), "gs://bucket/state"
+    arguments = ["embed", *PIPELINES["embed"], "--state-dir", state, "--output", output]
+    assert run_command(cli, arguments, "compile") == 0
+    job = json.loads(Path(output).read_text())
+    assert parameters(job, "EmbeddingGenerator")["state_dir"] == state
 
 
 def test_the_parameters_of_fine_tuning_are_those_of_the_config(compiled):
