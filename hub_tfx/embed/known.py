@@ -70,6 +70,8 @@ class KnownRows:
 
     def find(self, digests: Digests) -> Positions:
         """Where each row is, -1 where it is not known."""
+        if not self.rows:
+            return np.full(len(digests), -1, np.int64)
         order = np.argsort(digests[:, 0])  # Looking sorted ones up takes a third of the time.
         found = np.full(len(digests), -1, np.int64)
         with self._lock:

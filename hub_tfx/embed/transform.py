@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
+from apache_beam.utils.windowed_value import WindowedValue
 
 from hub_tfx.embed.bound import BoundModule
 from hub_tfx.embed.calls import CallLimits, CheckedRows, check_rows, embed_rows
@@ -22,7 +24,7 @@ from hub_tfx.embed.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.previous import Previous
 from hub_tfx.embed.progress import IN_THIS_PROCESS
-from hub_tfx.embed.source import DEAD_LETTERS, one_ahead
+from hub_tfx.embed.source import DEAD_LETTERS
 from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
@@ -115,6 +117,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._schema: pa.Schema | None = None
         self._limits = CallLimits.of(config)
         self._output_row_bytes = 0
+        self._running: _Running | None = None
         self._rows = Metrics.counter("hub_tfx", "rows")
         self._rejected = Metrics.counter("hub_tfx", "dead_letters")
         self._reused = Metrics.counter("hub_tfx", "reused")
@@ -125,6 +128,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         tag = f"{self._source} {self._preprocessor} {self._config.signature}"
         self._module = self._shared.acquire(self._load, tag=tag)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="embed")
 
     def _load(self) -> LoadedModule:
         started_s = time.monotonic()
@@ -134,23 +138,35 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._load_ms.inc(int(1000 * (time.monotonic() - started_s)))
         return module
 
-    def process(self, batch: pa.RecordBatch) -> Iterator[Any]:
+    def start_bundle(self) -> None:
+        self._running = None
+
+    def process(
+        self,
+        batch: pa.RecordBatch,
+        timestamp: Any = beam.DoFn.TimestampParam,
+        window: Any = beam.DoFn.WindowParam,
+    ) -> Iterator[Any]:
         if self._bound is None or batch.schema != self._schema:
             self._schema = batch.schema
             self._bound = BoundModule(self._module, self._config, batch.schema)
             if self._previous is not None:
                 self._known = self._previous.known(pa.schema(self._bound.plan.output_fields))
-        windows = self._windows(self._bound, batch)
-        for window in one_ahead(windows) if self._bound.reads_files else windows:
-            yield from self._embed(self._bound, window)
-
-    def _windows(self, bound: BoundModule, batch: pa.RecordBatch) -> Iterator[CheckedRows]:
-        start = 0
+        bound, start = self._bound, 0
         while start < batch.num_rows:
             rows = _FILES_AT_ONCE if bound.reads_files else self._window_rows()
             stop = min(start + rows, batch.num_rows)
-            yield check_rows(bound, slice_rows(batch, start, stop))
+            checked = check_rows(bound, slice_rows(batch, start, stop))
+            before, self._running = self._running, self._start(bound, checked, timestamp, window)
+            yield from self._outputs(before)
             start = stop
+
+    def finish_bundle(self) -> Iterator[Any]:
+        last, self._running = self._running, None
+        yield from self._outputs(last)
+
+    def teardown(self) -> None:
+        self._pool.shutdown(wait=False)
 
     def _window_rows(self) -> int:
         """Rows whose outputs are held at once: as many as come, unless outputs are large."""
@@ -159,29 +175,55 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             return batch_size
         return max(batch_size, _MAX_OUTPUT_BYTES // self._output_row_bytes)
 
-    def _embed(self, bound: BoundModule, window: CheckedRows) -> Iterator[Any]:
-        batch = window.batch
-        position = Position.of(batch)
-        done = embed_rows(
-            bound, window, self._limits, self._known, deduplicate=self._config.deduplicate
+    def _start(
+        self, bound: BoundModule, checked: CheckedRows, timestamp: Any, window: Any
+    ) -> "_Running":
+        done = self._pool.submit(
+            embed_rows,
+            bound,
+            checked,
+            self._limits,
+            self._known,
+            deduplicate=self._config.deduplicate,
         )
+        return _Running(bound.plan, checked.batch, done, timestamp, window)
+
+    def _outputs(self, running: "_Running | None") -> Iterator[Any]:
+        """What became of rows: while the next ones are embedded, the steps behind work on it."""
+        if running is None:
+            return
+        plan, batch, done = running.plan, running.batch, running.done.result()
+        position = Position.of(batch)
         for rows in done.calls:
             self._batch_rows.update(rows)
         if len(done.rows):
-            embedded = _embedded(bound.plan, batch, done)
+            embedded = _embedded(plan, batch, done)
             size_bytes = sum(column.nbytes for column in done.columns.values())
             self._output_row_bytes = -(-size_bytes // len(done.rows))
             self._rows.inc(embedded.num_rows)
             self._reused.inc(done.reused)
             self._duplicates.inc(done.duplicates)
             IN_THIS_PROCESS.rows += embedded.num_rows
-            yield position.behind(int(done.rows[0])).mark(embedded)
+            yield running.windowed(position.behind(int(done.rows[0])).mark(embedded))
         if done.rejected:
             self._rejected.inc(len(done.rejected))
             IN_THIS_PROCESS.dead_letters += len(done.rejected)
-            yield beam.pvalue.TaggedOutput(
-                DEAD_LETTERS, _letters(bound.plan, batch, position, done.rejected)
-            )
+            letters = _letters(plan, batch, position, done.rejected)
+            yield beam.pvalue.TaggedOutput(DEAD_LETTERS, running.windowed(letters))
+
+
+@dataclass(frozen=True)
+class _Running:
+    """Rows that are being embedded, and where in time their batch was."""
+
+    plan: EmbedPlan
+    batch: pa.RecordBatch
+    done: "Future[EmbeddedRows]"
+    timestamp: Any
+    window: Any
+
+    def windowed(self, value: Any) -> WindowedValue:
+        return WindowedValue(value, self.timestamp, (self.window,))
 
 
 def _embedded(plan: EmbedPlan, batch: pa.RecordBatch, done: EmbeddedRows) -> pa.RecordBatch:
