@@ -13,6 +13,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import of_example_columns, to_example_columns
 from hub_tfx.embed.output_columns import OutputColumn, embedding_dim
 from hub_tfx.embed.outputs import to_columns
+from hub_tfx.embed.part_files import PART_FILES
 from hub_tfx.embed.vectors import vectors_of
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
@@ -274,3 +275,21 @@ def test_examples_give_the_columns_back(dtype):
     [batch] = in_examples(table).to_batches()
     schema = pa.schema(column.fields)
     assert of_example_columns(batch, schema).to_pylist() == table.to_pylist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("shape", [(None, 8), (None, None, 4)])
+def test_vectors_are_neither_compressed_nor_put_in_a_dictionary(tmp_path, dtype, shape):
+    output = tf.zeros([100, 8] if len(shape) == 2 else [100, 2, 4])
+    _, table, _ = written(output, TensorInfo("float32", shape), output_dtype=dtype)
+    table = table.append_column("kept", pa.array(["text"] * 100))
+    file = PART_FILES["parquet"](str(tmp_path / "part"), table.schema)
+    for batch in table.to_batches():
+        file.write(batch)
+    file.close()
+    group = pq.ParquetFile(tmp_path / "part").metadata.row_group(0)
+    columns = [group.column(n) for n in range(group.num_columns)]
+    (vectors,) = (c for c in columns if c.path_in_schema.split(".")[0] == "e")
+    (kept,) = (c for c in columns if c.path_in_schema == "kept")
+    assert (vectors.compression, vectors.has_dictionary_page) == ("UNCOMPRESSED", False)
+    assert (kept.compression, kept.has_dictionary_page) == ("SNAPPY", True)
