@@ -14,7 +14,7 @@ PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-anno
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup kfp engines demo test test-engines test-all lint bench lock clean
+.PHONY: help setup kfp engines demo demo-image test test-engines test-all lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,9 @@ $(WORKER_STAMP): $(STAMP) $(shell find hub_tfx kubeflow pipelines -type f -not -
 
 demo: $(STAMP)  ## the main job on real input, in a few minutes
 	@$(PYTHON) -m demo
+
+demo-image: $(STAMP)  ## an image module of the digits 0-4, transferred to 5-9
+	@$(PYTHON) -m demo.digits
 
 test: $(STAMP)  ## the tests, without the slow ones and those of `make engines`
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not engines"

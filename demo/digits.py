@@ -115,7 +115,7 @@ def run(
     old, new = digits.of(OLD), digits.of(NEW)
     with timed(f"Learning the digits 0-4 from {len(old)} handwritten images"):
         network, accuracy = learn_features(old, epochs=epochs)
-    console.print(f"  accuracy on a fifth of them, held out: {accuracy:.3f}")
+    console.print(f"  accuracy on a tenth of them, held out: {accuracy:.3f}")
     created = image_feature_module(network, out / "module", format=module_format)
     console.print(f"  its features are a module ({module_format}), digest {created.digest}")
     console.print(

@@ -21,7 +21,7 @@ OLD, NEW = range(5), range(5, 10)
 
 _SIZE = 8
 _BATCH = 64
-_HELD_OUT = 0.2
+_HELD_OUT = 0.1
 _TURNS = 4
 
 
@@ -99,7 +99,7 @@ def learn_features(digits: Digits, *, epochs: int = 60, seed: int = 0) -> tuple[
     the network sees an image, it is moved, tilted, stretched and has noise on it.
 
     Returns:
-      The network without its head, and the head's accuracy on a fifth of the images, held out.
+      The network without its head, and the head's accuracy on a tenth of the images, held out.
     """
     rows = np.random.default_rng(seed).permutation(len(digits))
     at = int(len(digits) * _HELD_OUT)
