@@ -442,3 +442,12 @@ def test_a_record_of_more_than_two_gigabytes_is_rejected(tmp_path):
     one, long, three = read("txt", path)
     assert (one, three) == ({"text": "one"}, {"text": "three"})
     assert "a line of" in long
+
+
+def test_few_large_records_are_enough_to_learn_a_schema_from(monkeypatch):
+    read = []
+    records = (read.append(n) or b"x" * 100 for n in range(5000))
+    monkeypatch.setattr(base, "MAX_BATCH_BYTES", 1000)
+    assert len(base.first_of(records)) == len(read) == 10
+    monkeypatch.setattr(base, "MAX_BATCH_BYTES", 1 << 20)
+    assert len(base.first_of(records)) == 1000

@@ -15,8 +15,7 @@ from hub_tfx.embed.failures import describe, isolate, mark_rejected
 from hub_tfx.embed.files import open_file
 from hub_tfx.errors import InputError
 
-SAMPLE_ROWS = 1000
-"""Records from which a schema is inferred."""
+_SAMPLE_ROWS = 1000
 MAX_BATCH_BYTES = 64 << 20
 """Of the records of a batch, the last one not counted."""
 MAX_LINE_BYTES = 1 << 30
@@ -114,6 +113,11 @@ def chunks(
             chunk, total = [], 0
     if chunk:
         yield chunk
+
+
+def first_of(records: Iterable[Any], size_bytes: Callable[[Any], int] = len) -> list[Any]:
+    """The records from which a schema is inferred: 1,000, or a batch of large ones."""
+    return next(chunks(records, _SAMPLE_ROWS, size_bytes), [])
 
 
 def build_batch(

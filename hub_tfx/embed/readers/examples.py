@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
 
 from hub_tfx.embed.failures import describe, isolate
 from hub_tfx.embed.files import local_copy
-from hub_tfx.embed.readers.base import SAMPLE_ROWS, build_batch, chunks, is_gzip, lines_of
+from hub_tfx.embed.readers.base import build_batch, chunks, first_of, is_gzip, lines_of
 from hub_tfx.errors import InputError
 
 _FRAME_BYTES = 16  # Length and two checksums, around each record.
@@ -23,7 +22,7 @@ class ExampleReader:
     """
 
     def infer_schema(self, path: str) -> pa.Schema:
-        sample = list(islice(_records(path), SAMPLE_ROWS))
+        sample = first_of(_records(path))
         decode = _Decoder(None)
         names: dict[str, pa.DataType] = {}
         for _, _, batch in isolate(0, len(sample), lambda a, b: decode(sample[a:b])):

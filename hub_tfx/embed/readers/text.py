@@ -4,7 +4,6 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -12,10 +11,10 @@ import pyarrow.compute as pc
 
 from hub_tfx.embed.failures import describe
 from hub_tfx.embed.readers.base import (
-    SAMPLE_ROWS,
     Rejected,
     build_batch,
     chunks,
+    first_of,
     is_cut,
     lines_of,
     require,
@@ -48,7 +47,7 @@ class CsvReader:
 
     def infer_schema(self, path: str) -> pa.Schema:
         header, rows = self._records(path)
-        sample = [row for row in islice(rows, SAMPLE_ROWS) if isinstance(row, list)]
+        sample = [row for row in first_of(rows, _csv_size) if isinstance(row, list)]
         columns = zip(*sample, strict=True) if sample else [()] * len(header)
         return pa.schema(
             [(name, _csv_type(values)) for name, values in zip(header, columns, strict=True)]
@@ -182,8 +181,8 @@ class JsonLinesReader:
     """One JSON object a line; a key that a record lacks is null."""
 
     def infer_schema(self, path: str) -> pa.Schema:
-        lines = islice(lines_of(path), SAMPLE_ROWS)
-        sample = [record for line in lines if isinstance(record := _json_object(line), dict)]
+        records = map(_json_object, first_of(lines_of(path)))
+        sample = [record for record in records if isinstance(record, dict)]
         names = dict.fromkeys(name for record in sample for name in record)
         types = {name: _json_type(name, sample) for name in names}
         # What has no one type can be neither fed nor kept, and need not be.
