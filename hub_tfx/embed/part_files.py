@@ -27,15 +27,14 @@ class _ParquetFile:
         import pyarrow.parquet as pq
 
         # Neither a dictionary nor compression gains anything on floats, and both cost time.
-        vectors = {f.name: _path_of_vectors(f) for f in schema if _path_of_vectors(f)}
-        others = [f.name for f in schema if f.name not in vectors]
+        others = [path for f in schema for path, is_vector in _leaves(f) if not is_vector]
         self._writer = pq.ParquetWriter(
             path,
             schema,
             version="2.6",  # Keeps timestamps of nanoseconds.
             use_dictionary=others,
             write_statistics=others,
-            compression=dict.fromkeys(vectors.values(), "NONE") | dict.fromkeys(others, "SNAPPY"),
+            compression=dict.fromkeys(others, "SNAPPY"),
         )
 
         self._pending: list[pa.RecordBatch] = []
@@ -58,12 +57,24 @@ class _ParquetFile:
         self._pending, self._rows, self._bytes = [], 0, 0
 
 
-def _path_of_vectors(field: pa.Field) -> str | None:
-    """The name that Parquet has for a column of vectors; None for another column."""
-    is_packed = b"hub_tfx.dtype" in (field.metadata or {})  # See OutputColumn.
-    if is_list(field.type) and pa.types.is_floating(field.type.value_type):
-        return f"{field.name}.list.item"
-    return field.name if is_packed and not is_list(field.type) else None
+def _leaves(field: pa.Field, above: str = "") -> Iterator[tuple[str, bool]]:
+    """The names that Parquet has for what is in a column, and whether it is of vectors.
+
+    Options for a name that is none of them are ignored without a word.
+    """
+    path, given = f"{above}{field.name}", field.type
+    if is_list(given):
+        yield from _leaves(given.value_field, f"{path}.list.")
+    elif pa.types.is_struct(given):
+        for child in given:
+            yield from _leaves(child, f"{path}.")
+    elif pa.types.is_map(given):
+        for name, of_entry in (("key", given.key_type), ("value", given.item_type)):
+            yield from _leaves(pa.field(name, of_entry), f"{path}.key_value.")
+    else:
+        is_packed = b"hub_tfx.dtype" in (field.metadata or {})  # See OutputColumn.
+        is_in_list = above.endswith(".list.")
+        yield path, is_packed or (is_in_list and pa.types.is_floating(given))
 
 
 class _ExampleFile:
