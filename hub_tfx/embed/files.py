@@ -7,11 +7,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
+
+from hub_tfx.errors import DigestMismatchError, InputError
+from hub_tfx.module.manifest import hash_file
 
 _CHUNK_BYTES = 1 << 20
 
@@ -39,6 +42,30 @@ def local_copy(path: str) -> Iterator[str]:
         copy = Path(folder, Path(path).name)
         _download(path, copy)
         yield str(copy)
+
+
+@contextmanager
+def verified_copy(path: str, sha256: str, fix: str) -> Iterator[str]:
+    """The ``local_copy`` of a file of an output.
+
+    Args:
+      path: of the file.
+      sha256: what its manifest says, in hex.
+      fix: what to do where it is another.
+
+    Raises:
+      DigestMismatchError: the file has changed since it was written.
+      InputError: the file cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(local_copy(path))
+            _, actual = hash_file(Path(copy))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error}; {fix}") from error
+        if actual != sha256:
+            raise DigestMismatchError(f"{path} has other bytes than its manifest says: {fix}")
+        yield copy
 
 
 def local_directory(path: str) -> str:

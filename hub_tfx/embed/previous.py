@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,12 +22,11 @@ from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import example_type, of_example_columns
 from hub_tfx.embed.failures import describe
-from hub_tfx.embed.files import local_copy, read_bytes
+from hub_tfx.embed.files import read_bytes, verified_copy
 from hub_tfx.embed.known import KnownRows
 from hub_tfx.embed.layout import DIGESTS, EMBEDDINGS, OutputLayout, committed_outputs
 from hub_tfx.embed.readers import READERS
 from hub_tfx.errors import DigestMismatchError, InputError
-from hub_tfx.module.manifest import hash_file
 
 _log = logging.getLogger(__name__)
 
@@ -83,8 +81,7 @@ class PreviousPart:
             content = read_bytes(self.digests_path)
         _check(self.digests_path, hashlib.sha256(content).hexdigest(), self.digests_sha256)
         of_rows = digests.from_bytes(content)
-        with _naming(self.path), local_copy(self.path) as path:
-            _check(self.path, hash_file(Path(path))[1], self.sha256)
+        with _naming(self.path), verified_copy(self.path, self.sha256, _FIX) as path:
             start = 0
             for batch in self._batches(path, schema):
                 yield of_rows[start : start + batch.num_rows], batch

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from hub_tfx.embed.examples import flatten
-from hub_tfx.embed.files import local_copy
+from hub_tfx.embed.files import verified_copy
 from hub_tfx.embed.layout import EMBEDDINGS, OutputLayout, committed_outputs
 from hub_tfx.embed.output_columns import OPEN
 from hub_tfx.embed.readers import READERS
@@ -30,6 +30,7 @@ def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Tab
 
     Raises:
       InputError: there is no output, or it cannot be read.
+      DigestMismatchError: a file of it has changed since it was written.
       ConfigError: it has no such column, or several and none was named.
     """
     try:
@@ -88,7 +89,8 @@ def _read(layout: OutputLayout, manifest: Mapping[str, Any]) -> pa.Table:
     reader = READERS[layout.format]
     tables = []
     for file in manifest["files"]:
-        with local_copy(f"{layout.folders[EMBEDDINGS]}/{file['name']}") as path:
+        part = f"{layout.folders[EMBEDDINGS]}/{file['name']}"
+        with verified_copy(part, file["sha256"], "embed its input again") as path:
             schema = reader.infer_schema(path)
             batches = list(reader.read(path, schema, _BATCH_ROWS))
             tables.append(pa.Table.from_batches(batches, schema))
