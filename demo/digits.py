@@ -172,23 +172,24 @@ def fine_tune_config(seed: int, steps: int, *, freeze: bool) -> FineTuneConfig:
 
 def show(summary: Summary) -> None:
     """Prints means over the seeds with their standard deviations, and the margin."""
-    shown = [summary.steps[i] for i in (0, 1, -1)]
+    first, last = summary.steps[0], summary.steps[-1]
     table = Table(title="Accuracy on held-out images", box=None, title_justify="left")
     table.add_column("")
-    for step in shown:
+    for step in (first, last):
         table.add_column(f"{step} steps", justify="right")
     for kind, text in _KINDS.items():
-        cells = [spread(summary.accuracies(kind, step), ".3f") for step in shown]
+        cells = [spread(summary.accuracies(kind, step), ".3f") for step in (first, last)]
         table.add_row(text, *cells)
     console.print()
     console.print(table)
-    last = shown[-1]
-    margins = [100 * margin for margin in summary.margins(last)]
-    wins = sum(margin > 0 for margin in margins)
-    console.print(
-        f"\nMargin of transfer over scratch after {last} steps: "
-        f"[bold]{spread(margins, '+.1f')} points[/bold], ahead in {wins} of {len(margins)} draws"
-    )
+    console.print("\nMargin of transfer over scratch, in points of accuracy:")
+    for step in (first, last):
+        margins = [100 * margin for margin in summary.margins(step)]
+        wins = sum(margin > 0 for margin in margins)
+        console.print(
+            f"  after {step:>3} steps [bold]{spread(margins, '+.1f')}[/bold], "
+            f"ahead in {wins} of {len(margins)} draws"
+        )
 
 
 def spread(values: Sequence[float], form: str) -> str:
