@@ -43,8 +43,8 @@ class Position:
 
     Attributes:
       source: the file, or the empty string where it is unknown.
-      first_row: index of the batch's first record in it, from 0; as they are read, the others follow
-        without a gap.
+      first_row: index of the batch's first record in it, from 0; as they are read, the others
+        follow without a gap.
       block: id of the ``source.Block`` that its rows belong to, or the empty string.
     """
 
