@@ -27,7 +27,9 @@ def read_metrics(result: Any) -> dict[str, int | Distribution]:
     """
     found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     by_name: dict[str, list[Any]] = defaultdict(list)
-    for metric in [*found["counters"], *found["distributions"]]:
+    for metric in found["counters"]:  # Prism has none for a zero.
+        by_name[metric.key.metric.name].append(metric.result or 0)
+    for metric in found["distributions"]:
         by_name[metric.key.metric.name].append(metric.result)
     return {name: _of_steps(values) for name, values in sorted(by_name.items())}
 

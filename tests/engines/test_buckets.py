@@ -56,6 +56,7 @@ def test_workers_elsewhere_find_a_module_of_this_machine(monkeypatch, module, co
     assert path.startswith(f"{output}/.tmp-")
     assert names_below(output) == [
         "dead_letters/dead_letters-00000-of-00001.parquet",
+        "digests/digests-00000-of-00001.bin",
         "embeddings-00000-of-00001.parquet",
         "manifest.json",
     ]
