@@ -299,7 +299,8 @@ def process(*arguments):
 
 def test_a_successful_run_says_nothing_on_stderr(module):
     done = process("--module", module, "--input", csv_file(), "--output", "o", "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+    said = [line for line in done.stderr.splitlines() if not line.startswith("hub-tfx: working")]
+    assert (done.returncode, said) == (0, [])  # A slow machine has time for progress.
     assert json.loads(done.stdout)["rows"] == 2
 
 
