@@ -11,9 +11,9 @@ import tensorflow as tf
 from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.digests import Digests
-from hub_tfx.embed.failures import batch_of, columns_of
+from hub_tfx.embed.failures import all_but, batch_of, columns_of
 from hub_tfx.embed.inputs import Input, Rows
-from hub_tfx.embed.outputs import Outputs, to_columns
+from hub_tfx.embed.outputs import Outputs, to_array, to_columns
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.module.load import LoadedModule
 
@@ -107,7 +107,7 @@ class BoundModule:
             for row, image in enumerate(decoded)
             if isinstance(image, str)
         }
-        rows = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
+        rows = all_but(batch.num_rows, rejected)
         feeds = []
         for group in _by_shape(rows, self._shapes(batch, images, rows)):
             is_all = len(group) == batch.num_rows
@@ -115,30 +115,39 @@ class BoundModule:
             feeds.append(Feed(group, batch if is_all else batch.take(pa.array(group)), stacked))
         return feeds, rejected
 
-    def __call__(self, feed: Feed, start: int, stop: int) -> Outputs:
-        """Embeds some rows of a feed, in one call of the module."""
-        rows = stop - start
-        called_rows = max(rows, self.plan.call_rows or 0)
+    def inputs(self, feed: Feed, start: int, stop: int) -> dict[str, Any]:
+        """The tensors that some rows of a feed are, for one call."""
+        rows = self._called_rows(stop - start)
         # The last row again and again where the graph wants more rows than there are.
-        called = np.minimum(np.arange(start, start + called_rows), stop - 1)
-        batch = feed.batch.slice(start, rows)
-        if called_rows > rows:
+        called = np.minimum(np.arange(start, start + rows), stop - 1)
+        batch = feed.batch.slice(start, stop - start)
+        if rows > stop - start:
             batch = feed.batch.take(pa.array(called))
-        outputs = self._module(
-            {
-                fed.key: _rows_of_images(feed, fed.key, called)
-                if fed.is_encoded
-                else fed.to_tensor(_column(batch, fed))
-                for fed in self._inputs
-            }
-        )
+        return {
+            fed.key: _rows_of_images(feed, fed.key, called)
+            if fed.is_encoded
+            else fed.to_tensor(_column(batch, fed))
+            for fed in self._inputs
+        }
+
+    def call(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Calls the module: each output that is written as an array, or as a RaggedTensor."""
+        outputs = self._module(inputs)
+        return {column.key: to_array(outputs[column.key]) for column in self.plan.outputs}
+
+    def columns(self, outputs: Mapping[str, Any], rows: int) -> Outputs:
+        """What a call gave for so many rows, as columns."""
         columns: dict[str, pa.Array] = {}
         rejected: dict[int, str] = {}
         for column in self.plan.outputs:
-            written = to_columns(column, outputs[column.key], rows, called_rows)
+            output = outputs[column.key]
+            written = to_columns(column, output, rows, self._called_rows(rows))
             columns |= written.columns
             rejected = dict(written.rejected) | rejected
         return Outputs(columns, rejected)
+
+    def _called_rows(self, rows: int) -> int:
+        return max(rows, self.plan.call_rows or 0)
 
     def _shapes(self, batch: pa.RecordBatch, images: Mapping[str, list[Any]], rows: Rows) -> Rows:
         """What rows of one call may not differ in: ``[rows, any number]``."""

@@ -1,7 +1,8 @@
 """Calls of a module: which rows go into which, and what came out in the order of the rows."""
 
+import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from hub_tfx.embed.bound import BoundModule, Feed
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.deadline import CallTimeoutError, call_within
 from hub_tfx.embed.embedded import EmbeddedRows, merge, take
-from hub_tfx.embed.failures import describe, isolate, rejected_of
+from hub_tfx.embed.failures import all_but, describe, isolate, rejected_of
 from hub_tfx.embed.inputs import Rows
 from hub_tfx.embed.known import KnownRows
 from hub_tfx.embed.outputs import Outputs
@@ -30,11 +31,13 @@ class CallLimits:
       rows: at most; lowered where calls of so many run out of memory or time.
       size_bytes: at most, were all rows as large as the largest.
       timeout_s: after which it is given up.
+      turn: held during a call, for there is memory for one.
     """
 
     rows: int
     size_bytes: int
     timeout_s: float
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, config: EmbedConfig) -> "CallLimits":
@@ -61,11 +64,11 @@ class CheckedRows:
 def check_rows(bound: BoundModule, batch: pa.RecordBatch) -> CheckedRows:
     """Finds the rows of a batch that can be fed, and reads the files that they name."""
     rejected = bound.check(batch) | rejected_of(batch)
-    rows = np.setdiff1d(np.arange(batch.num_rows), list(rejected))
+    rows = all_but(batch.num_rows, rejected)
     fed = batch if not rejected else batch.take(pa.array(rows))
     if bound.reads_files:
         fed, unreadable = bound.load(fed)
-        readable = np.setdiff1d(np.arange(len(rows)), list(unreadable))
+        readable = all_but(len(rows), unreadable)
         rejected |= {int(rows[row]): why for row, why in unreadable.items()}
         fed, rows = fed.take(pa.array(readable)), rows[readable]
     return CheckedRows(batch, fed, rows, rejected)
@@ -87,9 +90,6 @@ def embed_rows(
       limits: of calls, which may learn from them.
       known: rows that are copied; with it the result has digests.
       deduplicate: see EmbedConfig.
-
-    Raises:
-      ModuleStuckError: a call did not end.
     """
     fed = checked.fed
 
@@ -108,9 +108,6 @@ def embed_rows(
 
 def call_module(bound: BoundModule, fed: pa.RecordBatch, limits: CallLimits) -> EmbeddedRows:
     """Embeds rows that can be fed, in calls within the limits, which may learn from them.
-
-    Raises:
-      ModuleStuckError: a call did not end.
     """
     max_rows = bound.plan.call_rows or limits.rows
     calls = cut_into_calls(bound.row_bytes(fed), max_rows, limits.size_bytes)
@@ -125,9 +122,8 @@ def call_module(bound: BoundModule, fed: pa.RecordBatch, limits: CallLimits) -> 
                 rejected |= {int(called[row]): why for row, why in result.rejected.items()}
                 if len(result.rejected) == len(called):
                     continue
-                fine = np.setdiff1d(np.arange(len(called)), list(result.rejected))
-                is_all = len(fine) == len(called)
-                columns = result.columns if is_all else take(result.columns, fine)
+                fine = all_but(len(called), result.rejected)
+                columns = take(result.columns, fine) if result.rejected else result.columns
                 pieces.append((called[fine], columns))
     rows, merged = merge(pieces)
     return EmbeddedRows(rows, merged, rejected, tuple(sizes))
@@ -176,12 +172,14 @@ def _results(
 
     def attempt(start: int, stop: int) -> Outputs:
         try:
-            outputs = call_within(limits.timeout_s, partial(bound, feed, start, stop))
+            inputs = bound.inputs(feed, start, stop)
+            with limits.turn:
+                outputs = call_within(limits.timeout_s, partial(bound.call, inputs))
         except _TOO_LARGE:
             too_many.append(stop - start)
             raise
         fitting.append(stop - start)
-        return outputs
+        return bound.columns(outputs, stop - start)
 
     for start, stop, result in isolate(0, len(rows), attempt):
         if isinstance(result, Exception):

@@ -4,8 +4,13 @@ import atexit
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import tensorflow as tf
@@ -17,54 +22,123 @@ Result = TypeVar("Result")
 
 _GRACE_S = 30.0
 """That an operation has to end after it was told to."""
+_POLL_S = 0.1
 _of_thread = threading.local()
+_starting = threading.Lock()
 
 
 class CallTimeoutError(Exception):
     """A call took too long and was cancelled; the module can be called again."""
 
 
+@dataclass(eq=False)
+class _Call:
+    manager: Any
+    timeout_s: float
+    started_s: float
+    future: "Future[Any] | None"
+
+
+_running: set[_Call] = set()
+_watch: threading.Thread | None = None
+
+
+class CallThreads:
+    """Threads for work in which a call may be stuck for good.
+
+    As an Executor of concurrent.futures, for whose threads the interpreter would wait at its end.
+    """
+
+    def __init__(self, threads: int):
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"embed-{n}", daemon=True)
+            for n in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(
+        self, function: Callable[..., Result], *args: Any, **options: Any
+    ) -> "Future[Result]":
+        """What the function returns or raises; ModuleStuckError where a call in it is stuck."""
+        future: Future[Result] = Future()
+        self._queue.put((future, partial(function, *args, **options)))
+        return future
+
+    def shutdown(self) -> None:
+        """Lets the threads end after what was submitted; does not wait for it."""
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            future, function = job
+            _of_thread.future = future
+            with suppress(InvalidStateError):  # It was given up, and its end is not news.
+                try:
+                    future.set_result(function())
+                except BaseException as error:  # noqa: BLE001  (raised where the result is asked for)
+                    future.set_exception(error)
+            del job, future, function
+
+
 def call_within(timeout_s: float, function: Callable[[], Result]) -> Result:
-    """Calls a function that runs TensorFlow, in another thread.
+    """Calls a function that runs TensorFlow.
 
     Args:
-      timeout_s: after which its operations are cancelled.
+      timeout_s: after which its operations are cancelled. Where one cannot be, and this is a thread
+        of CallThreads, what was submitted ends with ModuleStuckError.
       function: what to call.
 
     Raises:
       CallTimeoutError: it took longer.
-      ModuleStuckError: it took longer, and an operation that cannot be cancelled still runs.
     """
+    _start_watch()
     # TensorFlow keeps one for the whole process, which other threads would take for theirs.
     cancellation.context = _manager_of_thread
-    manager = cancellation.CancellationManager()
-    coming: Future[Result] = Future()
-
-    def call() -> None:
-        _of_thread.manager = manager
-        try:
-            coming.set_result(function())
-        except BaseException as error:  # noqa: BLE001  (raised where the result is asked for)
-            coming.set_exception(error)
-
-    threading.Thread(target=call, name="module", daemon=True).start()
-    if not wait([coming], timeout_s).done:
-        manager.start_cancel()
-        if not wait([coming], _GRACE_S).done:
-            atexit.register(_leave)
-            raise ModuleStuckError(
-                f"a call of the module took longer than {timeout_s:g} s and cannot be cancelled"
-            )
+    future = getattr(_of_thread, "future", None)
+    call = _Call(cancellation.CancellationManager(), timeout_s, time.monotonic(), future)
+    _of_thread.manager = call.manager
+    _running.add(call)
     try:
-        return coming.result()
+        return function()
     except tf.errors.CancelledError as error:
-        if not manager.is_cancelled:
+        if not call.manager.is_cancelled:
             raise
         raise CallTimeoutError(f"it took longer than {timeout_s:g} s") from error
+    finally:
+        _running.discard(call)
+        _of_thread.manager = None
 
 
 def _manager_of_thread() -> Any:
     return getattr(_of_thread, "manager", None)
+
+
+def _start_watch() -> None:
+    global _watch
+    with _starting:
+        if _watch is None or not _watch.is_alive():
+            _watch = threading.Thread(target=_give_up_late_calls, name="deadlines", daemon=True)
+            _watch.start()
+
+
+def _give_up_late_calls() -> None:
+    while True:
+        time.sleep(_POLL_S)
+        for call in list(_running):
+            late_s = time.monotonic() - call.started_s - call.timeout_s
+            if late_s > 0 and not call.manager.is_cancelled:
+                call.manager.start_cancel()
+            if late_s > _GRACE_S and call.future is not None and not call.future.done():
+                atexit.register(_leave)
+                call.future.set_exception(
+                    ModuleStuckError(
+                        f"a call of the module took longer than {call.timeout_s:g} s and cannot be "
+                        "cancelled"
+                    )
+                )
 
 
 def _leave() -> None:

@@ -9,10 +9,11 @@ A dead letter is a row of a record batch with the columns
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 
 from hub_tfx.embed.config import DEAD_LETTER_COLUMNS
@@ -87,6 +88,12 @@ def mark_rejected(batch: pa.RecordBatch, rejected: Mapping[int, str]) -> pa.Reco
 def rejected_of(batch: pa.RecordBatch) -> dict[int, str]:
     """What ``mark_rejected`` has put there."""
     return dict(json.loads((batch.schema.metadata or {}).get(_REJECTED, b"[]")))
+
+
+def all_but(rows: int, rejected: Collection[int]) -> Any:
+    """Indices of rows that were not rejected, ascending: ``[rows]`` int64."""
+    every = np.arange(rows)
+    return np.setdiff1d(every, list(rejected)) if rejected else every
 
 
 def slice_rows(batch: pa.RecordBatch, start: int, stop: int) -> pa.RecordBatch:

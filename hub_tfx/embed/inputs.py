@@ -144,8 +144,8 @@ class Input:
         return [f"feature {self.feature!r} {f}" if isinstance(f, str) else f for f in found]
 
     def to_tensor(self, column: pa.Array) -> Any:
-        """Checked rows of one shape as ``[batch, …]`` of the input's dtype: an array, or a
-        SparseTensor or RaggedTensor where the input is one."""
+        """Checked rows of one shape as ``[batch, …]`` of the input's dtype: sparse or ragged where
+        the input is."""
         values, offsets = flatten(column)
         array = _to_numpy(values, self._info)
         if self._info.kind == "sparse":
@@ -154,7 +154,7 @@ class Input:
             return self._ragged(array, offsets, column)
         shapes = self.row_shapes(column)
         shape = self._dimensions if shapes is None else shapes[0]
-        return array.reshape(len(column), *shape) if len(shape) else array
+        return tf.convert_to_tensor(array.reshape(len(column), *shape) if len(shape) else array)
 
     def _check_type(self, column_type: pa.DataType, value_type: pa.DataType) -> None:
         holds, takes = f"feature {self.feature!r} holds {column_type}", f"{self.key!r} {self._info}"

@@ -28,20 +28,27 @@ class Outputs:
     rejected: Mapping[int, str]
 
 
+def to_array(output: Any) -> Any:
+    """A dense or sparse tensor as an array; a RaggedTensor as it is."""
+    if isinstance(output, tf.RaggedTensor):
+        return output
+    if isinstance(output, tf.SparseTensor):
+        output = tf.sparse.to_dense(output)
+    return output.numpy()
+
+
 def to_columns(column: OutputColumn, output: Any, rows: int, called_rows: int) -> Outputs:
     """An output as the columns that ``column.fields`` lists.
 
     Args:
       column: how it is written.
-      output: a dense, sparse or ragged tensor.
+      output: an array or a RaggedTensor, see to_array.
       rows: of the input.
       called_rows: the same, or more where the call was filled up.
 
     Raises:
       ConfigError: the output has not one row for each row of the input.
     """
-    if isinstance(output, tf.SparseTensor):
-        output = tf.sparse.to_dense(output)
     shape = tuple(output.shape)
     if not shape or shape[0] != called_rows:
         raise ConfigError(
@@ -50,7 +57,7 @@ def to_columns(column: OutputColumn, output: Any, rows: int, called_rows: int) -
         )
     if isinstance(output, tf.RaggedTensor):
         return _ragged(column, output[:rows])
-    array: _Array = output.numpy()[:rows]
+    array: _Array = output[:rows]
     if column.shape_name is None:
         array = array.reshape(rows, *column.shape)
     if column.type != pa.float32():

@@ -1,6 +1,7 @@
 """Part files: Parquet, and gzipped TFRecord of tf.Example."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -39,6 +40,8 @@ class _ParquetFile:
 
         self._pending: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="parquet")
+        self._row_group: Future[None] | None = None
 
     def write(self, batch: pa.RecordBatch) -> None:
         self._pending.append(batch.replace_schema_metadata(None))
@@ -49,11 +52,18 @@ class _ParquetFile:
 
     def close(self) -> None:
         self._flush()
+        self._flush()
+        self._pool.shutdown()
         self._writer.close()
 
     def _flush(self) -> None:
+        """Has a row group written while batches of the next one come."""
+        if self._row_group is not None:
+            self._row_group.result()
+            self._row_group = None
         if self._pending:
-            self._writer.write_table(pa.Table.from_batches(self._pending))
+            table = pa.Table.from_batches(self._pending)
+            self._row_group = self._pool.submit(self._writer.write_table, table)
         self._pending, self._rows, self._bytes = [], 0, 0
 
 

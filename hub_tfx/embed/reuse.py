@@ -37,13 +37,12 @@ def embed_unknown(
     if deduplicate and len(done.rows):
         known.add(digests[new[first[done.rows]]], columns)
         columns = take(columns, results[embedded])
-    pieces = [(new[embedded], columns), (copied, known.take(positions[copied]))]
-    rows, columns = merge([piece for piece in pieces if len(piece[0])])
-    rejected = {
-        int(new[row]): done.rejected[one]
-        for row, one in enumerate(like.tolist())
-        if one in done.rejected
-    }
+    pieces = [(new[embedded], columns)] if len(embedded) else []
+    if len(copied):
+        pieces.append((copied, known.take(positions[copied])))
+    rows, columns = merge(pieces)
+    unfit = np.flatnonzero(np.isin(like, list(done.rejected)))
+    rejected = {int(new[row]): done.rejected[int(like[row])] for row in unfit}
     reused = int((positions[copied] < known.earlier).sum())
     return EmbeddedRows(
         rows,

@@ -2,8 +2,9 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 from hub_tfx.embed.bound import BoundModule
 from hub_tfx.embed.calls import CallLimits, CheckedRows, check_rows, embed_rows
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.deadline import CallThreads
 from hub_tfx.embed.embedded import EmbeddedRows, Origin
 from hub_tfx.embed.failures import Position, columns_of, dead_letters, slice_rows
 from hub_tfx.embed.files import local_directory
@@ -32,6 +34,8 @@ from hub_tfx.module.manifest import Manifest
 _MAX_OUTPUT_BYTES = 64 << 20
 """Of the outputs that are held at once."""
 _FILES_AT_ONCE = 64
+_AT_ONCE = 2
+"""Of which one is with the module; the other one is got ready or made into columns."""
 
 
 class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
@@ -117,7 +121,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._schema: pa.Schema | None = None
         self._limits = CallLimits.of(config)
         self._output_row_bytes = 0
-        self._running: _Running | None = None
+        self._running: deque[_Running] = deque()
         self._rows = Metrics.counter("hub_tfx", "rows")
         self._rejected = Metrics.counter("hub_tfx", "dead_letters")
         self._reused = Metrics.counter("hub_tfx", "reused")
@@ -128,7 +132,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         tag = f"{self._source} {self._preprocessor} {self._config.signature}"
         self._module = self._shared.acquire(self._load, tag=tag)
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        # To be known to those behind them, rows have to be done.
+        self._threads = CallThreads(1 if self._config.deduplicate else _AT_ONCE)
 
     def _load(self) -> LoadedModule:
         started_s = time.monotonic()
@@ -139,7 +144,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         return module
 
     def start_bundle(self) -> None:
-        self._running = None
+        self._running.clear()
 
     def process(
         self,
@@ -157,16 +162,17 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             rows = _FILES_AT_ONCE if bound.reads_files else self._window_rows()
             stop = min(start + rows, batch.num_rows)
             checked = check_rows(bound, slice_rows(batch, start, stop))
-            before, self._running = self._running, self._start(bound, checked, timestamp, window)
-            yield from self._outputs(before)
+            self._running.append(self._start(bound, checked, timestamp, window))
+            if len(self._running) > _AT_ONCE:
+                yield from self._outputs(self._running.popleft())
             start = stop
 
     def finish_bundle(self) -> Iterator[Any]:
-        last, self._running = self._running, None
-        yield from self._outputs(last)
+        while self._running:
+            yield from self._outputs(self._running.popleft())
 
     def teardown(self) -> None:
-        self._pool.shutdown(wait=False)
+        self._threads.shutdown()
 
     def _window_rows(self) -> int:
         """Rows whose outputs are held at once: as many as come, unless outputs are large."""
@@ -178,7 +184,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
     def _start(
         self, bound: BoundModule, checked: CheckedRows, timestamp: Any, window: Any
     ) -> "_Running":
-        done = self._pool.submit(
+        done = self._threads.submit(
             embed_rows,
             bound,
             checked,
@@ -188,10 +194,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         )
         return _Running(bound.plan, checked.batch, done, timestamp, window)
 
-    def _outputs(self, running: "_Running | None") -> Iterator[Any]:
+    def _outputs(self, running: "_Running") -> Iterator[Any]:
         """What became of rows: while the next ones are embedded, the steps behind work on it."""
-        if running is None:
-            return
         plan, batch, done = running.plan, running.batch, running.done.result()
         position = Position.of(batch)
         for rows in done.calls:

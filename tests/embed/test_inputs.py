@@ -208,9 +208,9 @@ def test_an_open_dimension_takes_what_the_rows_have(rows, shape):
 
 def test_nested_lists_say_what_the_graph_leaves_open():
     rows = [[[1, 2, 3], [4, 5, 6]]] * 2
-    assert tensor(rows, TensorInfo("int32", (None, None, None))).tolist() == rows
-    assert tensor(rows, TensorInfo("int32", (None, 2, 3))).tolist() == rows
-    assert tensor(rows, TensorInfo("int32", (None, None, 3))).tolist() == rows
+    assert tensor(rows, TensorInfo("int32", (None, None, None))).numpy().tolist() == rows
+    assert tensor(rows, TensorInfo("int32", (None, 2, 3))).numpy().tolist() == rows
+    assert tensor(rows, TensorInfo("int32", (None, None, 3))).numpy().tolist() == rows
 
 
 def test_flat_lists_fill_the_one_dimension_that_is_open():
@@ -230,7 +230,7 @@ def test_rows_say_by_which_shape_they_must_be_called():
 
 def test_text_of_unknown_rank_is_one_value_a_row():
     made = tensor([[b"a"], [b"b"]], TensorInfo("string", None))
-    assert made.tolist() == [b"a", b"b"]
+    assert made.numpy().tolist() == [b"a", b"b"]
     assert tensor([[1, 2]], TensorInfo("int64", None)).shape == (1, 2)
     assert tensor([1, 2], TensorInfo("int64", None)).shape == (2,)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import of_example_columns, to_example_columns
 from hub_tfx.embed.output_columns import OutputColumn, embedding_dim
-from hub_tfx.embed.outputs import to_columns
+from hub_tfx.embed.outputs import to_array, to_columns
 from hub_tfx.embed.part_files import PART_FILES
 from hub_tfx.embed.vectors import vectors_of
 from hub_tfx.errors import ConfigError
@@ -34,7 +34,7 @@ def written(output, info=None, rows=None, **config):
     """The table of one output, and the rows that cannot be written."""
     column = column_of(info or info_of(output), **config)
     called = output.shape[0]
-    made = to_columns(column, output, rows or called, called)
+    made = to_columns(column, to_array(output), rows or called, called)
     schema = pa.schema(column.fields)
     table = pa.Table.from_arrays([made.columns[name] for name in schema.names], schema=schema)
     table.validate(full=True)
@@ -121,7 +121,7 @@ def test_what_was_written_comes_back_with_its_shape(output, shape, dtype):
 
 def test_rows_of_different_lengths_are_lists():
     column = column_of(OPEN)
-    calls = [to_columns(column, tf.fill([1, n, 2], float(n)), 1, 1).columns["e"] for n in (3, 0, 1)]
+    calls = [to_columns(column, np.full([1, n, 2], n, "f4"), 1, 1).columns["e"] for n in (3, 0, 1)]
     table = pa.table({"e": pa.concat_arrays(calls)})
     assert table.schema.field("e").type == pa.list_(pa.float32())
     vectors = vectors_of(table, "e", column.about())
@@ -244,7 +244,7 @@ def test_rows_that_only_fill_a_call_up_are_not_written():
 def test_an_output_without_a_row_for_each_row_is_an_error():
     column = column_of(TensorInfo("float32", (None, 2)))
     with pytest.raises(ConfigError, match=r"shape \[3, 2\] for 2 rows"):
-        to_columns(column, tf.zeros([3, 2]), 2, 2)
+        to_columns(column, np.zeros([3, 2]), 2, 2)
 
 
 @pytest.mark.parametrize(

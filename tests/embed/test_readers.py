@@ -239,8 +239,12 @@ def test_records_that_are_no_examples_are_rejected_alone(tmp_path):
     assert all(isinstance(item, str) and item for item in items[1:3])
 
 
+@pytest.mark.parametrize("one_by_one", [10, 64])
 @pytest.mark.parametrize("compression", ["GZIP", ""])
-def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(tmp_path, compression):
+def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(
+    tmp_path, compression, one_by_one, monkeypatch
+):
+    monkeypatch.setattr(examples, "_SAMPLE_RECORDS", one_by_one)
     path = tmp_path / "a.tfrecord"
     records = [example(i=[n]) for n in range(20)]
     write_examples(path, records, compression)
@@ -250,6 +254,14 @@ def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(tmp_path, comp
         path.write_bytes(content[:cut])
         with pytest.raises(InputError, match=r"a\.tfrecord is cut short or damaged"):
             list(examples._records(str(path)))
+
+
+@pytest.mark.parametrize("size", [10, 20_000])
+@pytest.mark.parametrize("compression", ["GZIP", ""])
+def test_many_records_come_in_their_order(tmp_path, compression, size):
+    path = tmp_path / "a.tfrecord"
+    write_examples(path, [example(i=[n], b=[b"x" * size]) for n in range(200)], compression)
+    assert [row["i"] for row in read("tfrecord", path, ["i"])] == [[n] for n in range(200)]
 
 
 def test_a_tfrecord_file_of_several_gzip_members_is_whole(tmp_path):

@@ -131,7 +131,9 @@ def build_batch(
       build: makes a batch of some records.
     """
     rejected = {row: item.reason for row, item in enumerate(records) if isinstance(item, Rejected)}
-    rows = [row for row in range(len(records)) if row not in rejected]
+    rows: Sequence[int] = range(len(records))
+    if rejected:
+        rows = [row for row in rows if row not in rejected]
     good = [records[row] for row in rows] if rejected else records
     built = []
     for start, _, result in isolate(0, len(good), lambda a, b: build(good[a:b])):

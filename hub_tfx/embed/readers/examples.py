@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,9 @@ from hub_tfx.embed.readers.base import build_batch, chunks, first_of, is_gzip, l
 from hub_tfx.errors import InputError
 
 _FRAME_BYTES = 16  # Length and two checksums, around each record.
+_SAMPLE_RECORDS, _RECORDS_AT_ONCE = 64, 2048
+_SMALL_BYTES = 16 << 10
+_BUFFER_BYTES = 1 << 20
 
 
 class ExampleReader:
@@ -41,14 +45,13 @@ class ExampleReader:
 def _records(path: str) -> Iterator[bytes]:
     """The records of a TFRecord file, gzip or not, on any Beam filesystem."""
     import tensorflow as tf
-    from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
 
     read_bytes = 0
     try:
         with local_copy(path) as copy:
-            for record in RecordIterator(copy, "GZIP" if is_gzip(copy) else ""):
-                read_bytes += len(record) + _FRAME_BYTES
-                yield record
+            for records in _lists_of_records(copy, "GZIP" if is_gzip(copy) else ""):
+                read_bytes += sum(map(len, records)) + _FRAME_BYTES * len(records)
+                yield from records
             whole = _is_all(copy, read_bytes)
     except tf.errors.OpError as error:
         raise InputError(f"{path} is cut short or damaged: {error.message}") from error
@@ -56,6 +59,24 @@ def _records(path: str) -> Iterator[bytes]:
         raise InputError(f"{path} cannot be read: {describe(error)}") from error
     if not whole:
         raise InputError(f"{path} is cut short or damaged: it ends inside a record")
+
+
+def _lists_of_records(path: str, compression: str) -> Iterator[list[bytes]]:
+    """Small records come many at once: for one at a time, each has to wait for Python's lock."""
+    import tensorflow as tf
+    from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
+
+    records = RecordIterator(path, compression)
+    first = list(islice(records, _SAMPLE_RECORDS))
+    yield first
+    if max(map(len, first), default=0) > _SMALL_BYTES:
+        yield from ([record] for record in records)
+    elif len(first) == _SAMPLE_RECORDS:
+        others = tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES).skip(len(first))
+        options = tf.data.Options()
+        options.autotune.enabled = False  # There is nothing to tune, and it takes time.
+        for batch in others.batch(_RECORDS_AT_ONCE).prefetch(1).with_options(options):
+            yield batch.numpy().tolist()
 
 
 class _Decoder:
