@@ -1,7 +1,9 @@
 """Calls of a module: which rows go into which, and what came out in the order of the rows."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -12,7 +14,7 @@ import tensorflow as tf
 from hub_tfx.embed.bound import BoundModule, Feed
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.deadline import CallTimeoutError, call_within
-from hub_tfx.embed.embedded import EmbeddedRows, merge, take
+from hub_tfx.embed.embedded import EmbeddedRows, Spent, merge, take
 from hub_tfx.embed.failures import all_but, describe, isolate, rejected_of
 from hub_tfx.embed.inputs import Rows
 from hub_tfx.embed.known import KnownRows
@@ -91,34 +93,45 @@ def embed_rows(
       known: rows that are copied; with it the result has digests.
       deduplicate: see EmbedConfig.
     """
-    fed = checked.fed
+    fed, row_bytes = checked.fed, bound.row_bytes(checked.fed)
 
     def call(rows: Rows) -> EmbeddedRows:
-        is_all = len(rows) == fed.num_rows
-        return call_module(bound, fed if is_all else fed.take(pa.array(rows)), limits)
+        called = fed if len(rows) == fed.num_rows else fed.take(pa.array(rows))
+        return call_module(bound, called, row_bytes[rows], limits)
 
     if known is None:
-        done = call_module(bound, fed, limits)
+        done = call_module(bound, fed, row_bytes, limits)
     else:
         done = embed_unknown(known, bound.digests(fed), call, deduplicate=deduplicate)
     failed = {int(checked.rows[row]): why for row, why in done.rejected.items()}
     rejected = dict(sorted({**checked.rejected, **failed}.items()))
-    return replace(done, rows=checked.rows[done.rows], rejected=rejected)
+    return replace(
+        done, rows=checked.rows[done.rows], rejected=rejected, row_bytes=row_bytes[done.rows]
+    )
 
 
-def call_module(bound: BoundModule, fed: pa.RecordBatch, limits: CallLimits) -> EmbeddedRows:
+def call_module(
+    bound: BoundModule, fed: pa.RecordBatch, row_bytes: Rows, limits: CallLimits
+) -> EmbeddedRows:
     """Embeds rows that can be fed, in calls within the limits, which may learn from them.
+
+    Args:
+      bound: the module.
+      fed: the rows.
+      row_bytes: what each feeds.
+      limits: of calls.
     """
     max_rows = bound.plan.call_rows or limits.rows
-    calls = cut_into_calls(bound.row_bytes(fed), max_rows, limits.size_bytes)
+    calls = cut_into_calls(row_bytes, max_rows, limits.size_bytes)
     pieces: list[tuple[Rows, Mapping[str, pa.Array]]] = []
     rejected: dict[int, str] = {}
     sizes: list[int] = []
-    for call, (feeds, undecodable) in zip(calls, _feeds(bound, fed, calls), strict=True):
+    spent = Spent()
+    for call, (feeds, undecodable) in zip(calls, _feeds(bound, fed, calls, spent), strict=True):
         rejected |= {int(call[row]): why for row, why in undecodable.items()}
         for feed in feeds:
             sizes.append(len(feed.rows))
-            for called, result in _results(bound, feed, call[feed.rows], limits):
+            for called, result in _results(bound, feed, call[feed.rows], limits, spent):
                 rejected |= {int(called[row]): why for row, why in result.rejected.items()}
                 if len(result.rejected) == len(called):
                     continue
@@ -126,7 +139,7 @@ def call_module(bound: BoundModule, fed: pa.RecordBatch, limits: CallLimits) -> 
                 columns = take(result.columns, fine) if result.rejected else result.columns
                 pieces.append((called[fine], columns))
     rows, merged = merge(pieces)
-    return EmbeddedRows(rows, merged, rejected, tuple(sizes))
+    return EmbeddedRows(rows, merged, rejected, tuple(sizes), spent=spent)
 
 
 def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
@@ -155,16 +168,32 @@ def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]
 
 
 def _feeds(
-    bound: BoundModule, batch: pa.RecordBatch, calls: list[Rows]
+    bound: BoundModule, batch: pa.RecordBatch, calls: list[Rows], spent: Spent
 ) -> Iterator[tuple[list[Feed], dict[int, str]]]:
     """The feeds of each call; images are decoded while the module works on those before."""
-    batches = (batch if len(calls) == 1 else batch.take(pa.array(call)) for call in calls)
-    feeds = (bound.feeds(of_call) for of_call in batches)
+
+    def decode(call: Rows) -> tuple[list[Feed], dict[int, str]]:
+        of_call = batch if len(calls) == 1 else batch.take(pa.array(call))
+        started_s = time.monotonic()
+        feeds = bound.feeds(of_call)
+        spent.decode_s += time.monotonic() - started_s
+        return feeds
+
+    feeds = map(decode, calls)
     return one_ahead(feeds) if bound.has_images else feeds
 
 
+@contextmanager
+def _timed(spent: Spent) -> Iterator[None]:
+    started_s = time.monotonic()
+    try:
+        yield
+    finally:
+        spent.module_s += time.monotonic() - started_s
+
+
 def _results(
-    bound: BoundModule, feed: Feed, rows: Rows, limits: CallLimits
+    bound: BoundModule, feed: Feed, rows: Rows, limits: CallLimits, spent: Spent
 ) -> Iterator[tuple[Rows, Outputs]]:
     """Calls the module on a feed, and on parts of it where it fails: their rows, what it gave."""
     fitting: list[int] = []
@@ -173,7 +202,7 @@ def _results(
     def attempt(start: int, stop: int) -> Outputs:
         try:
             inputs = bound.inputs(feed, start, stop)
-            with limits.turn:
+            with limits.turn, _timed(spent):
                 outputs = call_within(limits.timeout_s, partial(bound.call, inputs))
         except _TOO_LARGE:
             too_many.append(stop - start)

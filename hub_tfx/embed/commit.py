@@ -98,6 +98,7 @@ class _Commit:
             "dead_letters": rows[DEAD_LETTERS],
             "reused": sum(part.reused for part in by_kind[EMBEDDINGS]),
             "duplicates": sum(part.duplicates for part in by_kind[EMBEDDINGS]),
+            "row_bytes": _sizes(by_kind[EMBEDDINGS]),
             "resumed_records": self.finished.records,
             "working_s": working_s,
             "files": self._publish(EMBEDDINGS, by_kind[EMBEDDINGS]),
@@ -171,6 +172,14 @@ def _too_many_rejected(dead_letters: int, records: int, max_ratio: float) -> str
         return None
     allowed = "not all may be" if dead_letters == records else f"{max_ratio:.1%} may be"
     return f"{dead_letters} of {records} records were rejected, {allowed}: no embeddings written"
+
+
+def _sizes(parts: Sequence[Part]) -> list[tuple[int, int]]:
+    """(bytes from which on, rows), ascending: see embedded.count_sizes."""
+    sizes: Counter[str] = Counter()
+    for part in parts:
+        sizes.update(part.sizes)
+    return sorted((int(size), rows) for size, rows in sizes.items())
 
 
 def _records_of_files(blocks: Sequence[Block]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,16 @@ from hub_tfx.embed.digests import Digests
 from hub_tfx.embed.inputs import Rows
 
 _DIGESTS = b"hub_tfx.digests"
-_COPIES = b"hub_tfx.copies"
+_COUNTS = b"hub_tfx.counts"
+_SIZES_AN_OCTAVE = 4
+
+
+@dataclass
+class Spent:
+    """What rows have taken: seconds in the module, and of decoding images."""
+
+    module_s: float = 0.0
+    decode_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,8 @@ class EmbeddedRows:
       digests: of ``rows``, where they were asked for.
       reused: rows that are copies from an earlier output.
       duplicates: rows that are copies from this one.
+      row_bytes: of ``rows``, what each feeds.
+      spent: on them, and on the rejected ones.
     """
 
     rows: Rows
@@ -35,6 +46,8 @@ class EmbeddedRows:
     digests: Digests | None = None
     reused: int = 0
     duplicates: int = 0
+    row_bytes: Rows = field(default_factory=lambda: np.array([], np.int64))
+    spent: Spent = field(default_factory=Spent)
 
 
 @dataclass(frozen=True)
@@ -44,25 +57,52 @@ class Origin:
     Attributes:
       digests: of the rows, one after the other.
       reused, duplicates: as in EmbeddedRows.
+      sizes: see ``count_sizes``.
     """
 
     digests: bytes = b""
     reused: int = 0
     duplicates: int = 0
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> "Origin":
         """Read from the batch's schema, where ``mark`` has put it."""
         metadata = batch.schema.metadata or {}
-        reused, duplicates = json.loads(metadata.get(_COPIES, b"[0, 0]"))
-        return cls(metadata.get(_DIGESTS, b""), reused, duplicates)
+        counts = json.loads(metadata.get(_COUNTS, b"[0, 0, {}]"))
+        return cls(metadata.get(_DIGESTS, b""), *counts)
 
     def mark(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with this in its schema, so that a plain RecordBatch carries it."""
-        copies = json.dumps([self.reused, self.duplicates]).encode()
+        counts = json.dumps([self.reused, self.duplicates, self.sizes]).encode()
         return batch.replace_schema_metadata(
-            {**(batch.schema.metadata or {}), _DIGESTS: self.digests, _COPIES: copies}
+            {**(batch.schema.metadata or {}), _DIGESTS: self.digests, _COUNTS: counts}
         )
+
+
+def count_sizes(row_bytes: Rows) -> dict[str, int]:
+    """How many rows feed so many bytes: the bytes from which on, in words -> rows.
+
+    Four sizes from one power of two to the next.
+    """
+    number, rows = np.unique(_size_number(row_bytes), return_counts=True)
+    return dict(zip(map(str, _first_bytes(number).tolist()), rows.tolist(), strict=True))
+
+
+def size_edges(first: int, last: int) -> Rows:
+    """The bytes at which the sizes from one to another begin, and at which the last one ends."""
+    number = _size_number(np.array([first, last]))
+    return np.unique(_first_bytes(np.arange(number[0], number[1] + 2)))
+
+
+def _size_number(row_bytes: Rows) -> Rows:
+    number: Rows = np.floor(_SIZES_AN_OCTAVE * np.log2(np.maximum(row_bytes, 1))).astype(np.int64)
+    return number
+
+
+def _first_bytes(number: Rows) -> Rows:
+    first: Rows = np.ceil(2 ** (number / _SIZES_AN_OCTAVE)).astype(np.int64)
+    return first
 
 
 def merge(

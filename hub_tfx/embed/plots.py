@@ -6,20 +6,28 @@ from typing import Any
 
 import numpy as np
 
+Table = list[tuple[str, str]]
+
 _BINS = 40
 _MANY_POINTS = 2000
 """More are drawn as pixels."""
 
 
-def histogram(values: Any, label: str) -> tuple[str, list[tuple[str, str]]]:
+def histogram(values: Any, label: str) -> tuple[str, Table]:
     """A histogram of ``[n]`` numbers.
 
     Returns:
       A data URI of an SVG, and the same as rows of a table: (range, count).
     """
     counts, edges = np.histogram(values, bins=_BINS)
+    return bars(edges, counts, label)
+
+
+def bars(edges: Any, counts: Any, label: str, scale: str = "linear") -> tuple[str, Table]:
+    """A histogram that is counted already; ``scale`` is of its x axis. As ``histogram``."""
     figure, axis = _figure(5.2, 2.6)
     axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color="#3b6ea8")
+    axis.set_xscale(scale)
     axis.set_xlabel(label)
     axis.set_ylabel("count")
     rows = [

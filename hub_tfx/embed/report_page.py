@@ -6,7 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hub_tfx.embed import plots
+from hub_tfx.embed.embedded import size_edges
 from hub_tfx.embed.survey import Survey
 
 _SHOWN_POINTS = 5000
@@ -58,6 +61,7 @@ def render(
         verdict=_verdict(manifest, surveys),
         run=_run(manifest),
         rejected=[(f"{r.rows:,}", r.reason, r.example) for r in rejected],
+        lengths=_lengths(manifest),
         columns=[_section(name, found, labels) for name, found in surveys.items()],
         provenance=_provenance(manifest),
     )
@@ -87,6 +91,17 @@ def _run(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("part files", f"{len(manifest['files']):,}"),
         ("bytes", f"{sum(file['size_bytes'] for file in manifest['files']):,}"),
     ]
+
+
+def _lengths(manifest: Mapping[str, Any]) -> list[_Plot]:
+    """A histogram of what rows feed, where there are rows of several sizes."""
+    counted = manifest["row_bytes"]
+    if len(counted) < 2:
+        return []
+    edges = size_edges(counted[0][0], counted[-1][0])
+    rows = [dict(map(tuple, counted)).get(edge, 0) for edge in edges[:-1].tolist()]
+    label = "Bytes that a row feeds"
+    return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), "log"))]
 
 
 def _section(name: str, found: Survey, labels: Mapping[int, str]) -> dict[str, Any]:

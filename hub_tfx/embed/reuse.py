@@ -52,6 +52,7 @@ def embed_unknown(
         digests[rows],
         reused=reused,
         duplicates=len(rows) - reused - len(done.rows),
+        spent=done.spent,
     )
 
 

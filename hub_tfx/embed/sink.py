@@ -5,7 +5,8 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,7 @@ class Part:
       rows, size_bytes, sha256: what it holds.
       digests_sha256: of the file with its rows' digests; empty for dead letters.
       reused, duplicates: how many of its rows are copies, see EmbeddedRows.
+      sizes: of what its rows feed, see embedded.count_sizes.
       schema: its columns, in words.
       finished_s: Unix time at which it was complete.
     """
@@ -55,6 +57,7 @@ class Part:
     digests_sha256: str
     reused: int
     duplicates: int
+    sizes: Mapping[str, int]
     schema: str
     finished_s: float
 
@@ -132,6 +135,7 @@ class PartWriter:
         self._schema = schema
         self._rows = self._reused = self._duplicates = 0
         self._digests: list[bytes] = []
+        self._sizes: Counter[str] = Counter()
         self._final = FileSystems.join(layout.temporary, f"{kind}-{uuid.uuid4().hex}")
         self._is_local = is_local(self._final)
         if self._is_local:
@@ -158,6 +162,7 @@ class PartWriter:
         self._digests.append(origin.digests)
         self._reused += origin.reused
         self._duplicates += origin.duplicates
+        self._sizes.update(origin.sizes)
 
     def finish(self) -> Part:
         self._file.close()
@@ -178,6 +183,7 @@ class PartWriter:
             self._finish_digests(),
             self._reused,
             self._duplicates,
+            dict(self._sizes),
             str(self._schema),
             time.time(),
         )

@@ -18,7 +18,7 @@ from hub_tfx.embed.bound import BoundModule
 from hub_tfx.embed.calls import CallLimits, CheckedRows, check_rows, embed_rows
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.deadline import CallThreads
-from hub_tfx.embed.embedded import EmbeddedRows, Origin
+from hub_tfx.embed.embedded import EmbeddedRows, Origin, count_sizes
 from hub_tfx.embed.failures import Position, columns_of, dead_letters, slice_rows
 from hub_tfx.embed.files import local_directory
 from hub_tfx.embed.known import KnownRows
@@ -43,8 +43,10 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
 
     Returns PCollections under ``embeddings`` (the kept columns and a column for each output) and
     ``dead_letters`` (see hub_tfx.embed.failures). A module is loaded once in a worker process.
-    Counters ``rows``, ``dead_letters``, ``reused`` and ``duplicates`` and distribution
-    ``batch_rows`` are under the namespace ``hub_tfx``.
+    Metrics are under the namespace ``hub_tfx``: counters ``rows``, ``dead_letters``, ``reused``,
+    ``duplicates``, ``fed_bytes``, ``module_us`` and ``decode_us`` (microseconds in the module, and
+    of decoding images), ``module_loads`` and ``module_load_ms``; distribution ``batch_rows``, of
+    the rows of a call.
     """
 
     def __init__(
@@ -127,7 +129,12 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._reused = Metrics.counter("hub_tfx", "reused")
         self._duplicates = Metrics.counter("hub_tfx", "duplicates")
         self._batch_rows = Metrics.distribution("hub_tfx", "batch_rows")
+        self._fed_bytes = Metrics.counter("hub_tfx", "fed_bytes")
+        self._module_us = Metrics.counter("hub_tfx", "module_us")
+        self._decode_us = Metrics.counter("hub_tfx", "decode_us")
+        self._loads = Metrics.counter("hub_tfx", "module_loads")
         self._load_ms = Metrics.counter("hub_tfx", "module_load_ms")
+        self._load_s: float | None = None
 
     def setup(self) -> None:
         tag = f"{self._source} {self._preprocessor} {self._config.signature}"
@@ -140,11 +147,15 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         import_packages(self._config.imports)
         preprocessor = load(self._preprocessor.directory()) if self._preprocessor else None
         module = load(self._source.directory(), self._config.signature, preprocessor)
-        self._load_ms.inc(int(1000 * (time.monotonic() - started_s)))
+        self._load_s = time.monotonic() - started_s
         return module
 
     def start_bundle(self) -> None:
         self._running.clear()
+        if self._load_s is not None:  # Beam drops what is counted in setup.
+            self._loads.inc()
+            self._load_ms.inc(int(1e3 * self._load_s))
+            self._load_s = None
 
     def process(
         self,
@@ -200,11 +211,14 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         position = Position.of(batch)
         for rows in done.calls:
             self._batch_rows.update(rows)
+        self._module_us.inc(int(1e6 * done.spent.module_s))
+        self._decode_us.inc(int(1e6 * done.spent.decode_s))
         if len(done.rows):
             embedded = _embedded(plan, batch, done)
             size_bytes = sum(column.nbytes for column in done.columns.values())
             self._output_row_bytes = -(-size_bytes // len(done.rows))
             self._rows.inc(embedded.num_rows)
+            self._fed_bytes.inc(int(done.row_bytes.sum()))
             self._reused.inc(done.reused)
             self._duplicates.inc(done.duplicates)
             IN_THIS_PROCESS.rows += embedded.num_rows
@@ -241,7 +255,8 @@ def _embedded(plan: EmbedPlan, batch: pa.RecordBatch, done: EmbeddedRows) -> pa.
     )
     if done.digests is None:
         return embedded
-    return Origin(done.digests.tobytes(), done.reused, done.duplicates).mark(embedded)
+    sizes = count_sizes(done.row_bytes)
+    return Origin(done.digests.tobytes(), done.reused, done.duplicates, sizes).mark(embedded)
 
 
 def _letters(

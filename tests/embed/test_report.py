@@ -7,8 +7,11 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.embedded import count_sizes, size_edges
 from hub_tfx.embed.job import EmbedModule, embed_files
 from hub_tfx.embed.layout import OutputLayout
 from hub_tfx.embed.report import write_projector, write_report
@@ -34,6 +37,27 @@ def source(tmp_path_factory):
     with open(path, "w", errors="surrogateescape") as file:
         csv.writer(file).writerows([("text",), *((text,) for text in TEXTS)])
     return str(path)
+
+
+def test_what_rows_feed_is_counted_by_size(tmp_path, module, source):
+    result = embed_files(module, [source], str(tmp_path / "out"), report=True)
+    fed = sorted(len(text.encode()) for text in TEXTS[:-1])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    sizes = [size for size, _ in manifest["row_bytes"]]
+    found = np.searchsorted(sizes, fed, side="right") - 1
+    assert [rows for _, rows in manifest["row_bytes"]] == np.bincount(found).tolist()
+    assert 'alt="Bytes that a row feeds"' in (tmp_path / "out/report/report.html").read_text()
+    assert result.metrics["fed_bytes"] == sum(fed)
+    assert result.metrics["module_loads"] == 1
+    assert result.metrics["module_us"] > 0
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1))
+def test_each_row_is_counted_in_the_size_it_has(row_bytes):
+    counts = {int(size): rows for size, rows in count_sizes(np.array(row_bytes)).items()}
+    edges = size_edges(min(counts), max(counts))
+    drawn, _ = np.histogram(np.maximum(row_bytes, 1), bins=edges.astype(float))
+    assert drawn.tolist() == [counts.get(edge, 0) for edge in edges[:-1].tolist()]
 
 
 def job(module, source, output, output_format="parquet", **config):
