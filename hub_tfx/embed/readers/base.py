@@ -15,7 +15,7 @@ from hub_tfx.embed.failures import describe, isolate, mark_rejected
 from hub_tfx.embed.files import open_file
 from hub_tfx.errors import InputError
 
-_SAMPLE_ROWS = 1000
+SAMPLE_ROWS = 1000
 MAX_BATCH_BYTES = 64 << 20
 """Of the records of a batch, the last one not counted."""
 MAX_LINE_BYTES = 1 << 30
@@ -103,6 +103,10 @@ def chunks(
     records: Iterable[Any], batch_rows: int, size_bytes: Callable[[Any], int] = len
 ) -> Iterator[list[Any]]:
     """Records in lists of ``batch_rows`` at most, each closed once it has MAX_BATCH_BYTES."""
+    if isinstance(records, list) and len(records) <= batch_rows:
+        if sum(map(size_bytes, records)) < MAX_BATCH_BYTES:
+            yield from [records] if records else ()
+            return
     chunk: list[Any] = []
     total = 0
     for record in records:
@@ -117,7 +121,7 @@ def chunks(
 
 def first_of(records: Iterable[Any], size_bytes: Callable[[Any], int] = len) -> list[Any]:
     """The records from which a schema is inferred: 1,000, or a batch of large ones."""
-    return next(chunks(records, _SAMPLE_ROWS, size_bytes), [])
+    return next(chunks(records, SAMPLE_ROWS, size_bytes), [])
 
 
 def build_batch(
@@ -130,11 +134,13 @@ def build_batch(
       schema: of the batch.
       build: makes a batch of some records.
     """
-    rejected = {row: item.reason for row, item in enumerate(records) if isinstance(item, Rejected)}
+    rejected: dict[int, str] = {}
     rows: Sequence[int] = range(len(records))
-    if rejected:
+    good = records
+    if Rejected in set(map(type, records)):
+        rejected = {n: item.reason for n, item in enumerate(records) if isinstance(item, Rejected)}
         rows = [row for row in rows if row not in rejected]
-    good = [records[row] for row in rows] if rejected else records
+        good = [records[row] for row in rows]
     built = []
     for start, _, result in isolate(0, len(good), lambda a, b: build(good[a:b])):
         if isinstance(result, Exception):

@@ -2,18 +2,25 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
 
 from hub_tfx.embed.failures import describe, isolate
 from hub_tfx.embed.files import local_copy
-from hub_tfx.embed.readers.base import build_batch, chunks, first_of, is_gzip, lines_of
+from hub_tfx.embed.readers.base import (
+    SAMPLE_ROWS,
+    build_batch,
+    chunks,
+    first_of,
+    is_gzip,
+    lines_of,
+)
 from hub_tfx.errors import InputError
 
 _FRAME_BYTES = 16  # Length and two checksums, around each record.
-_SAMPLE_RECORDS, _RECORDS_AT_ONCE = 64, 2048
+_SAMPLE_RECORDS = 64
 _SMALL_BYTES = 16 << 10
 _BUFFER_BYTES = 1 << 20
 
@@ -26,7 +33,7 @@ class ExampleReader:
     """
 
     def infer_schema(self, path: str) -> pa.Schema:
-        sample = first_of(_records(path))
+        sample = first_of(chain.from_iterable(_chunks(path, SAMPLE_ROWS)))
         decode = _Decoder(None)
         names: dict[str, pa.DataType] = {}
         for _, _, batch in isolate(0, len(sample), lambda a, b: decode(sample[a:b])):
@@ -38,20 +45,21 @@ class ExampleReader:
 
     def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         decode = _Decoder(schema)
-        for records in chunks(_records(path), batch_rows):
+        for records in _chunks(path, batch_rows):
             yield build_batch(records, schema, decode)
 
 
-def _records(path: str) -> Iterator[bytes]:
-    """The records of a TFRecord file, gzip or not, on any Beam filesystem."""
+def _chunks(path: str, rows: int) -> Iterator[list[bytes]]:
+    """The records of a TFRecord file, gzip or not, on any Beam filesystem, in lists as ``chunks``
+    makes them."""
     import tensorflow as tf
 
     read_bytes = 0
     try:
         with local_copy(path) as copy:
-            for records in _lists_of_records(copy, "GZIP" if is_gzip(copy) else ""):
+            for records in _unchecked_chunks(copy, "GZIP" if is_gzip(copy) else "", rows):
                 read_bytes += sum(map(len, records)) + _FRAME_BYTES * len(records)
-                yield from records
+                yield records
             whole = _is_all(copy, read_bytes)
     except tf.errors.OpError as error:
         raise InputError(f"{path} is cut short or damaged: {error.message}") from error
@@ -61,22 +69,21 @@ def _records(path: str) -> Iterator[bytes]:
         raise InputError(f"{path} is cut short or damaged: it ends inside a record")
 
 
-def _lists_of_records(path: str, compression: str) -> Iterator[list[bytes]]:
+def _unchecked_chunks(path: str, compression: str, rows: int) -> Iterator[list[bytes]]:
     """Small records come many at once: for one at a time, each has to wait for Python's lock."""
     import tensorflow as tf
     from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
 
-    records = RecordIterator(path, compression)
-    first = list(islice(records, _SAMPLE_RECORDS))
-    yield first
-    if max(map(len, first), default=0) > _SMALL_BYTES:
-        yield from ([record] for record in records)
-    elif len(first) == _SAMPLE_RECORDS:
-        others = tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES).skip(len(first))
-        options = tf.data.Options()
-        options.autotune.enabled = False  # There is nothing to tune, and it takes time.
-        for batch in others.batch(_RECORDS_AT_ONCE).prefetch(1).with_options(options):
-            yield batch.numpy().tolist()
+    records = iter(RecordIterator(path, compression))
+    sample = list(islice(records, _SAMPLE_RECORDS))
+    if len(sample) < _SAMPLE_RECORDS or max(map(len, sample)) > _SMALL_BYTES:
+        yield from chunks(chain(sample, records), rows)
+        return
+    dataset = tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # There is nothing to tune, and it takes time.
+    for batch in dataset.batch(rows).prefetch(1).with_options(options):
+        yield from chunks(batch.numpy().tolist(), rows)
 
 
 class _Decoder:
