@@ -3,8 +3,9 @@
     python -m benchmarks.embed_scale [--rows 200000] [--times 10]
 
 Each job is `hub-tfx embed` in a process of its own. Peak memory is the largest resident set that
-the operating system saw of it. Rates leave out the start of the workers (10 to 20 s, while each
-imports TensorFlow and Beam), which a job of hours does not notice.
+the operating system saw of it; how often the module was loaded is a metric of the job. Rates leave
+out the start of the workers (10 to 20 s, while each imports TensorFlow and Beam), which a job of
+hours does not notice.
 """
 
 import argparse
@@ -31,8 +32,8 @@ _TWO_WORKERS = ("--direct_running_mode=multi_processing", "--direct_num_workers=
 
 def embed(
     module: Path, sources: Sequence[Path], output: Path, beam: Sequence[str] = ()
-) -> tuple[float, float]:
-    """Rows a second and peak megabytes of one job."""
+) -> tuple[float, float, int]:
+    """Rows a second, peak megabytes and loads of the module of one job."""
     program = str(Path(sys.executable).with_name("hub-tfx"))
     command = [program, "embed", "--module", str(module), "--output", str(output), "--json"]
     paths = ["--input", *map(str, sources)]
@@ -41,7 +42,7 @@ def embed(
     result = json.load(process.stdout)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, f"{command} ended with status {status}"
-    return result["rows_per_s"], usage.ru_maxrss / 1024
+    return result["rows_per_s"], usage.ru_maxrss / 1024, result["metrics"]["module_loads"]
 
 
 def main() -> None:
@@ -62,15 +63,16 @@ def main() -> None:
             shutil.copy(sources[0], copy)
         small = embed(module, sources[:1], folder / "small")
         large = embed(module, sources, folder / "large")
-        for rows, (rate, peak) in ((1, small), (arguments.times, large)):
+        for rows, (rate, peak, _) in ((1, small), (arguments.times, large)):
             print(f"{rows * arguments.rows:>10,} rows {rate:>10,.0f}/s   peak {peak:,.0f} MB")
         print(f"peak memory, large to small: {large[1] / small[1]:.2f}")
         ratios = []
         for n in range(arguments.repeat):
-            one, _ = embed(module, sources[:4], folder / f"one-{n}")
-            two, _ = embed(module, sources[:4], folder / f"two-{n}", _TWO_WORKERS)
+            one, *_ = embed(module, sources[:4], folder / f"one-{n}")
+            two, _, loads = embed(module, sources[:4], folder / f"two-{n}", _TWO_WORKERS)
             ratios.append(two / one)
-            print(f"one worker {one:,.0f}/s, two workers {two:,.0f}/s: {two / one:.2f}", flush=True)
+            rates = f"one worker {one:,.0f}/s, two workers {two:,.0f}/s: {two / one:.2f}"
+            print(f"{rates}; the two loaded the module {loads} times", flush=True)
         print(f"two workers to one, median: {sorted(ratios)[len(ratios) // 2]:.2f}")
 
 

@@ -1,7 +1,7 @@
 """Digests of what a row feeds to a module: rows with equal ones get equal vectors.
 
-The first 128 bits of BLAKE2b (RFC 7693): nobody finds two rows with one digest, neither by chance in any
-corpus nor on purpose.
+The first 128 bits of BLAKE2b (RFC 7693): nobody finds two rows with one digest, neither by chance
+in any corpus nor on purpose.
 """
 
 from collections.abc import Iterable, Sequence
