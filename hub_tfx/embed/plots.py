@@ -23,11 +23,13 @@ def histogram(values: Any, label: str) -> tuple[str, Table]:
     return bars(edges, counts, label)
 
 
-def bars(edges: Any, counts: Any, label: str, scale: str = "linear") -> tuple[str, Table]:
-    """A histogram that is counted already; ``scale`` is of its x axis. As ``histogram``."""
+def bars(edges: Any, counts: Any, label: str, *, log: bool = False) -> tuple[str, Table]:
+    """A histogram that is counted already; ``log``: in powers of two. As ``histogram``."""
     figure, axis = _figure(5.2, 2.6)
     axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color="#3b6ea8")
-    axis.set_xscale(scale)
+    if log:
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axis.set_xlabel(label)
     axis.set_ylabel("count")
     rows = [

@@ -101,7 +101,7 @@ def _lengths(manifest: Mapping[str, Any]) -> list[_Plot]:
     edges = size_edges(counted[0][0], counted[-1][0])
     rows = [dict(map(tuple, counted)).get(edge, 0) for edge in edges[:-1].tolist()]
     label = "Bytes that a row feeds"
-    return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), "log"))]
+    return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), log=True))]
 
 
 def _section(name: str, found: Survey, labels: Mapping[int, str]) -> dict[str, Any]:
