@@ -80,7 +80,8 @@ class CallThreads:
                     future.set_result(function())
                 except BaseException as error:  # noqa: BLE001  (raised where the result is asked for)
                     future.set_exception(error)
-            del job, future, function
+            _of_thread.future = None
+            del job, future, function  # And what they hold, while the thread waits.
 
 
 def call_within(timeout_s: float, function: Callable[[], Result]) -> Result:

@@ -121,7 +121,6 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._known: KnownRows | None = None
         self._bound: BoundModule | None = None
         self._schema: pa.Schema | None = None
-        self._limits = CallLimits.of(config)
         self._output_row_bytes = 0
         self._running: deque[_Running] = deque()
         self._rows = Metrics.counter("hub_tfx", "rows")
@@ -139,6 +138,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         tag = f"{self._source} {self._preprocessor} {self._config.signature}"
         self._module = self._shared.acquire(self._load, tag=tag)
+        self._limits = CallLimits.of(self._config)
         # To be known to those behind them, rows have to be done.
         self._threads = CallThreads(1 if self._config.deduplicate else _AT_ONCE)
 
