@@ -63,9 +63,14 @@ def verified_copy(path: str, sha256: str, fix: str) -> Iterator[str]:
             _, actual = hash_file(Path(copy))
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error}; {fix}") from error
-        if actual != sha256:
-            raise DigestMismatchError(f"{path} has other bytes than its manifest says: {fix}")
+        check_sha256(path, actual, sha256, fix)
         yield copy
+
+
+def check_sha256(path: str, actual: str, expected: str, fix: str) -> None:
+    """Raises DigestMismatchError where a file is not the one its manifest names."""
+    if actual != expected:
+        raise DigestMismatchError(f"{path} has other bytes than its manifest says: {fix}")
 
 
 def local_directory(path: str) -> str:

@@ -52,19 +52,23 @@ class _ParquetFile:
 
     def close(self) -> None:
         self._flush()
-        self._flush()
+        self._wait()
         self._pool.shutdown()
         self._writer.close()
 
     def _flush(self) -> None:
         """Has a row group written while batches of the next one come."""
-        if self._row_group is not None:
-            self._row_group.result()
-            self._row_group = None
+        self._wait()
         if self._pending:
             table = pa.Table.from_batches(self._pending)
             self._row_group = self._pool.submit(self._writer.write_table, table)
         self._pending, self._rows, self._bytes = [], 0, 0
+
+    def _wait(self) -> None:
+        """Until the row group before is written."""
+        if self._row_group is not None:
+            self._row_group.result()
+            self._row_group = None
 
 
 def _leaves(field: pa.Field, above: str = "") -> Iterator[tuple[str, bool]]:

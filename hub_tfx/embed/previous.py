@@ -22,11 +22,11 @@ from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.examples import example_type, of_example_columns
 from hub_tfx.embed.failures import describe
-from hub_tfx.embed.files import read_bytes, verified_copy
+from hub_tfx.embed.files import check_sha256, read_bytes, verified_copy
 from hub_tfx.embed.known import KnownRows
 from hub_tfx.embed.layout import DIGESTS, EMBEDDINGS, OutputLayout, committed_outputs
 from hub_tfx.embed.readers import READERS
-from hub_tfx.errors import DigestMismatchError, InputError
+from hub_tfx.errors import InputError
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +79,8 @@ class PreviousPart:
         """
         with _naming(self.digests_path):
             content = read_bytes(self.digests_path)
-        _check(self.digests_path, hashlib.sha256(content).hexdigest(), self.digests_sha256)
+        actual = hashlib.sha256(content).hexdigest()
+        check_sha256(self.digests_path, actual, self.digests_sha256, _FIX)
         of_rows = digests.from_bytes(content)
         with _naming(self.path), verified_copy(self.path, self.sha256, _FIX) as path:
             start = 0
@@ -206,8 +207,3 @@ def _naming(path: str) -> Iterator[None]:
         yield
     except (OSError, BeamIOError, ValueError, InputError) as error:
         raise InputError(f"the earlier output {path} cannot be read: {error}; {_FIX}") from error
-
-
-def _check(path: str, actual: str, expected: str) -> None:
-    if actual != expected:
-        raise DigestMismatchError(f"{path} has other bytes than its manifest says: {_FIX}")

@@ -99,7 +99,8 @@ def _lengths(manifest: Mapping[str, Any]) -> list[_Plot]:
     if len(counted) < 2:
         return []
     edges = size_edges(counted[0][0], counted[-1][0])
-    rows = [dict(map(tuple, counted)).get(edge, 0) for edge in edges[:-1].tolist()]
+    rows_of = dict(counted)
+    rows = [rows_of.get(edge, 0) for edge in edges[:-1].tolist()]
     label = "Bytes that a row feeds"
     return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), log=True))]
 

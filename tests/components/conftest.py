@@ -11,6 +11,7 @@ import tfx.v1 as tfx
 from hub_tfx.artifacts import HubModule, write_module
 from hub_tfx.components.embedding_generator.executor import Executor
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.testing import text_module
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,17 @@ def hub_module(tmp_path: Path) -> Callable[..., Any]:
         return artifact
 
     return make
+
+
+@pytest.fixture(scope="module")
+def text_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One format is enough where the module is not what is tested."""
+    return text_module(tmp_path_factory.mktemp("text") / "1")
+
+
+@pytest.fixture
+def module(hub_module: Callable[..., Any], text_dir: Path) -> Any:
+    return hub_module(text_dir)
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from hub_tfx.errors import (
 )
 from hub_tfx.module.load import load
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.testing import minimal_module, text_module
+from hub_tfx.testing import minimal_module
 
 TEXTS = ["the cat", "", "dog sat on the mat", "hello unheard-of wörld", "The CAT!"]
 
@@ -48,17 +48,6 @@ def files_below(folder):
     return sorted(
         str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file()
     )
-
-
-@pytest.fixture(scope="module")
-def text_dir(tmp_path_factory):
-    """One format is enough where the module is not what is tested."""
-    return text_module(tmp_path_factory.mktemp("text") / "1")
-
-
-@pytest.fixture
-def module(hub_module, text_dir):
-    return hub_module(text_dir)
 
 
 def test_texts_get_the_vectors_of_plain_tf_hub(tmp_path, generate, hub_module, text_module_dir):

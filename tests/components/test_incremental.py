@@ -20,16 +20,6 @@ TEXTS = ["the cat", "dog sat", "on the mat", "hello"]
 KEEP = EmbedConfig(keep=("id",))
 
 
-@pytest.fixture(scope="module")
-def text_dir(tmp_path_factory):
-    return text_module(tmp_path_factory.mktemp("text") / "1")
-
-
-@pytest.fixture
-def module(hub_module, text_dir):
-    return hub_module(text_dir)
-
-
 @pytest.fixture
 def run(tmp_path, module):
     """Runs the executor on splits of texts; the embeddings of each run lie elsewhere."""

@@ -103,13 +103,6 @@ def chunks(
     records: Iterable[Any], batch_rows: int, size_bytes: Callable[[Any], int] = len
 ) -> Iterator[list[Any]]:
     """Records in lists of ``batch_rows`` at most, each closed once it has MAX_BATCH_BYTES."""
-    if (
-        isinstance(records, list)
-        and 0 < len(records) <= batch_rows
-        and sum(map(size_bytes, records)) < MAX_BATCH_BYTES
-    ):
-        yield records
-        return
     chunk: list[Any] = []
     total = 0
     for record in records:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from hub_tfx.embed.failures import describe, isolate
 from hub_tfx.embed.files import local_copy
+from hub_tfx.embed.readers import base
 from hub_tfx.embed.readers.base import (
     SAMPLE_ROWS,
     build_batch,
@@ -83,7 +84,9 @@ def _unchecked_chunks(path: str, compression: str, rows: int) -> Iterator[list[b
     options = tf.data.Options()
     options.autotune.enabled = False  # There is nothing to tune, and it takes time.
     for batch in dataset.batch(rows).prefetch(1).with_options(options):
-        yield from chunks(batch.numpy().tolist(), rows)
+        many = batch.numpy().tolist()
+        is_chunk = sum(map(len, many)) < base.MAX_BATCH_BYTES
+        yield from [many] if is_chunk else chunks(many, rows)
 
 
 class _Decoder:
