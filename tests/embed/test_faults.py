@@ -92,7 +92,10 @@ def workers_of(process):
 
 def finished_parts(output):
     """Part files whose names, inodes and bytes a rerun should find."""
-    records = [json.loads(p.read_text()) for p in Path(output).glob(".tmp-*/*.part.json")]
+    texts = [path.read_text() for path in Path(output).glob(".tmp-*/*.part.json")]
+    records = [
+        json.loads(text) for text in texts if text.endswith("}")
+    ]  # Else it was cut by the kill.
     return {record["sha256"] for record in records if record["kind"] == "embeddings"}
 
 
