@@ -24,8 +24,9 @@ import tensorflow as tf  # noqa: E402
 from benchmarks.models import IMAGE_SIZE, image_module, write_images  # noqa: E402
 from benchmarks.report import print_line, ratio  # noqa: E402
 from hub_tfx.embed.config import EmbedConfig  # noqa: E402
-from hub_tfx.embed.job import EmbedModule, embed_files  # noqa: E402
+from hub_tfx.embed.job import embed_files  # noqa: E402
 from hub_tfx.module.load import load  # noqa: E402
+from hub_tfx.module.resolved import EmbedModule  # noqa: E402
 
 
 def bare_loop(module_path: Path, source: Path, output: Path, batch_size: int) -> float:

@@ -18,7 +18,8 @@ quiet_libraries()
 
 from benchmarks.models import image_module, write_images  # noqa: E402
 from hub_tfx.embed.config import EmbedConfig  # noqa: E402
-from hub_tfx.embed.job import EmbedModule, EmbedResult, embed_files  # noqa: E402
+from hub_tfx.embed.job import EmbedResult, embed_files  # noqa: E402
+from hub_tfx.module.resolved import EmbedModule  # noqa: E402
 
 
 def embed(

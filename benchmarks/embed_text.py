@@ -29,9 +29,10 @@ import tensorflow as tf  # noqa: E402
 
 from benchmarks.report import print_line, ratio  # noqa: E402
 from hub_tfx.embed.config import EmbedConfig  # noqa: E402
-from hub_tfx.embed.job import EmbedModule, embed_files  # noqa: E402
+from hub_tfx.embed.job import embed_files  # noqa: E402
 from hub_tfx.module.create import text_embedding_module  # noqa: E402
 from hub_tfx.module.load import load  # noqa: E402
+from hub_tfx.module.resolved import EmbedModule  # noqa: E402
 
 WORDS = 20_000
 DIM = 64

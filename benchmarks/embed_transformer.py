@@ -29,8 +29,9 @@ import tensorflow as tf  # noqa: E402
 
 from benchmarks.report import print_line, ratio  # noqa: E402
 from hub_tfx.embed.config import EmbedConfig  # noqa: E402
-from hub_tfx.embed.job import EmbedModule, embed_files  # noqa: E402
+from hub_tfx.embed.job import embed_files  # noqa: E402
 from hub_tfx.module.load import load  # noqa: E402
+from hub_tfx.module.resolved import EmbedModule  # noqa: E402
 
 _LAYERS, _WIDTH, _HEADS = 6, 384, 6
 _WORDS = 5_000

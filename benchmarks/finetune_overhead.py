@@ -171,13 +171,14 @@ def _serving(examples: Any, specs: Any) -> Any:
 
 def trainers() -> dict[ModuleFormat, tuple[Trainer, dict[str, Loop]]]:
     """Format -> its trainer, and the bare loops beside it."""
-    from hub_tfx.finetune import estimator, keras
+    from hub_tfx.finetune.saved_model.trainer import train as train_saved_model
+    from hub_tfx.finetune.tf1_hub.trainer import train as train_tf1_hub
 
     adams = {"bare": tf.keras.optimizers.Adam, "fused": tf.keras.optimizers.legacy.Adam}
     loops: dict[str, Loop] = {n: partial(bare_saved_model, adam=a) for n, a in adams.items()}
     return {
-        "saved_model": (keras.train, loops),
-        "tf1_hub": (estimator.train, {"bare": bare_tf1_hub}),
+        "saved_model": (train_saved_model, loops),
+        "tf1_hub": (train_tf1_hub, {"bare": bare_tf1_hub}),
     }
 
 

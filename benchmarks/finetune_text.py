@@ -26,10 +26,10 @@ import numpy as np  # noqa: E402
 from demo.corpus import Document, read_docstrings  # noqa: E402
 from demo.labelled import labelled, split  # noqa: E402
 from demo.vectors import learn  # noqa: E402
-from hub_tfx.embed.job import EmbedModule  # noqa: E402
 from hub_tfx.finetune.config import FineTuneConfig  # noqa: E402
 from hub_tfx.finetune.job import fine_tune_files  # noqa: E402
 from hub_tfx.module.create import text_embedding_module  # noqa: E402
+from hub_tfx.module.resolved import EmbedModule  # noqa: E402
 
 
 def write_jsonl(documents: Sequence[Document], path: Path) -> str:

@@ -22,6 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["TFHUB_CACHE_DIR"] = str(OUT / "cache")
 
 from hub_tfx._quiet import quiet_libraries  # noqa: E402
+from hub_tfx.lineage.store import open_sqlite  # noqa: E402
 
 quiet_libraries()
 
@@ -116,7 +117,7 @@ def _show_rate(result: dict[str, Any]) -> None:
 
 
 def _answer_queries(documents: Sequence[Document], result: dict[str, Any]) -> None:
-    from hub_tfx.embed.readers import READERS
+    from hub_tfx.data.readers import READERS
     from hub_tfx.module.load import load
 
     reader = READERS["tfrecord"]
@@ -173,10 +174,11 @@ def _run_finetune(handle: str, *, freeze: bool) -> dict[str, Any]:
 
 
 def _show_lineage(pipeline: str, step: str, output: str) -> None:
-    from hub_tfx_pipelines import draw, metadata
-    from hub_tfx_pipelines.family import ancestors
+    from hub_tfx.lineage import draw
+    from hub_tfx.lineage.graph import ancestors
+    from hub_tfx_pipelines import metadata
 
-    store = metadata.open_sqlite(str(OUT / "metadata.sqlite"))
+    store = open_sqlite(str(OUT / "metadata.sqlite"))
     executions = metadata.latest_run(store, pipeline)
     execution = next(e for e in executions if e.type.endswith(step))
     family = ancestors(store, [metadata.outputs(store, execution)[output]])

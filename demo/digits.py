@@ -25,10 +25,10 @@ from rich.table import Table  # noqa: E402
 
 from demo.console import console, timed  # noqa: E402
 from demo.handwriting import NEW, OLD, Digits, feature_network, learn_features, read_digits  # noqa: E402
-from hub_tfx.embed.job import EmbedModule  # noqa: E402
 from hub_tfx.finetune.config import FineTuneConfig  # noqa: E402
 from hub_tfx.finetune.job import fine_tune_files  # noqa: E402
 from hub_tfx.module.create import image_feature_module  # noqa: E402
+from hub_tfx.module.resolved import EmbedModule  # noqa: E402
 from hub_tfx.module.spec import ModuleFormat  # noqa: E402
 
 OUT = Path(__file__).parent / "out" / "digits"

@@ -47,7 +47,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "EmbedConfig": "hub_tfx.embed.config",
-    "EmbedModule": "hub_tfx.embed.job",
+    "EmbedModule": "hub_tfx.module.resolved",
     "EmbedRecordBatches": "hub_tfx.embed.transform",
     "EmbedResult": "hub_tfx.embed.job",
     "EmbeddingGenerator": "hub_tfx.components.embedding_generator.component",
@@ -68,7 +68,7 @@ _HOMES = {
     "inspect": "hub_tfx.module.inspect",
     "latest_module": "hub_tfx.components.latest_module",
     "load": "hub_tfx.module.load",
-    "read_embeddings": "hub_tfx.embed.vectors",
+    "read_embeddings": "hub_tfx.embed.output.read_back",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import Artifact
-from hub_tfx.embed.files import copy_directory, local_directory, read_bytes, write_bytes
-from hub_tfx.embed.job import EmbedModule
+from hub_tfx.data.filesystems import copy_directory, local_directory, read_bytes, write_bytes
 from hub_tfx.errors import DigestMismatchError, NotAModuleError, SignatureError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.resolved import EmbedModule
 from hub_tfx.module.spec import ModuleSpec
 
 _MODULE = "module"

@@ -55,7 +55,7 @@ def image_module(
     import tensorflow as tf
 
     from hub_tfx.module.create import image_feature_module
-    from hub_tfx.module.export import eagerly
+    from hub_tfx.module.create.export import eagerly
 
     layers = tf.keras.layers
 

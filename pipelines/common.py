@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import tfx.v1 as tfx
 
-from hub_tfx.embed.runner import beam_arguments
+from hub_tfx.beam.runner import beam_arguments
 
 
 class PipelineConfig(Protocol):

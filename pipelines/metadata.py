@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from ml_metadata.errors import StatusError
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from hub_tfx.errors import HubTfxError, InputError
+from hub_tfx.lineage.store import (
+    event_key,
+    is_output,
+)
 
 _DONE = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)
-_OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)
-_INPUT_EVENTS = (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)
 
 
 @dataclass(frozen=True)
@@ -35,29 +34,6 @@ class Node:
     properties: dict[str, str | int | float]
     made_by: str | None
     parents: tuple["Node", ...]
-
-
-def open_sqlite(path: str, *, read_only: bool = False) -> MetadataStore:
-    """Opens an existing SQLite file of ML Metadata.
-
-    Args:
-      path: the file.
-      read_only: do not even bring its tables up to date.
-
-    Raises:
-      InputError: there is no such file, or it holds something else.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"there is no ML Metadata in {path}: give the sqlite file of a run")
-    modes = mlmd.SqliteMetadataSourceConfig
-    config = mlmd.ConnectionConfig()
-    config.sqlite.filename_uri = path
-    config.sqlite.connection_mode = modes.READONLY if read_only else modes.READWRITE
-    try:
-        return MetadataStore(config)
-    except (RuntimeError, StatusError) as error:  # Its constructor raises both.
-        reason = str(error).partition("query:")[0].strip()
-        raise InputError(f"{path} cannot be read as ML Metadata: {reason}") from error
 
 
 def latest_run(store: MetadataStore, pipeline_name: str) -> list[mlmd.Execution]:
@@ -104,7 +80,7 @@ def lineage(store: MetadataStore, artifact: mlmd.Artifact) -> Node:
 
     No further than family.MAX_GENERATIONS. An artifact that several steps read is one Node.
     """
-    from hub_tfx_pipelines.family import ancestors
+    from hub_tfx.lineage.graph import ancestors
 
     family = ancestors(store, [artifact])
     nodes: dict[int, Node] = {}
@@ -126,25 +102,3 @@ def lineage(store: MetadataStore, artifact: mlmd.Artifact) -> Node:
         return nodes[artifact_id]
 
     return node(artifact.id, frozenset())
-
-
-def properties(artifact: mlmd.Artifact) -> dict[str, Any]:
-    """Properties and custom properties of an artifact as Python values."""
-    return {
-        name: getattr(value, value.WhichOneof("value"))
-        for values in (artifact.properties, artifact.custom_properties)
-        for name, value in sorted(values.items())
-    }
-
-
-def is_output(event: mlmd.Event) -> bool:
-    return event.type in _OUTPUT_EVENTS
-
-
-def is_input(event: mlmd.Event) -> bool:
-    return event.type in _INPUT_EVENTS
-
-
-def event_key(event: mlmd.Event) -> str:
-    """The name under which a step reads or gives an artifact."""
-    return next((step.key for step in event.path.steps if step.WhichOneof("value") == "key"), "")

@@ -23,6 +23,7 @@ from hub_tfx.cli.options import (
     errors_told_once,
 )
 from hub_tfx.errors import HubTfxError
+from hub_tfx.lineage.store import open_sqlite, properties_of
 
 
 @click.group()
@@ -172,8 +173,8 @@ def _run(
     """
     import tfx.v1 as tfx
 
-    from hub_tfx.embed.runner import raise_own_errors
-    from hub_tfx.embed.source import find_files
+    from hub_tfx.beam.runner import raise_own_errors
+    from hub_tfx.data.files import find_files
     from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines import metadata
 
@@ -190,12 +191,12 @@ def _run(
             tfx.orchestration.LocalDagRunner().run(pipeline)
     except SystemExit as error:  # Not an Exception, so TFX leaves the step RUNNING.
         raise HubTfxError(f"a step ended the process with status {error.code}") from error
-    store = metadata.open_sqlite(config.metadata_path)
+    store = open_sqlite(config.metadata_path)
     executions = metadata.latest_run(store, config.pipeline_name)
     metadata.check_complete(executions, len(pipeline.components))
     execution = next(e for e in executions if e.type.endswith(step))
     artifact = metadata.outputs(store, execution)[output]
-    return {output: artifact.uri, **metadata.properties(artifact)}
+    return {output: artifact.uri, **properties_of(artifact)}
 
 
 if __name__ == "__main__":

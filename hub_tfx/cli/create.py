@@ -11,7 +11,7 @@ from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.module.user_function import import_function, variants
 
 if TYPE_CHECKING:
-    from hub_tfx.module.export import CreatedModule
+    from hub_tfx.module.create.export import CreatedModule
 
 output_option = click.option(
     "--output", required=True, metavar="DIR", help="The new module's directory; never replaced."

@@ -77,7 +77,8 @@ def embed(
 
     quiet_libraries()
     from hub_tfx.cli.progress import shown_progress
-    from hub_tfx.embed.job import EmbedModule, embed_files
+    from hub_tfx.embed.job import embed_files
+    from hub_tfx.module.resolved import EmbedModule
     from hub_tfx.store.cache import ModuleCache
 
     config, beam_arguments = embed_config(**options), beam_options()

@@ -102,8 +102,8 @@ def _base(
     Raises:
       UsageError: neither is given, or both are; the format is not that of the module.
     """
-    from hub_tfx.embed.job import EmbedModule
     from hub_tfx.finetune.new_module import NewModule, check_format
+    from hub_tfx.module.resolved import EmbedModule
     from hub_tfx.store.cache import ModuleCache
 
     if module_fn is not None and module is None:

@@ -22,6 +22,7 @@ _COMMANDS = {
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
+    "lineage": "hub_tfx.cli.lineage:lineage",
 }
 
 

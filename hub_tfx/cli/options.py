@@ -63,7 +63,7 @@ def beam_options() -> list[str]:
     """
     options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
     if options:
-        from hub_tfx.embed.runner import parse_beam_arguments
+        from hub_tfx.beam.runner import parse_beam_arguments
 
         parse_beam_arguments(options)
     return options

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from hub_tfx.embed.config import DEAD_LETTER_COLUMNS, EmbedConfig
-from hub_tfx.embed.output_columns import VALUE_TYPES, OutputColumn
+from hub_tfx.embed.columns import VALUE_TYPES, OutputColumn
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.dead_letters import DEAD_LETTER_COLUMNS
 from hub_tfx.errors import ConfigError, SignatureError
 from hub_tfx.module.spec import ModuleSpec, SignatureSpec, TensorInfo, fed_by
 

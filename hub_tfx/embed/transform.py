@@ -14,19 +14,20 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
-from hub_tfx.embed.bound import BoundModule
-from hub_tfx.embed.calls import CallLimits, CheckedRows, check_rows, embed_rows
+from hub_tfx.data.arrow import columns_of
+from hub_tfx.data.filesystems import local_directory
+from hub_tfx.data.marks import Position, slice_rows
+from hub_tfx.embed.call.batching import CallLimits, CheckedRows, check_rows, embed_rows
+from hub_tfx.embed.call.bound import BoundModule
+from hub_tfx.embed.call.deadline import CallThreads
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.deadline import CallThreads
-from hub_tfx.embed.embedded import EmbeddedRows, Origin, count_sizes
-from hub_tfx.embed.failures import Position, columns_of, dead_letters, slice_rows
-from hub_tfx.embed.files import local_directory
-from hub_tfx.embed.known import KnownRows
-from hub_tfx.embed.layout import EMBEDDINGS
+from hub_tfx.embed.dead_letters import DEAD_LETTERS, dead_letters
+from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan
-from hub_tfx.embed.previous import Previous
 from hub_tfx.embed.progress import IN_THIS_PROCESS
-from hub_tfx.embed.source import DEAD_LETTERS
+from hub_tfx.embed.reuse.known import KnownRows
+from hub_tfx.embed.reuse.previous import Previous
+from hub_tfx.embed.rows import EmbeddedRows, Origin, count_sizes
 from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
@@ -42,7 +43,7 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
     """Embeds a PCollection of ``pyarrow.RecordBatch``; usable in any Beam pipeline.
 
     Returns PCollections under ``embeddings`` (the kept columns and a column for each output) and
-    ``dead_letters`` (see hub_tfx.embed.failures). A module is loaded once in a worker process.
+    ``dead_letters`` (see hub_tfx.embed.dead_letters). A module is loaded once in a worker process.
     Metrics are under the namespace ``hub_tfx``: counters ``rows``, ``dead_letters``, ``reused``,
     ``duplicates``, ``fed_bytes``, ``module_us`` and ``decode_us`` (microseconds in the module, and
     of decoding images), ``module_loads`` and ``module_load_ms``; distribution ``batch_rows``, of
@@ -222,7 +223,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             self._reused.inc(done.reused)
             self._duplicates.inc(done.duplicates)
             IN_THIS_PROCESS.rows += embedded.num_rows
-            yield running.windowed(position.behind(int(done.rows[0])).mark(embedded))
+            yield running.windowed(position.after(int(done.rows[0])).mark(embedded))
         if done.rejected:
             self._rejected.inc(len(done.rejected))
             IN_THIS_PROCESS.dead_letters += len(done.rejected)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from hub_tfx.embed.config import as_tuple, parse_config
+from hub_tfx._config import as_tuple, parse_config
 from hub_tfx.errors import ConfigError
 
 Task = Literal["classification", "multilabel", "regression", "similarity"]

@@ -24,7 +24,7 @@ import tensorflow_transform as tft
 from tensorflow_hub.feature_column import _TextEmbeddingColumn
 
 from hub_tfx.errors import ConfigError
-from hub_tfx.finetune import data
+from hub_tfx.finetune import dataset
 from hub_tfx.finetune.config import FineTuneConfig
 
 
@@ -66,7 +66,7 @@ def run_fn(fn_args: Any) -> None:
             features = tf.io.parse_example(serialized, spec)
             return features, features.pop(config.label)
 
-        return data.batches(tf.io.gfile.glob(files), parse, config, training=training)
+        return dataset.batches(tf.io.gfile.glob(files), parse, config, training=training)
 
     def serving() -> Any:
         examples = tf.compat.v1.placeholder(tf.string, [None], "examples")

@@ -13,17 +13,19 @@ from typing import Any
 import pyarrow as pa
 
 from hub_tfx import __version__
-from hub_tfx.embed.input_schema import infer_schema
-from hub_tfx.embed.job import EmbedModule
-from hub_tfx.embed.source import find_files
+from hub_tfx.data.files import find_files
+from hub_tfx.data.schema import infer_schema
 from hub_tfx.errors import ConfigError, InputError, OutputError
-from hub_tfx.finetune import data
+from hub_tfx.finetune import dataset
+from hub_tfx.finetune.checks import check_compatible, check_hermetic
+from hub_tfx.finetune.collect import find_classes, read_examples, write_examples
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.export import check_compatible, check_hermetic
+from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.new_module import NewModule
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.resolved import EmbedModule
 
 _EVAL_SHARE = 0.2
 
@@ -116,37 +118,37 @@ def fine_tune_files(
 def trainer_of(base: EmbedModule) -> Callable[[TrainingJob], Trained]:
     """The trainer for the format of a module."""
     if base.spec.format == "tf1_hub":
-        from hub_tfx.finetune import estimator
+        from hub_tfx.finetune.tf1_hub.trainer import train as train_tf1_hub
 
-        return estimator.train
-    from hub_tfx.finetune import keras
+        return train_tf1_hub
+    from hub_tfx.finetune.saved_model.trainer import train as train_saved_model
 
-    return keras.train
+    return train_saved_model
 
 
 def make_job(
     base: EmbedModule,
     config: FineTuneConfig,
-    features: data.Features,
+    features: Features,
     classes: Sequence[str],
     train: Sequence[str],
     evaluation: Sequence[str],
 ) -> dict[str, Any]:
     """What a TrainingJob needs, but for where it works and whom it tells."""
-    labels = data.label_parser(config, classes, features.types[config.label])
+    labels = dataset.label_parser(config, classes, features.types[config.label])
 
     def parse(serialized: Any) -> tuple[Any, Any]:
         return features.parse(serialized), labels(serialized)
 
-    signature, signature_spec = data.signature_of(config, base.spec)
+    signature, signature_spec = signature_of(config, base.spec)
     return {
         "base": Path(base.path),
         "signature": signature,
         "signature_spec": signature_spec,
         "head": Head.of(config, classes),
         "config": config,
-        "train": lambda: data.batches(train, parse, config, training=True),
-        "evaluate": lambda: data.batches(evaluation, parse, config, training=False),
+        "train": lambda: dataset.batches(train, parse, config, training=True),
+        "evaluate": lambda: dataset.batches(evaluation, parse, config, training=False),
         "serving": features.parse,
     }
 
@@ -177,7 +179,7 @@ class _Files:
 
     train: list[str]
     evaluation: list[str]
-    features: data.Features
+    features: Features
     classes: tuple[str, ...]
     rows: Mapping[str, int]
 
@@ -192,18 +194,18 @@ class _Files:
     ) -> "_Files":
         train_files, eval_files = find_files(train), find_files(evaluation)
         columns = infer_schema(train_files)
-        features = data.Features.of(config, base.spec, columns)
+        features = Features.of(config, base.spec, columns)
         schema = pa.schema([columns.field(name) for name in features.types])
         _check_label_type(config, features)
-        examples, left_out, labels = data.read_examples(
+        examples, left_out, labels = read_examples(
             train_files, schema, config, config.classes, features.sizes
         )
         classes = config.classes
         if not classes and config.task in ("classification", "multilabel"):
-            classes = data.find_classes(labels)
+            classes = find_classes(labels)
         check_classes(config, classes)
         if eval_files:
-            held_out, eval_left_out, _ = data.read_examples(
+            held_out, eval_left_out, _ = read_examples(
                 eval_files, schema, config, classes, features.sizes
             )
         else:
@@ -211,7 +213,7 @@ class _Files:
         folder.mkdir(parents=True, exist_ok=True)
         paths = folder / "train.tfrecord", folder / "eval.tfrecord"
         for path, part in zip(paths, (examples, held_out), strict=True):
-            data.write_examples(part, path)
+            write_examples(part, path)
         rows = {
             "train": len(examples),
             "evaluation": len(held_out),
@@ -227,7 +229,7 @@ def _hold_out(examples: list[bytes]) -> tuple[list[bytes], list[bytes]]:
     return examples[:at], examples[at:]
 
 
-def _check_label_type(config: FineTuneConfig, features: data.Features) -> None:
+def _check_label_type(config: FineTuneConfig, features: Features) -> None:
     is_fraction = features.types[config.label] == pa.float32()
     if is_fraction and config.task in ("classification", "multilabel"):
         raise ConfigError(

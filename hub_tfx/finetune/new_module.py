@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from hub_tfx.embed.job import EmbedModule
 from hub_tfx.errors import AuthoringError, ConfigError
+from hub_tfx.module.resolved import EmbedModule
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.module.user_function import import_function, variants
 
@@ -63,7 +63,7 @@ def check_format(wanted: ModuleFormat | None, parent: EmbedModule) -> None:
 def _create_tf1_hub(module_fn: Callable[..., Any], path: Path, seed: int) -> None:
     import tensorflow as tf
 
-    from hub_tfx.module.export import module
+    from hub_tfx.module.create.export import module
 
     @functools.wraps(module_fn)
     def seeded(**arguments: Any) -> None:
@@ -76,7 +76,7 @@ def _create_tf1_hub(module_fn: Callable[..., Any], path: Path, seed: int) -> Non
 def _create_saved_model(module_fn: Callable[..., Any], path: Path, seed: int) -> None:
     import tensorflow as tf
 
-    from hub_tfx.module.export import eagerly, staged
+    from hub_tfx.module.create.export import eagerly, staged
 
     with eagerly(), staged(path) as directory:
         try:

@@ -16,14 +16,15 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from hub_tfx.embed.job import EmbedModule
-from hub_tfx.embed.source import find_files
+from hub_tfx.data.files import find_files
 from hub_tfx.errors import ConfigError
-from hub_tfx.finetune import data
+from hub_tfx.finetune import dataset
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.job import check_classes, trainer_of
 from hub_tfx.finetune.training import Inputs, TrainingJob
+from hub_tfx.module.resolved import EmbedModule
 
 
 def run_fn(fn_args: Any) -> None:
@@ -45,15 +46,15 @@ def run_fn(fn_args: Any) -> None:
         )
     base = EmbedModule.of_directory(fn_args.base_model)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    features = data.Features.of(config, base.spec, _schema(transform.transformed_feature_spec()))
-    signature, signature_spec = data.signature_of(config, base.spec)
+    features = Features.of(config, base.spec, _schema(transform.transformed_feature_spec()))
+    signature, signature_spec = signature_of(config, base.spec)
     # Eager tables are saved with the layer that holds them; an Estimator's graph has its own.
     is_eager = base.spec.format == "saved_model"
     layer = transform.transform_features_layer() if is_eager else None
 
     def batches(patterns: list[str], *, training: bool) -> Any:
         files = [file.path for file in find_files(patterns, "tfrecord")]
-        return data.batches(
+        return dataset.batches(
             files,
             lambda serialized: (features.parse(serialized), _labels(config, transform, serialized)),
             config,
@@ -113,7 +114,7 @@ def _labels(config: FineTuneConfig, transform: tft.TFTransformOutput, serialized
     if isinstance(values, tf.SparseTensor):
         ids = tf.RaggedTensor.from_sparse(values)
         ids = ids.with_values(_by_config(ids.values, classes, vocabulary))
-        return data.multi_hot(ids, len(classes or vocabulary))
+        return dataset.multi_hot(ids, len(classes or vocabulary))
     if config.task == "multilabel":
         return tf.cast(values, tf.float32)
     return _by_config(tf.cast(tf.reshape(values, [-1]), tf.int64), classes, vocabulary)
@@ -128,7 +129,7 @@ def _by_config(ids: Any, classes: Sequence[str], vocabulary: Sequence[str]) -> A
 
 
 def _serving_inputs(
-    features: data.Features,
+    features: Features,
     transform: tft.TFTransformOutput,
     layer: Any,
     config: FineTuneConfig,

@@ -11,7 +11,7 @@ import pytest
 
 from hub_tfx.cli.main import run as run_main
 from hub_tfx.cli.options import pairs
-from hub_tfx.embed import sink
+from hub_tfx.embed.output import sink
 from hub_tfx.errors import UsageError
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.store.archive import pack

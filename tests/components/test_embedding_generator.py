@@ -25,7 +25,7 @@ from hub_tfx.components.embedding_generator.component import (
     EmbeddingGeneratorSpec,
 )
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.vectors import read_embeddings
+from hub_tfx.embed.output.read_back import read_embeddings
 from hub_tfx.errors import (
     ConfigError,
     DigestMismatchError,

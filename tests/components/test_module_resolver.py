@@ -36,7 +36,7 @@ def resolve(artifact, handle, **parameters):
     Executor().Do({}, {"module": [artifact]}, {"handle": str(handle), **parameters})
 
 
-def properties(artifact):
+def properties_of(artifact):
     return {
         name: value.string_value or value.int_value
         for name, value in artifact.mlmd_artifact.custom_properties.items()
@@ -67,7 +67,7 @@ def test_the_properties_say_what_the_module_is(artifact, text_module_dir, module
     with serve({"/acme/text/3": text_module_dir}) as url:
         resolve(artifact, f"{url}/acme/text/3")
     spec, manifest = hub_tfx.inspect(text_module_dir), Manifest.of_directory(text_module_dir)
-    assert properties(artifact) == {
+    assert properties_of(artifact) == {
         "handle": f"{url}/acme/text/3",
         "version": 3,
         "digest": manifest.digest,
@@ -80,12 +80,12 @@ def test_the_properties_say_what_the_module_is(artifact, text_module_dir, module
 
 def test_a_handle_without_a_version_has_no_version_property(artifact, source):
     resolve(artifact, source)
-    assert "version" not in properties(artifact)
+    assert "version" not in properties_of(artifact)
 
 
 def test_images_have_an_embedding_dim_too(artifact, image_module_dir):
     resolve(artifact, image_module_dir)
-    assert properties(artifact)["embedding_dim"] == 4
+    assert properties_of(artifact)["embedding_dim"] == 4
 
 
 def test_what_was_resolved_is_what_the_next_step_reads(artifact, text_module_dir):
@@ -109,7 +109,7 @@ def test_the_pinned_digest_is_accepted_and_another_publishes_nothing(artifact, s
     with pytest.raises(DigestMismatchError, match="is pinned"):
         resolve(refused, source, digest="0" * 64)
     assert not Path(refused.uri).exists()
-    assert properties(refused) == {}
+    assert properties_of(refused) == {}
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_a_remote_schema_is_asked_for_by_its_whole_url(root, resolved, monkeypat
 
 
 def test_nothing_temporary_is_left_after_a_failure(root, resolved, monkeypatch):
-    from hub_tfx.embed import commit
+    from hub_tfx.embed.output import commit
 
     monkeypatch.setattr(commit, "_check_schemas", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):

@@ -14,12 +14,13 @@ import pytest
 import tensorflow as tf
 
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.job import EmbedModule, embed_files
+from hub_tfx.embed.job import embed_files
 from hub_tfx.errors import OutputError
+from hub_tfx.module.resolved import EmbedModule
 from hub_tfx.testing import text_module
 
 _FILES, _ROWS = 12, 60
-_ONE_FILE_A_SHARE = "from hub_tfx.embed import source; source._MIN_SHARE_BYTES = 1"
+_ONE_FILE_A_SHARE = "from hub_tfx.embed import read; read._MIN_SHARE_BYTES = 1"
 _COMMAND = f"{_ONE_FILE_A_SHARE}; from hub_tfx.cli.main import main; main()"
 _TWO_PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 
@@ -177,7 +178,7 @@ def test_a_module_that_cannot_be_cancelled_fails_the_job_and_the_process_ends(tm
     script = """
         import sys, time
         import numpy as np, tensorflow as tf
-        from hub_tfx.embed import deadline
+        from hub_tfx.embed.call import deadline
         from hub_tfx.embed.config import EmbedConfig
         from hub_tfx.embed.job import EmbedModule, embed_files
         from hub_tfx.errors import ModuleStuckError
@@ -209,7 +210,7 @@ def test_a_worker_that_leaves_fails_the_run(tmp_path, arguments):
     output, options = arguments
     script = """
         import os, sys
-        from hub_tfx.embed import sink
+        from hub_tfx.embed.output import sink
         sink.PartWriter.write = lambda *_: os._exit(0)
         from hub_tfx.cli.main import main
         main(["embed", *sys.argv[1:]])
@@ -263,7 +264,7 @@ def test_a_parquet_file_that_names_a_program_does_not_run_it(tmp_path):
     """
     read_by = "import sys; {}; print(read(sys.argv[1] + '/in.parquet'))"
     assert run(make, tmp_path).returncode == 0
-    ours = read_by.format("from hub_tfx.embed.readers import PARQUET; read = PARQUET.infer_schema")
+    ours = read_by.format("from hub_tfx.data.readers import PARQUET; read = PARQUET.infer_schema")
     done = run(ours, tmp_path)
     assert "InputError" in done.stderr
     assert "in.parquet cannot be read as Parquet: Disallowed deserialization" in done.stderr

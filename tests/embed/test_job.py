@@ -16,12 +16,13 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.utils.shared import Shared
 
-from hub_tfx.embed import job, sink, source, transform
+from hub_tfx.beam.runner import beam_arguments
+from hub_tfx.data.isolate import isolate
+from hub_tfx.data.readers import READERS
+from hub_tfx.embed import pipeline, read, transform
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.failures import isolate
-from hub_tfx.embed.job import EmbedModule, embed_files
-from hub_tfx.embed.readers import READERS
-from hub_tfx.embed.runner import beam_arguments
+from hub_tfx.embed.job import embed_files
+from hub_tfx.embed.output import sink
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import (
     ConfigError,
@@ -32,6 +33,7 @@ from hub_tfx.errors import (
     RejectedRowsError,
     SignatureError,
 )
+from hub_tfx.module.resolved import EmbedModule
 
 TEXTS = ["the cat", "", "dog sat on the mat", "hello unheard-of wörld", "The CAT!"] * 3
 
@@ -185,7 +187,7 @@ def test_many_files_become_one_output_in_their_order(tmp_path, module):
 
 
 def test_a_large_output_is_several_parts(tmp_path, module, monkeypatch):
-    monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
+    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
     monkeypatch.setattr(sink, "_MAX_PART_BYTES", 1)
     source = write(tmp_path / "in.csv")
     embed_files(module, [source], str(tmp_path / "out"), EmbedConfig(keep=("n",), batch_size=4))
@@ -378,7 +380,7 @@ class Unshaped(tf.Module):
 
 
 def test_rows_differ_in_a_dimension_that_the_graph_leaves_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(job, "_WINDOW_ROWS", 1)
+    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
     tf.saved_model.save(Unshaped(), str(tmp_path / "module"))
     module = EmbedModule.of_directory(tmp_path / "module")
     source = write(tmp_path / "in.csv", ["four", "four", "three", "three", "four"])
@@ -411,7 +413,7 @@ def test_the_transform_works_in_a_pipeline_of_ones_own(fussy):
 
 
 def test_two_worker_processes_lose_and_double_nothing(tmp_path, fussy, monkeypatch):
-    monkeypatch.setattr(source, "_MIN_SHARE_BYTES", 1)  # So that both have work.
+    monkeypatch.setattr(read, "_MIN_SHARE_BYTES", 1)  # So that both have work.
     for n in range(4):
         write(tmp_path / f"in{n}.csv", ["a", "poison", "bb"] * 5)
     result = embed_files(

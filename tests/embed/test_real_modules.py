@@ -18,14 +18,16 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that
 from real_modules import SEQUENCE, WIDTH, encoder, preprocessor, save
 
-from hub_tfx.embed import bound, transform
+from hub_tfx.beam.runner import beam_arguments
+from hub_tfx.embed import transform
+from hub_tfx.embed.call import bound
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.job import EmbedModule, embed_files
-from hub_tfx.embed.runner import beam_arguments
+from hub_tfx.embed.job import embed_files
+from hub_tfx.embed.output.read_back import read_embeddings
 from hub_tfx.embed.transform import EmbedRecordBatches
-from hub_tfx.embed.vectors import read_embeddings
 from hub_tfx.errors import ConfigError, DigestMismatchError, SignatureError, UsageError
 from hub_tfx.module.load import load
+from hub_tfx.module.resolved import EmbedModule
 
 TEXTS = ["the cat sat", "a", "one two three four five six seven eight", "dog"] * 3
 

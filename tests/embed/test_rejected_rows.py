@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.job import EmbedModule, embed_files
+from hub_tfx.embed.job import embed_files
 from hub_tfx.errors import RejectedRowsError
+from hub_tfx.module.resolved import EmbedModule
 from hub_tfx.testing import image_module, text_module
 
 

@@ -6,8 +6,8 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from apache_beam.transforms.window import FixedWindows, TimestampedValue
 
+from hub_tfx.beam.runner import beam_arguments
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.runner import beam_arguments
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.testing import text_module
 

@@ -8,11 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.embed import job, reach
+from hub_tfx.beam import staging
+from hub_tfx.data.filesystems import copy_directory, read_bytes, write_bytes
+from hub_tfx.embed import job
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.files import copy_directory, read_bytes, write_bytes
-from hub_tfx.embed.job import EmbedModule, embed_files
+from hub_tfx.embed.job import embed_files
 from hub_tfx.errors import ConfigError, RejectedRowsError
+from hub_tfx.module.resolved import EmbedModule
 
 pytestmark = pytest.mark.engines
 
@@ -43,7 +45,7 @@ def test_workers_elsewhere_find_a_module_of_this_machine(monkeypatch, module, co
     told = []
 
     def within_reach(*places):
-        told.append(reach.within_reach(*places))
+        told.append(staging.within_reach(*places))
         return told[-1]
 
     monkeypatch.setattr(job, "within_reach", within_reach)
@@ -68,7 +70,7 @@ def test_a_module_in_a_bucket_stays_where_it_is(module, module_dir, corpus):
     here = embed_files(module, [corpus], "gs://acme/here", EmbedConfig(keep=("n",)))
     there = embed_files(remote, [corpus], "gs://acme/there", EmbedConfig(keep=("n",)))
     assert table_of(there.output).equals(table_of(here.output))
-    assert reach.within_reach(remote.path, "gs://acme/copy") == remote.path
+    assert staging.within_reach(remote.path, "gs://acme/copy") == remote.path
     assert names_below("gs://acme/copy") == []
 
 

@@ -10,13 +10,15 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 
+from hub_tfx.beam.runner import beam_arguments
+from hub_tfx.data.files import find_files
+from hub_tfx.data.filesystems import copy_directory, read_bytes, write_bytes
+from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.files import copy_directory, read_bytes, write_bytes
-from hub_tfx.embed.input_schema import infer_schema
-from hub_tfx.embed.job import EmbedFiles, EmbedModule, make_task
-from hub_tfx.embed.layout import OutputLayout
-from hub_tfx.embed.runner import beam_arguments
-from hub_tfx.embed.source import find_files
+from hub_tfx.embed.output.layout import OutputLayout
+from hub_tfx.embed.pipeline import EmbedFiles
+from hub_tfx.embed.task import make_task
+from hub_tfx.module.resolved import EmbedModule
 
 pytestmark = pytest.mark.engines
 

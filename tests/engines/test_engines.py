@@ -19,9 +19,10 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.job import EmbedModule, embed_files
+from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import IncompleteError, RejectedRowsError
+from hub_tfx.module.resolved import EmbedModule
 
 pytestmark = pytest.mark.engines
 

@@ -15,14 +15,14 @@ import tensorflow_hub as hub
 from tfx_helpers import example
 
 from hub_tfx import __version__, testing
-from hub_tfx.embed.job import EmbedModule
 from hub_tfx.errors import AuthoringError, ConfigError, InputError, OutputError
 from hub_tfx.finetune import job
+from hub_tfx.finetune.checks import check_compatible
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.export import check_compatible
 from hub_tfx.finetune.job import FineTuneResult, fine_tune_files
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.resolved import EmbedModule
 
 WORDS = testing.WORDS
 TEXTS = [f"{one} {other}" for one in WORDS for other in WORDS]

@@ -11,13 +11,13 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from hub_tfx import testing
-from hub_tfx.embed.job import EmbedModule
 from hub_tfx.errors import AuthoringError, ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.job import FineTuneResult, fine_tune_files
 from hub_tfx.finetune.new_module import NewModule, check_format
-from hub_tfx.module.export import eagerly
+from hub_tfx.module.create.export import eagerly
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.resolved import EmbedModule
 from hub_tfx.module.spec import ModuleFormat
 
 

@@ -10,8 +10,8 @@ from real_modules import save
 
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.data import Features
-from hub_tfx.finetune.tunable import load_tunable
+from hub_tfx.finetune.features import Features
+from hub_tfx.finetune.saved_model.tunable import load_tunable
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.spec import ModuleFormat
 

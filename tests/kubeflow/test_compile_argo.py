@@ -16,7 +16,8 @@ from command_lines import COMMON, IMAGE, PIPELINES, assert_golden
 from metadata_server import metadata_server
 from tfx_helpers import plain_vectors, read_examples, write_tfrecord
 
-from hub_tfx.finetune.export import check_compatible
+from hub_tfx.finetune.checks import check_compatible
+from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import WORDS, text_module
@@ -182,7 +183,7 @@ def run_workflow(workflow, folder):
                 command = [part.replace(old, new) for part in command]
             done = subprocess.run(command, capture_output=True, text=True, env=environment)
             assert done.returncode == 0, f"{step}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-    store = metadata.open_sqlite(str(folder / "metadata.sqlite"))
+    store = open_sqlite(str(folder / "metadata.sqlite"))
     name = workflow["metadata"]["generateName"].removesuffix("-")
     executions = metadata.latest_run(store, name)
     metadata.check_complete(executions, len(steps(workflow)))
@@ -209,7 +210,7 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
     compiled = compile_in_kfp("embed", arguments, tmp_path / "embed.yaml")
     store, done = run_workflow(yaml.safe_load(compiled), tmp_path)
     embeddings = metadata.outputs(store, done["EmbeddingGenerator"])["embeddings"]
-    assert metadata.properties(embeddings)["rows"] == 12
+    assert properties_of(embeddings)["rows"] == 12
     found = read_examples(embeddings.uri, "train") + read_examples(embeddings.uri, "eval")
     vectors = [row["embedding"] for row in sorted(found, key=lambda row: row["id"])]
     np.testing.assert_allclose(vectors, plain_vectors(module, texts), atol=1e-6)
@@ -226,7 +227,7 @@ def test_the_containers_commands_fine_tune_a_module(tmp_path):
     compiled = compile_in_kfp("finetune", arguments, tmp_path / "finetune.yaml")
     store, done = run_workflow(yaml.safe_load(compiled), tmp_path)
     tuned = metadata.outputs(store, done["ModuleTrainer"])["module"]
-    properties = metadata.properties(tuned)
+    properties = properties_of(tuned)
     assert properties["parent_digest"] == Manifest.of_directory(module).digest
     assert properties["digest"] == Manifest.of_directory(Path(tuned.uri, "module")).digest
     check_compatible(Path(tuned.uri, "module"), inspect(module))

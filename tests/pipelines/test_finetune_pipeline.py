@@ -14,8 +14,9 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx_helpers import example
 
 from hub_tfx import testing
+from hub_tfx.finetune.checks import check_compatible
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.export import check_compatible
+from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx_pipelines import metadata
@@ -36,7 +37,7 @@ class Run:
     def steps(self) -> tuple[Any, dict[str, Any]]:
         """ML Metadata, and the steps of the newest run by name."""
         assert self.config.metadata_path
-        store = metadata.open_sqlite(self.config.metadata_path)
+        store = open_sqlite(self.config.metadata_path)
         executions = metadata.latest_run(store, self.config.pipeline_name)
         return store, {execution.type.rsplit(".", 1)[-1]: execution for execution in executions}
 

@@ -6,6 +6,7 @@ import pytest
 from tfx_helpers import read_examples, write_tfrecord
 
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.testing import text_module
 from hub_tfx_pipelines import metadata
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
@@ -49,7 +50,7 @@ def test_each_run_copies_from_the_one_before(config, tmp_path):
     assert sorted(row["id"] for row in rows) == [[n] for n in range(22)]
     third = run(config, tmp_path, ["and newer"] * 3)
     assert (third["rows"], third["reused"]) == (3, 3)
-    store = metadata.open_sqlite(config.metadata_path)
+    store = open_sqlite(config.metadata_path)
     executions = metadata.latest_run(store, "again")
     step = next(e for e in executions if e.type.endswith("EmbeddingGenerator"))
     node = metadata.lineage(store, metadata.outputs(store, step)["embeddings"])

@@ -23,6 +23,7 @@ from hub_tfx.errors import (
     InputError,
     RejectedRowsError,
 )
+from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import serve, text_module
 from hub_tfx_pipelines import metadata
@@ -78,7 +79,7 @@ def result(config):
 
 def steps_of(config):
     """The steps of the newest run by name."""
-    store = metadata.open_sqlite(config.metadata_path)
+    store = open_sqlite(config.metadata_path)
     executions = metadata.latest_run(store, config.pipeline_name)
     return store, {execution.type.rsplit(".", 1)[-1]: execution for execution in executions}
 
@@ -108,7 +109,7 @@ def test_the_properties_of_the_embeddings_are_read_back_from_ml_metadata(result,
 def test_the_properties_of_the_module_are_in_ml_metadata(result, config, url):
     store, steps = steps_of(config)
     module = metadata.outputs(store, steps["ModuleResolver"])["module"]
-    properties = metadata.properties(module)
+    properties = properties_of(module)
     assert module.type == "hub_tfx.HubModule"
     assert properties["handle"] == url
     assert properties["version"] == 1
@@ -252,7 +253,7 @@ def test_a_process_that_vanished_with_status_0_left_no_complete_run(tmp_path, mo
         [sys.executable, "-c", _SABOTAGED, *map(str, arguments)], capture_output=True, text=True
     )
     assert (vanished.returncode, vanished.stdout) == (0, "")
-    store = metadata.open_sqlite(str(tmp_path / "out" / "metadata.sqlite"))
+    store = open_sqlite(str(tmp_path / "out" / "metadata.sqlite"))
     with pytest.raises(HubTfxError, match="EmbeddingGenerator is RUNNING"):
         metadata.check_complete(metadata.latest_run(store, "embed"), STEPS)
 
@@ -276,8 +277,8 @@ def test_another_digest_than_the_pinned_one_stops_the_run_before_it_starts(confi
 
 def test_ml_metadata_that_is_not_there_is_named(result, config, tmp_path):
     with pytest.raises(InputError, match=r"no ML Metadata in .*nothing\.sqlite"):
-        metadata.open_sqlite(str(tmp_path / "nothing.sqlite"))
-    store = metadata.open_sqlite(config.metadata_path)
+        open_sqlite(str(tmp_path / "nothing.sqlite"))
+    store = open_sqlite(config.metadata_path)
     with pytest.raises(InputError, match="knows no run of the pipeline 'other'"):
         metadata.latest_run(store, "other")
 

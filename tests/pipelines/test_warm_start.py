@@ -22,6 +22,7 @@ from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.manifest import Manifest
 from hub_tfx_pipelines import metadata
 from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig, create_pipeline
@@ -104,7 +105,7 @@ class Schedule:
         self._run([importer, *resolvers, latest, trainer, judge])
         store, steps = self.steps()
         made = metadata.outputs(store, steps["ModuleTrainer"])["module"]
-        return metadata.properties(made) | {"uri": made.uri}
+        return properties_of(made) | {"uri": made.uri}
 
     def _run(self, components: Sequence[Any]) -> None:
         connection = tfx.orchestration.metadata.sqlite_metadata_connection_config
@@ -116,12 +117,12 @@ class Schedule:
             metadata_connection_config=connection(self.metadata_path),
         )
         tfx.orchestration.LocalDagRunner().run(pipeline)
-        store = metadata.open_sqlite(self.metadata_path)
+        store = open_sqlite(self.metadata_path)
         metadata.check_complete(metadata.latest_run(store, "schedule"), len(components))
 
     def steps(self) -> tuple[Any, dict[str, Any]]:
         """ML Metadata, and the steps of the newest run by name."""
-        store = metadata.open_sqlite(self.metadata_path)
+        store = open_sqlite(self.metadata_path)
         executions = metadata.latest_run(store, "schedule")
         return store, {execution.type.rsplit(".", 1)[-1]: execution for execution in executions}
 

@@ -20,20 +20,22 @@ from hub_tfx._tfx import (
     set_payload_format,
 )
 from hub_tfx.artifacts import read_module, stamp
+from hub_tfx.beam.metrics import read_metrics
+from hub_tfx.beam.runner import make_pipeline, raise_own_errors
 from hub_tfx.components.embedding_generator.state import read_state, write_state
+from hub_tfx.data.files import SourceFile, find_files
+from hub_tfx.data.filesystems import local_copy
+from hub_tfx.data.readers import READERS, schema_of_tfmd
+from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.failures import KEY, REASON
-from hub_tfx.embed.files import local_copy
-from hub_tfx.embed.input_schema import infer_schema
-from hub_tfx.embed.job import EmbedFiles, EmbedModule, EmbedTask, make_task
-from hub_tfx.embed.layout import OutputLayout, read_manifest
-from hub_tfx.embed.metrics import read_metrics
-from hub_tfx.embed.output import remove_temporary
-from hub_tfx.embed.previous import Previous, find_previous
-from hub_tfx.embed.readers import READERS, schema_of_tfmd
-from hub_tfx.embed.runner import make_pipeline, raise_own_errors
-from hub_tfx.embed.source import DEAD_LETTERS, SourceFile, find_files
+from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
+from hub_tfx.embed.output.directory import remove_temporary
+from hub_tfx.embed.output.layout import OutputLayout, read_manifest
+from hub_tfx.embed.pipeline import EmbedFiles
+from hub_tfx.embed.reuse.previous import Previous, find_previous
+from hub_tfx.embed.task import EmbedTask, make_task
 from hub_tfx.errors import ConfigError, RejectedRowsError
+from hub_tfx.module.resolved import EmbedModule
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx._files import replacing
-from hub_tfx.embed.files import is_local, make_folder, read_bytes, write_bytes
+from hub_tfx.data.filesystems import is_local, make_folder, read_bytes, write_bytes
 from hub_tfx.errors import InputError
 
 _LATEST = "latest.json"

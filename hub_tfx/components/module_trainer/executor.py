@@ -11,12 +11,12 @@ from typing import Any
 
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
 from hub_tfx.artifacts import read_module, write_module
-from hub_tfx.embed.files import local_directory
-from hub_tfx.embed.job import EmbedModule
+from hub_tfx.data.filesystems import local_directory
 from hub_tfx.errors import AuthoringError
+from hub_tfx.finetune.checks import check_compatible, check_hermetic
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.export import check_compatible, check_hermetic
 from hub_tfx.finetune.new_module import NewModule, check_format
+from hub_tfx.module.resolved import EmbedModule
 from hub_tfx.module.spec import ModuleFormat
 
 _TF1_HUB_MARKER = "tfhub_module.pb"

@@ -1,0 +1,1 @@
+"""Records and where they lie: filesystems, files, readers, schemas, images."""

@@ -1,0 +1,141 @@
+"""Encoded images, or the paths of image files, to the pixels that a module takes."""
+
+import os
+import struct
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import tensorflow as tf
+from apache_beam.io.filesystems import FileSystems
+
+from hub_tfx.data.isolate import describe
+from hub_tfx.module.spec import TensorInfo
+
+MAX_PIXELS = 100_000_000
+"""Of an image: 400 MB of RGB and its float32, which a file of some KB may claim to hold."""
+_MAX_ENCODED_BYTES = 256 << 20
+_FILE_THREADS = 16
+"""Of reading from elsewhere, which is waiting for the most part."""
+
+_JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_BARE_MARKERS = frozenset([0x01, *range(0xD0, 0xD9)])
+
+
+class ImageDecoder:
+    """Decodes images for one input, several at a time.
+
+    An image becomes ``[height, width, channels]`` of the input's dtype: float32 in [0, 1] by the
+    common signature (https://www.tensorflow.org/hub/common_signatures/images), uint8 in [0, 255]
+    where a detector takes that. JPEG, PNG, BMP, and a GIF's first frame.
+    """
+
+    def __init__(self, info: TensorInfo, size: tuple[int, int] | None):
+        """Args:
+        info: of the input, float32 or uint8 ``[batch, height, width, channels]``.
+        size: height and width to which images are resized; None to leave each at its own.
+        """
+        assert info.shape is not None
+        self._pixels = _pixels_function(info.dtype, info.shape[3] or 3, size)
+        self._pool = ThreadPoolExecutor(os.cpu_count())
+
+    def __call__(self, values: Sequence[Any]) -> list[Any]:
+        """Pixels of each image, or in words why there are none: a tensor or a str."""
+        return list(self._pool.map(self._decode, values))
+
+    def _decode(self, value: str | bytes) -> Any:
+        encoded = as_bytes(value)
+        try:
+            height, width = header_size(encoded) or (0, 0)
+            if height * width > MAX_PIXELS:
+                return f"is an image of {width} x {height}; {MAX_PIXELS:,} pixels are the most"
+            return self._pixels(tf.constant(encoded, tf.string))
+        except tf.errors.OpError as error:
+            return f"is no image that can be decoded: {describe(error)}"
+
+
+class FileReader:
+    """Reads image files on any Beam filesystem, several at a time."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(_FILE_THREADS)
+
+    def __call__(self, paths: Sequence[Any]) -> list[bytes | str]:
+        """What each file holds, or in words why it cannot be read."""
+        return list(self._pool.map(_read_or_say_why, paths))
+
+
+def header_size(encoded: bytes) -> tuple[int, int] | None:
+    """Height and width that an encoded image says it has; None where it cannot be told.
+
+    https://www.w3.org/TR/png/#11IHDR, https://www.w3.org/Graphics/GIF/spec-gif89a.txt,
+    https://www.w3.org/Graphics/JPEG/itu-t81.pdf (B.1.1.3, B.2.2), and Windows' BITMAPINFOHEADER.
+    """
+    try:
+        if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+            width, height = struct.unpack_from(">II", encoded, 16)
+        elif encoded.startswith((b"GIF87a", b"GIF89a")):
+            width, height = struct.unpack_from("<HH", encoded, 6)
+        elif encoded.startswith(b"BM"):
+            width, height = struct.unpack_from("<ii", encoded, 18)
+        elif encoded.startswith(b"\xff\xd8"):
+            height, width = _jpeg_size(encoded)
+        else:
+            return None
+    except struct.error:  # It ends before that.
+        return None
+    return abs(height), abs(width)
+
+
+def _jpeg_size(encoded: bytes) -> tuple[int, int]:
+    at = 2
+    while True:
+        ff, marker = struct.unpack_from(">BB", encoded, at)
+        if ff != 0xFF:
+            raise struct.error
+        if marker == 0xFF:  # A fill byte.
+            at += 1
+        elif marker in _JPEG_BARE_MARKERS:
+            at += 2
+        elif marker in _JPEG_SIZE_MARKERS:
+            height, width = struct.unpack_from(">HH", encoded, at + 5)
+            return height, width
+        else:
+            at += 2 + struct.unpack_from(">H", encoded, at + 2)[0]
+
+
+def _pixels_function(
+    dtype: str, channels: int, size: tuple[int, int] | None
+) -> Callable[[Any], Any]:
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[misc]
+    def pixels(encoded: Any) -> Any:
+        image = tf.io.decode_image(encoded, channels, expand_animations=False)
+        if size is not None:
+            image = tf.image.resize(image, size)
+        if dtype == "uint8":
+            return tf.cast(tf.round(image) if size else image, tf.uint8)
+        return tf.cast(image, tf.float32) * (1 / 255)
+
+    concrete: Callable[[Any], Any] = pixels.get_concrete_function()
+    return concrete
+
+
+def as_bytes(value: str | bytes) -> bytes:
+    """What an Arrow column of strings or of bytes holds."""
+    return value.encode() if isinstance(value, str) else bytes(value)
+
+
+def _read_or_say_why(path: Any) -> bytes | str:
+    try:
+        return _read(path)
+    except Exception as error:  # noqa: BLE001  (each filesystem has errors of its own)
+        return f"cannot be read: {describe(error)}"
+
+
+def _read(path: Any) -> bytes:
+    path = path if isinstance(path, str) else path.decode()
+    with FileSystems.open(path, compression_type="uncompressed") as file:
+        encoded: bytes = file.read(_MAX_ENCODED_BYTES + 1)
+    if len(encoded) > _MAX_ENCODED_BYTES:
+        raise ValueError(f"{path} is larger than {_MAX_ENCODED_BYTES >> 20} MB")
+    return encoded

@@ -1,0 +1,1 @@
+"""Calls of a module: rows to tensors, batches and deadlines, outputs to columns."""

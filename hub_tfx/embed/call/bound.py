@@ -1,0 +1,179 @@
+"""A loaded module bound to a config and to the columns of its input: rows in, columns out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from hub_tfx.data.arrow import all_but, batch_of, columns_of
+from hub_tfx.embed import digests
+from hub_tfx.embed.call.inputs import Input
+from hub_tfx.embed.call.outputs import Outputs, to_array, to_columns
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.digests import Digests
+from hub_tfx.embed.plan import EmbedPlan, make_plan
+from hub_tfx.embed.rows import Rows
+from hub_tfx.module.load import LoadedModule
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Rows that the module takes in one call, or in several.
+
+    Attributes:
+      rows: their indices in the batch they came from, ascending.
+      batch: their columns.
+      images: input key -> ``[rows, height, width, channels]``, decoded.
+    """
+
+    rows: Rows
+    batch: pa.RecordBatch
+    images: Mapping[str, Any]
+
+
+class BoundModule:
+    """What one worker calls for record batches with the same columns.
+
+    Attributes:
+      plan: which feature feeds which input, and which output becomes which column.
+      has_images: whether feeds take time to make.
+      reads_files: whether rows name files that are fed.
+    """
+
+    def __init__(self, module: LoadedModule, config: EmbedConfig, schema: pa.Schema):
+        """Args:
+        module: the module, at the signature that the config names.
+        config: what to feed and to write.
+        schema: of its batches.
+
+        Raises:
+          UsageError: they do not fit.
+        """
+        preprocessor = module.preprocessor.spec if module.preprocessor else None
+        self.plan: EmbedPlan = make_plan(config, module.spec, schema.names, preprocessor)
+        self._module = module
+        self._inputs = [
+            Input(key, self.plan, config, schema.field(feature).type)
+            for key, feature in self.plan.features.items()
+        ]
+        self.reads_files = any(fed.reads_files for fed in self._inputs)
+        self.has_images = any(fed.is_encoded for fed in self._inputs)
+
+    def check(self, batch: pa.RecordBatch) -> dict[int, str]:
+        """Rows that cannot be fed -> reason."""
+        reasons: dict[int, str] = {}
+        for fed in self._inputs:
+            reasons = fed.check(_column(batch, fed)) | reasons
+        return reasons
+
+    def load(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, str]]:
+        """Rows that ``check`` let pass with what files hold in place of their paths.
+
+        Returns:
+          All rows, and those whose files cannot be read -> reason.
+        """
+        columns = columns_of(batch, batch.schema.names)
+        reasons: dict[int, str] = {}
+        for fed in self._inputs:
+            if fed.reads_files:
+                columns[fed.feature], unreadable = fed.load(_column(batch, fed))
+                reasons = unreadable | reasons
+        return batch_of(columns), reasons
+
+    def row_bytes(self, batch: pa.RecordBatch) -> Rows:
+        """Bytes that each row feeds: ``[rows]`` int64."""
+        sizes = np.zeros(batch.num_rows, np.int64)
+        for fed in self._inputs:
+            sizes += fed.row_bytes(_column(batch, fed))
+        return sizes
+
+    def digests(self, batch: pa.RecordBatch) -> Digests:
+        """Digests of what each row that ``check`` let pass feeds."""
+        return digests.of_rows([fed.digests(_column(batch, fed)) for fed in self._inputs])
+
+    def feeds(self, batch: pa.RecordBatch) -> tuple[list[Feed], dict[int, str]]:
+        """Rows that ``check`` let pass as the module can take them, images decoded.
+
+        Returns:
+          A feed for each shape that rows have, and the rows whose images cannot be decoded ->
+          reason.
+        """
+        images = {f.key: f.decode(_column(batch, f)) for f in self._inputs if f.is_encoded}
+        rejected = {
+            row: image
+            for decoded in images.values()
+            for row, image in enumerate(decoded)
+            if isinstance(image, str)
+        }
+        rows = all_but(batch.num_rows, rejected)
+        feeds = []
+        for group in _by_shape(rows, self._shapes(batch, images, rows)):
+            is_all = len(group) == batch.num_rows
+            stacked = {key: tf.stack([found[r] for r in group]) for key, found in images.items()}
+            feeds.append(Feed(group, batch if is_all else batch.take(pa.array(group)), stacked))
+        return feeds, rejected
+
+    def inputs(self, feed: Feed, start: int, stop: int) -> dict[str, Any]:
+        """The tensors that some rows of a feed are, for one call."""
+        rows = self._called_rows(stop - start)
+        # The last row again and again where the graph wants more rows than there are.
+        called = np.minimum(np.arange(start, start + rows), stop - 1)
+        batch = feed.batch.slice(start, stop - start)
+        if rows > stop - start:
+            batch = feed.batch.take(pa.array(called))
+        return {
+            fed.key: _rows_of_images(feed, fed.key, called)
+            if fed.is_encoded
+            else fed.to_tensor(_column(batch, fed))
+            for fed in self._inputs
+        }
+
+    def call(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Calls the module: each output that is written as an array, or as a RaggedTensor."""
+        outputs = self._module(inputs)
+        return {column.key: to_array(outputs[column.key]) for column in self.plan.outputs}
+
+    def columns(self, outputs: Mapping[str, Any], rows: int) -> Outputs:
+        """What a call gave for so many rows, as columns."""
+        columns: dict[str, pa.Array] = {}
+        rejected: dict[int, str] = {}
+        for column in self.plan.outputs:
+            output = outputs[column.key]
+            written = to_columns(column, output, rows, self._called_rows(rows))
+            columns |= written.columns
+            rejected = dict(written.rejected) | rejected
+        return Outputs(columns, rejected)
+
+    def _called_rows(self, rows: int) -> int:
+        return max(rows, self.plan.call_rows or 0)
+
+    def _shapes(self, batch: pa.RecordBatch, images: Mapping[str, list[Any]], rows: Rows) -> Rows:
+        """What rows of one call may not differ in: ``[rows, any number]``."""
+        shapes = [np.zeros((len(rows), 0), np.int64)]
+        for fed in self._inputs:
+            if fed.is_encoded and self.plan.image_size is None:
+                shapes.append(np.array([images[fed.key][row].shape for row in rows]))
+            elif (of_all := fed.row_shapes(_column(batch, fed))) is not None:
+                shapes.append(of_all[rows])
+        return np.concatenate(shapes, axis=1)
+
+
+def _column(batch: pa.RecordBatch, fed: Input) -> pa.Array:
+    return batch.column(batch.schema.get_field_index(fed.feature))
+
+
+def _by_shape(rows: Rows, shapes: Rows) -> list[Rows]:
+    if not len(rows):
+        return []
+    if (shapes == shapes[0]).all():
+        return [rows]
+    _, group = np.unique(shapes, axis=0, return_inverse=True)
+    return [rows[group == g] for g in range(group.max() + 1)]
+
+
+def _rows_of_images(feed: Feed, key: str, called: Rows) -> Any:
+    images = feed.images[key]
+    return images if np.array_equal(called, np.arange(len(images))) else tf.gather(images, called)

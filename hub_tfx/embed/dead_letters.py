@@ -1,0 +1,32 @@
+"""Rows that cannot be embedded: how they are found, named and kept.
+
+A dead letter is a row of a record batch with the columns
+
+    key     string   where the row came from: `{file}:{record}`, records counted from 1
+    reason  string   why it was rejected
+    …                the kept features, where the row could be read at all
+"""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from hub_tfx.data.arrow import batch_of
+
+DEAD_LETTERS = "dead_letters"
+"""Name of the PCollection, and of the folder, that dead letters are in."""
+DEAD_LETTER_COLUMNS = KEY, REASON = "key", "reason"
+
+
+def dead_letters(rejected: Mapping[str, str], kept: Mapping[str, pa.Array]) -> pa.RecordBatch:
+    """Rejected rows as a record batch.
+
+    Args:
+      rejected: key of the row -> reason.
+      kept: their kept features by name, in the same order.
+    """
+    letters = {
+        KEY: pa.array(list(rejected), pa.string()),
+        REASON: pa.array(list(rejected.values()), pa.string()),
+    }
+    return batch_of(letters | dict(kept))

@@ -1,0 +1,134 @@
+"""Which files an output is made of."""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from apache_beam.io.filesystems import FileSystems
+
+from hub_tfx.data.filesystems import paths_in, read_bytes
+from hub_tfx.embed.dead_letters import DEAD_LETTERS
+
+OutputFormat = Literal["parquet", "tfrecord"]
+MADE_BY = "hub_tfx"
+MANIFEST_NAME = "manifest.json"
+REPORT, PROJECTOR = "report", "projector"
+"""Folders in an output that tell what is in it."""
+TEMPORARY = ".tmp-"
+"""What the names of files and folders begin with that are gone when a job has succeeded."""
+EMBEDDINGS = "embeddings"
+DIGESTS = "digests"
+_PART = re.compile(
+    r"(embeddings|dead_letters|digests)-\d{5,}-of-\d{5,}\.(parquet|tfrecord\.gz|bin)$"
+)
+_MANIFEST = re.compile(r"manifest(?:-(.+))?\.json")
+_ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz"}
+
+
+@dataclass(frozen=True)
+class OutputLayout:
+    """Where the files of one output go, on any Beam filesystem.
+
+    Attributes:
+      folders: ``embeddings``, ``dead_letters`` and ``digests`` -> folder of its parts.
+      manifest: path of the manifest.
+      temporary: a folder for what is not committed yet.
+      format: of the parts.
+    """
+
+    folders: Mapping[str, str]
+    manifest: str
+    temporary: str
+    format: OutputFormat
+
+    @classmethod
+    def of_split(cls, embeddings: str, dead_letters: str, split: str) -> "OutputLayout":
+        """``Split-{split}/`` of two Examples artifacts.
+
+        Every file in there is data, so ``digests-{split}/`` and ``manifest-{split}.json`` are
+        beside it.
+        """
+        return cls(
+            folders={
+                EMBEDDINGS: FileSystems.join(embeddings, f"Split-{split}"),
+                DEAD_LETTERS: FileSystems.join(dead_letters, f"Split-{split}"),
+                DIGESTS: FileSystems.join(embeddings, f"{DIGESTS}-{split}"),
+            },
+            manifest=FileSystems.join(embeddings, f"manifest-{split}.json"),
+            temporary=FileSystems.join(embeddings, f"{TEMPORARY}{uuid.uuid4().hex}"),
+            format="tfrecord",
+        )
+
+    @classmethod
+    def of_directory(
+        cls, output: str, output_format: OutputFormat, job: str = ""
+    ) -> "OutputLayout":
+        """``embeddings-?????-of-?????.parquet``, ``dead_letters/…``, ``digests/…`` and
+        ``manifest.json``.
+
+        Args:
+          output: the directory.
+          output_format: of the parts.
+          job: names the temporary folder; the same for jobs that make the same of a row.
+        """
+        return cls(
+            folders={
+                EMBEDDINGS: output,
+                DEAD_LETTERS: FileSystems.join(output, DEAD_LETTERS),
+                DIGESTS: FileSystems.join(output, DIGESTS),
+            },
+            manifest=FileSystems.join(output, MANIFEST_NAME),
+            temporary=FileSystems.join(output, f"{TEMPORARY}{job or uuid.uuid4().hex}"),
+            format=output_format,
+        )
+
+    def part(self, kind: str, index: int, count: int) -> str:
+        ending = ".bin" if kind == DIGESTS else _ENDINGS[self.format]
+        name = f"{kind}-{index:05d}-of-{count:05d}{ending}"
+        return str(FileSystems.join(self.folders[kind], name))
+
+    def parts_there(self, kind: str) -> list[str]:
+        """Paths of the parts that are in the folder, of any job and format, sorted."""
+        paths = paths_in(self.folders[kind])
+        return [path for path in paths if _PART.match(FileSystems.split(path)[1])]
+
+
+def committed_outputs(folder: str) -> list[tuple[OutputLayout, dict[str, Any]]]:
+    """The outputs in a folder with their manifests: of a job, or of each split of Examples.
+
+    Raises:
+      ValueError: a manifest is none of ours.
+    """
+    outputs = []
+    for path in paths_in(folder):
+        if named := _MANIFEST.fullmatch(FileSystems.split(path)[1]):
+            manifest = json.loads(read_bytes(path))
+            if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
+                raise ValueError(f"{path} is no manifest of hub_tfx")
+            layout = (
+                OutputLayout.of_split(folder, folder, named[1])
+                if named[1]
+                else OutputLayout.of_directory(folder, manifest["format"])
+            )
+            outputs.append((layout, manifest))
+    return outputs
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file in an output folder is one that a job of ours left there."""
+    if path.name == MANIFEST_NAME:
+        try:
+            return bool(json.loads(path.read_text())["made_by"] == MADE_BY)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+    return path.name.startswith(TEMPORARY) or _PART.match(path.name) is not None
+
+
+def read_manifest(layout: OutputLayout) -> dict[str, Any]:
+    """The manifest of a committed output."""
+    manifest: dict[str, Any] = json.loads(read_bytes(layout.manifest))
+    return manifest

@@ -1,0 +1,171 @@
+"""Files -> record batches, on Beam."""
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from hub_tfx.data.files import SourceFile, version_of
+from hub_tfx.data.filesystems import is_local
+from hub_tfx.data.marks import Position, slice_rows
+from hub_tfx.data.prefetch import one_ahead
+from hub_tfx.data.readers import PARQUET, READERS
+from hub_tfx.errors import InputError
+
+BATCHES = "batches"
+BLOCKS = "blocks"
+_MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 64 << 10, 64 << 20
+_SHARES = 64
+"""That there are at least, if the smallest size allows."""
+_BLOCK_S = 300.0
+"""Work that is lost when a worker dies, at most."""
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Consecutive rows of a file.
+
+    Attributes:
+      path, version: of the SourceFile.
+      start, stop: the first, and the one behind the last.
+      is_end: whether the file ends there; never of row groups.
+    """
+
+    path: str
+    version: str
+    start: int
+    stop: int
+    is_end: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows that one worker read one after the other: finished together, or not at all.
+
+    Attributes:
+      id: unique; each attempt to read the rows has its own.
+      rows: of one file or several.
+      started_s: Unix time at which reading them began.
+    """
+
+    id: str
+    rows: tuple[RowRange, ...]
+    started_s: float
+
+    @property
+    def records(self) -> int:
+        return sum(rows.stop - rows.start for rows in self.rows)
+
+
+class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]
+    """Reads files into record batches whose schema says where their rows came from.
+
+    Returns PCollections of RecordBatch under ``batches`` and of Block under ``blocks``. Records
+    that cannot be read are rows of nulls, and marked (``failures.rejected_of``).
+    """
+
+    def __init__(self, files: Sequence[SourceFile], schema: pa.Schema, batch_rows: int = 2048):
+        """Args:
+        files: what to read.
+        schema: the columns to read, with their types.
+        batch_rows: rows of a batch, at most; fewer where they are large.
+        """
+        super().__init__()
+        self._shares = share_out(files)
+        self._read = _ReadShare(schema, batch_rows)
+
+    def expand(self, root: Any) -> Any:
+        return (
+            root
+            | "Shares" >> beam.Create(self._shares)
+            | "Spread" >> beam.Reshuffle()
+            | "Read" >> beam.ParDo(self._read).with_outputs(BLOCKS, main=BATCHES)
+        )
+
+
+def share_out(files: Sequence[SourceFile]) -> list[tuple[SourceFile, ...]]:
+    """Neighbouring files in groups, each for one worker.
+
+    Small files share a group, since each is at least a part of the output.
+    """
+    total = sum(file.size_bytes for file in files)
+    most = min(max(_MIN_SHARE_BYTES, total // _SHARES), _MAX_SHARE_BYTES)
+    shares: list[list[SourceFile]] = []
+    left = -1
+    for file in files:
+        left -= file.size_bytes
+        if left < 0:
+            shares.append([])
+            left = most - file.size_bytes
+        shares[-1].append(file)
+    return [tuple(_joined(share)) for share in shares]
+
+
+def _joined(files: Iterable[SourceFile]) -> list[SourceFile]:
+    """Neighbouring row groups of one file as one."""
+    joined: list[SourceFile] = []
+    for file in files:
+        last = joined[-1] if joined else None
+        if last and last.path == file.path and last.row_groups and file.row_groups:
+            groups = range(last.row_groups.start, file.row_groups.stop)
+            joined[-1] = replace(last, row_groups=groups, stop=file.stop)
+        else:
+            joined.append(file)
+    return joined
+
+
+class _ReadShare(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, schema: pa.Schema, batch_rows: int):
+        self._schema = schema
+        self._batch_rows = batch_rows
+
+    def process(self, files: Sequence[SourceFile]) -> Iterator[Any]:
+        block = _OpenBlock()
+        for file in files:
+            row = file.start
+            for batch in one_ahead(_batches(file, self._schema, self._batch_rows)):
+                for start, stop in file.unfinished(row, row + batch.num_rows):
+                    block.add(file, start, stop)
+                    position = Position(file.path, start, block.id)
+                    yield position.mark(slice_rows(batch, start - row, stop - row))
+                row += batch.num_rows
+                if time.time() - block.started_s >= _BLOCK_S:
+                    yield beam.pvalue.TaggedOutput(BLOCKS, block.closed())
+                    block = _OpenBlock()
+            _check_unchanged(file)
+            block.add(file, row, row, is_end=file.row_groups is None)
+        yield beam.pvalue.TaggedOutput(BLOCKS, block.closed())
+
+
+def _check_unchanged(file: SourceFile) -> None:
+    if file.version and is_local(file.path) and file.version != version_of(file.path):
+        raise InputError(f"{file.path} has changed while it was read: run the job again")
+
+
+class _OpenBlock:
+    """A block that is still read."""
+
+    def __init__(self) -> None:
+        self.id = uuid.uuid4().hex
+        self.started_s = time.time()
+        self._rows: list[RowRange] = []
+
+    def add(self, file: SourceFile, start: int, stop: int, is_end: bool = False) -> None:
+        last = self._rows[-1] if self._rows else None
+        if last and (last.path, last.stop) == (file.path, start):
+            self._rows.pop()
+            start = last.start
+        self._rows.append(RowRange(file.path, file.version, start, stop, is_end))
+
+    def closed(self) -> Block:
+        return Block(self.id, tuple(self._rows), self.started_s)
+
+
+def _batches(file: SourceFile, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    if file.row_groups is None:
+        return READERS[file.format].read(file.path, schema, batch_rows)
+    return PARQUET.read(file.path, schema, batch_rows, file.row_groups)

@@ -1,0 +1,144 @@
+"""The report of an embedding job as one page that needs nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hub_tfx.embed.report import plots
+from hub_tfx.embed.report.survey import Survey
+from hub_tfx.embed.rows import size_edges
+
+_SHOWN_POINTS = 5000
+_DIGEST_LENGTH = 12
+
+
+@dataclass(frozen=True)
+class RejectedRows:
+    """Dead letters with one reason, and the key of one of them."""
+
+    rows: int
+    reason: str
+    example: str
+
+
+@dataclass(frozen=True)
+class _Plot:
+    alt: str
+    uri: str
+    rows: Sequence[tuple[str, str]] = ()
+
+
+@cache
+def _template() -> Any:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(Path(__file__).with_name("page.html.j2").read_text())
+
+
+def render(
+    manifest: Mapping[str, Any],
+    rejected: Sequence[RejectedRows],
+    surveys: Mapping[str, Survey],
+    labels: Mapping[int, str],
+) -> str:
+    """The page.
+
+    Args:
+      manifest: of the output.
+      rejected: its dead letters by reason.
+      surveys: column -> what its vectors look like.
+      labels: row -> what to call it, for the rows of the samples.
+    """
+    page: str = _template().render(
+        rows=f"{manifest['rows']:,}",
+        verdict=_verdict(manifest, surveys),
+        run=_run(manifest),
+        rejected=[(f"{r.rows:,}", r.reason, r.example) for r in rejected],
+        lengths=_lengths(manifest),
+        columns=[_section(name, found, labels) for name, found in surveys.items()],
+        provenance=_provenance(manifest),
+    )
+    return page
+
+
+def _verdict(manifest: Mapping[str, Any], surveys: Mapping[str, Survey]) -> str:
+    said = [f"{manifest['rows']:,} rows embedded, {manifest['dead_letters']:,} rejected."]
+    for name, found in surveys.items():
+        if found.zero_rows:
+            said.append(f"{found.zero_rows:,} vectors of {name} are all zeros.")
+        if found.dead_dimensions:
+            said.append(f"{found.dead_dimensions:,} dimensions of {name} never change.")
+        if found.duplicate_rows:
+            sample = f"{len(found.sample):,} sampled vectors of {name}"
+            said.append(f"{found.duplicate_rows:,} of {sample} repeat another.")
+    return " ".join(said)
+
+
+def _run(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    seconds = manifest["working_s"]
+    return [
+        ("rows embedded", f"{manifest['rows']:,}"),
+        ("rows rejected", f"{manifest['dead_letters']:,}"),
+        ("seconds of work", f"{seconds:.1f}"),
+        ("rows a second", f"{manifest['rows'] / seconds:,.0f}" if seconds else "-"),
+        ("part files", f"{len(manifest['files']):,}"),
+        ("bytes", f"{sum(file['size_bytes'] for file in manifest['files']):,}"),
+    ]
+
+
+def _lengths(manifest: Mapping[str, Any]) -> list[_Plot]:
+    """A histogram of what rows feed, where there are rows of several sizes."""
+    counted = manifest["row_bytes"]
+    if len(counted) < 2:
+        return []
+    edges = size_edges(counted[0][0], counted[-1][0])
+    rows_of = dict(counted)
+    rows = [rows_of.get(edge, 0) for edge in edges[:-1].tolist()]
+    label = "Bytes that a row feeds"
+    return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), log=True))]
+
+
+def _section(name: str, found: Survey, labels: Mapping[int, str]) -> dict[str, Any]:
+    low, middle, high = found.norm_percentiles.values()
+    facts = [
+        ("dimensions", f"{found.dimensions:,}"),
+        ("norm at 1%, 50%, 99% of the rows", f"{low:.4g}, {middle:.4g}, {high:.4g}"),
+        ("vectors of zeros", f"{found.zero_rows:,}"),
+        ("dimensions that never change", f"{found.dead_dimensions:,}"),
+        ("repeated vectors in the sample", f"{found.duplicate_rows:,} of {len(found.sample):,}"),
+    ]
+    drawn = [_histogram(found.norms, "Norm of all vectors")]
+    if len(found.cosines):
+        facts.append(("mean cosine of random pairs", f"{found.cosines.mean():.4f}"))
+        drawn.append(_histogram(found.cosines, "Cosine of random pairs of the sample"))
+    points = found.projection[:: -(-len(found.projection) // _SHOWN_POINTS)]
+    shares = found.explained_variance
+    drawn.append(_Plot("The sample on its two principal components", plots.scatter(points, shares)))
+    neighbours = [
+        (labels[row], "; ".join(f"{labels[other]} ({cosine:.3f})" for other, cosine in nearest))
+        for row, nearest in found.neighbours
+    ]
+    return {"name": name, "facts": facts, "plots": drawn, "neighbours": neighbours}
+
+
+def _histogram(values: Any, alt: str) -> _Plot:
+    return _Plot(alt, *plots.histogram(values, alt.lower()))
+
+
+def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    module = manifest["module"]
+    return [
+        ("module", module["handle"]),
+        ("module digest", module["digest"]),
+        ("signature", manifest["signature"]),
+        *((f"config: {name}", str(value)) for name, value in manifest["config"].items() if value),
+        *(("input", f"{path} ({count:,} records)") for path, count in manifest["inputs"].items()),
+        ("hub_tfx", manifest["version"]),
+    ]

@@ -1,0 +1,210 @@
+"""The report of an embedding job, and files for TensorBoard's projector: read from its output."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from apache_beam.io.filesystems import FileSystems
+
+from hub_tfx.data.filesystems import delete_folder, local_copy, make_folder, write_bytes
+from hub_tfx.data.readers import READERS
+from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
+from hub_tfx.embed.output.layout import EMBEDDINGS, PROJECTOR, REPORT, OutputLayout, read_manifest
+from hub_tfx.embed.output.read_back import vectors_of
+from hub_tfx.embed.report.page import RejectedRows, render
+from hub_tfx.embed.report.survey import Survey, choose_sample, survey
+
+REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
+_READ_ROWS = 1 << 14
+_REASONS = 20
+_LABEL_LENGTH = 80
+
+
+def describe(layout: OutputLayout, output: str, *, report: bool, projector: bool) -> None:
+    """Writes ``report/`` and ``projector/`` into an output's directory, if wanted.
+
+    Those of an earlier output go.
+    """
+    for name, wanted, write in (
+        (REPORT, report, write_report),
+        (PROJECTOR, projector, write_projector),
+    ):
+        folder = FileSystems.join(output, name)
+        delete_folder(folder)
+        if wanted:
+            write(layout, folder)
+
+
+def write_report(layout: OutputLayout, folder: str) -> str:
+    """Writes ``report.html`` and ``report.json`` about a committed output.
+
+    Args:
+      layout: where the output is.
+      folder: where the two files go, on any Beam filesystem.
+
+    Returns:
+      The path of the page.
+    """
+    manifest = read_manifest(layout)
+    rejected = _rejected(layout)
+    surveys = {
+        name: survey(_vectors(layout, manifest, name), manifest["rows"])
+        for name in _vector_columns(manifest)
+    }
+    labels = _labels(layout, manifest)
+    document = {
+        **manifest,
+        "rejected": [asdict(of_reason) for of_reason in rejected],
+        "vectors": {name: _numbers(found) for name, found in surveys.items()},
+    }
+    make_folder(folder)
+    write_bytes(f"{folder}/{REPORT_JSON}", json.dumps(document, indent=2).encode())
+    page = f"{folder}/{REPORT_PAGE}"
+    write_bytes(page, render(manifest, rejected, surveys, labels).encode())
+    return page
+
+
+def write_projector(layout: OutputLayout, folder: str) -> str:
+    """Writes a sample of the output for `tensorboard --logdir`: vectors, labels and a config.
+
+    The format is that of TensorBoard's projector plugin: tab-separated vectors, and metadata with a
+    header where it has more than one column.
+
+    Returns:
+      The folder.
+    """
+    manifest = read_manifest(layout)
+    rows = choose_sample(manifest["rows"])
+    metadata = {"row": [str(row) for row in rows], **_sampled_texts(layout, manifest, rows)}
+    config = []
+    make_folder(folder)
+    for name in _vector_columns(manifest):
+        file = f"{name.replace('/', '_')}.tsv"
+        vectors = np.concatenate([*_sampled(layout, manifest, name, rows)])
+        norms = {"norm": [f"{norm:.4g}" for norm in np.linalg.norm(vectors, axis=1)]}
+        lines = ("\t".join(f"{value:.6g}" for value in vector) for vector in vectors)
+        write_bytes(f"{folder}/{file}", "".join(f"{line}\n" for line in lines).encode())
+        write_bytes(f"{folder}/metadata-{file}", _tsv(metadata | norms).encode())
+        config.append(
+            f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "{file}"\n'
+            f'  metadata_path: "metadata-{file}"\n}}\n'
+        )
+    write_bytes(f"{folder}/projector_config.pbtxt", "".join(config).encode())
+    return folder
+
+
+def _batches(layout: OutputLayout, kind: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of one kind of parts, in order."""
+    reader = READERS[layout.format]
+    for part in layout.parts_there(kind):
+        with local_copy(part) as path:
+            schema = reader.infer_schema(path)
+            if (
+                not schema.names
+            ):  # tf.Examples say what they hold; where there is none, nothing does.
+                continue
+            schema = pa.schema([schema.field(name) for name in names])
+            for batch in reader.read(path, schema, _READ_ROWS):
+                assert isinstance(batch, pa.RecordBatch)
+                yield batch
+
+
+def _vector_columns(manifest: Mapping[str, Any]) -> list[str]:
+    """Columns with one vector a row, all of one length, if there is a row."""
+    return [
+        name
+        for name, about in manifest["columns"].items()
+        if manifest["rows"]
+        and about["dtype"] in ("float32", "float16", "int8")
+        and about["shape"]
+        and min(about["shape"]) > 0
+    ]
+
+
+def _vectors(layout: OutputLayout, manifest: Mapping[str, Any], name: str) -> Iterator[Any]:
+    """``[n, dimensions]`` float32 each."""
+    about = manifest["columns"][name]
+    names = [name, about["scale"]] if "scale" in about else [name]
+    for batch in _batches(layout, EMBEDDINGS, names):
+        vectors = vectors_of(pa.Table.from_batches([batch]), name, about)
+        yield vectors.reshape(batch.num_rows, -1)
+
+
+def _sampled(
+    layout: OutputLayout, manifest: Mapping[str, Any], name: str, rows: Any
+) -> Iterator[Any]:
+    """The rows of ``_vectors`` with these ascending indices."""
+    seen = 0
+    for batch in _vectors(layout, manifest, name):
+        first, last = np.searchsorted(rows, [seen, seen + len(batch)])
+        yield batch[rows[first:last] - seen]
+        seen += len(batch)
+
+
+def _labels(layout: OutputLayout, manifest: Mapping[str, Any]) -> dict[int, str]:
+    """What to call the rows of the sample: their first kept feature, or their number."""
+    rows = choose_sample(manifest["rows"])
+    texts = next(iter(_sampled_texts(layout, manifest, rows).values()), [])
+    return dict(zip(rows.tolist(), texts or (f"row {row}" for row in rows), strict=True))
+
+
+def _sampled_texts(
+    layout: OutputLayout, manifest: Mapping[str, Any], rows: Any
+) -> dict[str, list[str]]:
+    """Kept features of some rows (ascending indices), in a few words."""
+    keep = manifest["config"]["keep"]
+    texts: dict[str, list[str]] = {name: [] for name in keep}
+    seen = 0
+    for batch in _batches(layout, EMBEDDINGS, keep) if keep else ():
+        first, last = np.searchsorted(rows, [seen, seen + batch.num_rows])
+        chosen = pa.array(rows[first:last] - seen)
+        for name, column in zip(keep, batch.columns, strict=True):
+            texts[name] += map(_in_words, column.take(chosen).to_pylist())
+        seen += batch.num_rows
+    return texts
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_in_words, value))
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    text = " ".join(text.split())
+    return text if len(text) <= _LABEL_LENGTH else f"{text[:_LABEL_LENGTH]}…"
+
+
+def _tsv(columns: Mapping[str, Sequence[str]]) -> str:
+    """Values hold no tab: ``_in_words`` has made spaces of them."""
+    lines = ["\t".join(columns), *map("\t".join, zip(*columns.values(), strict=True))]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _rejected(layout: OutputLayout) -> list[RejectedRows]:
+    """Dead letters by reason, the most frequent first."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for batch in _batches(layout, DEAD_LETTERS, [KEY, REASON]):
+        keys, reasons = ([_in_words(v) for v in column.to_pylist()] for column in batch.columns)
+        counts.update(reasons)
+        for key, reason in zip(keys, reasons, strict=True):
+            examples.setdefault(reason, key)
+    return [
+        RejectedRows(rows, reason, examples[reason])
+        for reason, rows in counts.most_common(_REASONS)
+    ]
+
+
+def _numbers(found: Survey) -> dict[str, Any]:
+    return {
+        "dimensions": found.dimensions,
+        "norm_percentiles": found.norm_percentiles,
+        "zero_rows": found.zero_rows,
+        "dead_dimensions": found.dead_dimensions,
+        "sample_rows": len(found.sample),
+        "duplicate_rows_in_sample": found.duplicate_rows,
+        "mean_cosine": float(found.cosines.mean()) if len(found.cosines) else None,
+        "explained_variance": found.explained_variance,
+    }

@@ -1,0 +1,1 @@
+"""Rows that need not be computed again: those of an earlier output, and duplicates."""

@@ -1,0 +1,209 @@
+"""Rows of an earlier output, which are copied and not embedded again.
+
+A row is known by the digest of what it feeds. An earlier output is of use where it was made in the
+same way: with the same module, and a config that gives the same vectors.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+from apache_beam.io.filesystem import BeamIOError
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.utils.shared import Shared
+
+from hub_tfx.data.filesystems import check_sha256, read_bytes, verified_copy
+from hub_tfx.data.isolate import describe
+from hub_tfx.data.readers import READERS
+from hub_tfx.data.tf_example import example_type, of_example_columns
+from hub_tfx.embed import digests
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.output.layout import DIGESTS, EMBEDDINGS, OutputLayout, committed_outputs
+from hub_tfx.embed.reuse.known import KnownRows
+from hub_tfx.errors import InputError
+
+_log = logging.getLogger(__name__)
+
+MADE_WITH = "made_with"
+"""In a manifest: what the vectors depend on, other than the rows."""
+_COMPUTATION = 1
+"""Goes up when a module and a config give other vectors than with the hub_tfx before."""
+_NOT_IN_VECTORS = (
+    "inputs",  # What feeds which input is in the digest of a row.
+    "keep",
+    "batch_size",
+    "batch_bytes",
+    "call_timeout_s",
+    "text_encoding",
+    "image_source",
+    "deduplicate",
+    "max_dead_letter_ratio",
+)
+_BATCH_ROWS = 1 << 13
+_FIX = (
+    "leave the earlier output out (--previous, or latest.json of a state_dir), and all rows are "
+    "embedded anew"
+)
+
+
+@dataclass(frozen=True)
+class PreviousPart:
+    """A part file of an earlier output, and the digests of its rows.
+
+    Attributes:
+      path, digests_path: of the two files, on any Beam filesystem.
+      format: ``parquet`` or ``tfrecord``.
+      rows: of both.
+      sha256, digests_sha256: which they had when they were written.
+    """
+
+    path: str
+    digests_path: str
+    format: str
+    rows: int
+    sha256: str
+    digests_sha256: str
+
+    def read(self, schema: pa.Schema) -> Iterator[tuple[digests.Digests, pa.RecordBatch]]:
+        """The digests and these columns of all rows, some at a time.
+
+        Raises:
+          DigestMismatchError: a file has changed since it was written.
+          InputError: a file cannot be read.
+        """
+        with _naming(self.digests_path):
+            content = read_bytes(self.digests_path)
+        actual = hashlib.sha256(content).hexdigest()
+        check_sha256(self.digests_path, actual, self.digests_sha256, _FIX)
+        of_rows = digests.from_bytes(content)
+        with _naming(self.path), verified_copy(self.path, self.sha256, _FIX) as path:
+            start = 0
+            for batch in self._batches(path, schema):
+                yield of_rows[start : start + batch.num_rows], batch
+                start += batch.num_rows
+        if not start == len(of_rows) == self.rows:
+            raise InputError(
+                f"{self.path} has {start} rows, {len(of_rows)} digests, not {self.rows}: {_FIX}"
+            )
+
+    def _batches(self, path: str, schema: pa.Schema) -> Iterator[Any]:
+        if self.format == "parquet":
+            yield from READERS["parquet"].read(path, schema, _BATCH_ROWS)
+            return
+        lists = [(f.name, pa.large_list(example_type(f.type, f.name))) for f in schema]
+        for batch in READERS["tfrecord"].read(path, pa.schema(lists), _BATCH_ROWS):
+            yield of_example_columns(batch, schema)
+
+
+@dataclass(frozen=True)
+class Previous:
+    """The rows of earlier outputs; by default of none.
+
+    Attributes:
+      parts: their files.
+      shared: lets all that work in a process look the rows up in one place.
+    """
+
+    parts: tuple[PreviousPart, ...] = ()
+    shared: Shared = field(default_factory=Shared, compare=False)
+
+    def known(self, schema: pa.Schema) -> KnownRows:
+        """The rows with these columns, read once in a process.
+
+        Raises:
+          DigestMismatchError, InputError: as PreviousPart.read.
+        """
+        known: KnownRows = self.shared.acquire(partial(self._read, schema))
+        return known
+
+    def _read(self, schema: pa.Schema) -> KnownRows:
+        known = KnownRows(schema)
+        for part in self.parts:
+            for of_rows, batch in part.read(schema):
+                known.add(of_rows, dict(zip(schema.names, batch.columns, strict=True)))
+        known.earlier = known.rows
+        return known
+
+
+def made_with(
+    config: EmbedConfig, signature: str, module: str, preprocessor: str | None
+) -> dict[str, Any]:
+    """What vectors depend on, other than the rows, as plain JSON.
+
+    Args:
+      config: of the job.
+      signature: that is called.
+      module, preprocessor: their digests.
+    """
+    fields = json.loads(config.to_json())
+    return {
+        **{name: fields[name] for name in fields if name not in _NOT_IN_VECTORS},
+        "module": module,
+        "preprocessor": preprocessor,
+        "signature": signature,
+        "hub_tfx's computation": _COMPUTATION,
+    }
+
+
+def find_previous(folder: str, made_with: Mapping[str, Any], *, required: bool = False) -> Previous:
+    """The earlier outputs in a folder: of a job, or of all splits of an Examples artifact.
+
+    Where none of them can be used, a warning says why.
+
+    Args:
+      folder: on any Beam filesystem.
+      made_with: of the job that wants to use them.
+      required: whether there must be one.
+
+    Raises:
+      InputError: there is none where one is required, or a manifest is damaged.
+    """
+    try:
+        outputs = committed_outputs(folder)
+        usable = [(o, m) for o, m in outputs if m.get(MADE_WITH) == made_with]
+        parts = [part for output, manifest in usable for part in _parts(output, manifest)]
+    except (BeamIOError, OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"the earlier output in {folder} has no whole manifest: {describe(error)}; {_FIX}"
+        ) from error
+    if required and not outputs:
+        raise InputError(f"there is no earlier output in {folder}: {_FIX}")
+    if not usable:
+        before = outputs[0][1].get(MADE_WITH) if outputs else None
+        why = _why(before, made_with) if outputs else f"there is no earlier output in {folder}"
+        _log.warning("all rows are embedded anew: %s", why)
+    return Previous(tuple(parts))
+
+
+def _parts(output: OutputLayout, manifest: Mapping[str, Any]) -> Iterator[PreviousPart]:
+    files = manifest["files"]
+    for index, file in enumerate(files):
+        yield PreviousPart(
+            path=FileSystems.join(output.folders[EMBEDDINGS], file["name"]),
+            digests_path=output.part(DIGESTS, index, len(files)),
+            format=output.format,
+            rows=file["rows"],
+            sha256=file["sha256"],
+            digests_sha256=file["digests_sha256"],
+        )
+
+
+def _why(before: Any, now: Mapping[str, Any]) -> str:
+    if not isinstance(before, dict):
+        return "the earlier output was written without digests of its rows"
+    changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    return f"{' and '.join(changed)} changed since the earlier output was made"
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, BeamIOError, ValueError, InputError) as error:
+        raise InputError(f"the earlier output {path} cannot be read: {error}; {_FIX}") from error

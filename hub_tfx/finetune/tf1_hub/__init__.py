@@ -1,0 +1,1 @@
+"""Fine-tuning modules in TF1 hub format, with Estimator and hub.LatestModuleExporter."""

@@ -1,0 +1,102 @@
+"""Which artifacts of ML Metadata a digest or a directory stands for."""
+
+import json
+import os
+import re
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from hub_tfx.errors import InputError, UsageError
+from hub_tfx.module.manifest import Manifest
+
+_HEX = re.compile(r"[0-9a-fA-F]{1,64}")
+
+
+_SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
+
+
+_NEAREST = 3
+
+
+def find_roots(store: Any, target: str, metadata_path: str) -> tuple[str | None, list[Any]]:
+    """The module's digest, if one is asked for, and the artifacts to begin with.
+
+    Raises:
+      UsageError: the target is neither a digest nor a directory.
+      InputError: the directory holds none of ours, or ML Metadata knows of no such artifact.
+    """
+    from hub_tfx.lineage.graph import with_digest
+
+    if os.path.isdir(target):
+        digest = _digest_of_module(Path(target))
+        if digest is None and (found := _at(store, target)):
+            return None, found
+        digest = digest or _digest_of_embeddings(Path(target))
+    elif _HEX.fullmatch(target):
+        digest = target.lower()
+    else:
+        raise UsageError(f"{target} is neither a directory nor a digest (64 hex digits)")
+    found = with_digest(store, digest)
+    if not found:
+        raise InputError(
+            f"{metadata_path} knows no artifact with digest {digest}; {_nearest(store, digest)}"
+        )
+    return digest, found
+
+
+def _digest_of_module(directory: Path) -> str | None:
+    """Of a module's directory or a HubModule's; None for any other."""
+    if any((directory / name).is_file() for name in _SAVED_MODELS):
+        return Manifest.of_directory(directory).digest
+    manifest = directory / "manifest.json"
+    if not ((directory / "module").is_dir() and manifest.is_file()):
+        return None
+    try:
+        return Manifest.from_json(manifest.read_text()).digest
+    except (OSError, ValueError) as error:
+        raise InputError(f"{manifest} is not the manifest of a HubModule: {error}") from error
+
+
+def _at(store: Any, directory: str) -> list[Any]:
+    """The artifacts whose files are in a directory."""
+    absolute = {os.path.abspath(directory), os.path.realpath(directory)}
+    uris = {uri for path in (directory.rstrip("/"), *absolute) for uri in (path, f"{path}/")}
+    found = {a.id: a for uri in uris for a in store.get_artifacts_by_uri(uri)}
+    return [found[i] for i in sorted(found)]
+
+
+def _digest_of_embeddings(directory: Path) -> str:
+    """Of the module that made the embeddings in a directory, from their manifest.
+
+    Raises:
+      InputError: there is no manifest of embeddings.
+    """
+    for manifest in sorted(directory.glob("manifest*.json")):
+        try:
+            return str(json.loads(manifest.read_text())["module"]["digest"])
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+    raise InputError(
+        f"{directory} holds neither a module nor embeddings, and ML Metadata knows no artifact "
+        "there: give a module's directory, the directory of an artifact, or a digest"
+    )
+
+
+def _nearest(store: Any, digest: str) -> str:
+    """The digests that are there, those first that begin alike."""
+    import difflib
+
+    known = {
+        a.custom_properties[name].string_value
+        for a in store.get_artifacts()
+        for name in ("digest", "module_digest")
+        if name in a.custom_properties
+    }
+
+    def likeness(other: str) -> tuple[int, float]:
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(digest, other, strict=False))
+        return len(list(same)), difflib.SequenceMatcher(None, digest, other).ratio()
+
+    nearest = sorted(sorted(known), key=likeness, reverse=True)[:_NEAREST]
+    return f"nearest: {', '.join(nearest)}" if nearest else "it knows no module at all"

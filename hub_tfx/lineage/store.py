@@ -1,0 +1,60 @@
+"""ML Metadata: opening a store, and reading what artifacts and events say."""
+
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.errors import StatusError
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from hub_tfx.errors import InputError
+
+_OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)
+
+
+_INPUT_EVENTS = (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)
+
+
+def open_sqlite(path: str, *, read_only: bool = False) -> MetadataStore:
+    """Opens an existing SQLite file of ML Metadata.
+
+    Args:
+      path: the file.
+      read_only: do not even bring its tables up to date.
+
+    Raises:
+      InputError: there is no such file, or it holds something else.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"there is no ML Metadata in {path}: give the sqlite file of a run")
+    modes = mlmd.SqliteMetadataSourceConfig
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = path
+    config.sqlite.connection_mode = modes.READONLY if read_only else modes.READWRITE
+    try:
+        return MetadataStore(config)
+    except (RuntimeError, StatusError) as error:  # Its constructor raises both.
+        reason = str(error).partition("query:")[0].strip()
+        raise InputError(f"{path} cannot be read as ML Metadata: {reason}") from error
+
+
+def properties_of(artifact: mlmd.Artifact) -> dict[str, Any]:
+    """Properties and custom properties of an artifact as Python values."""
+    return {
+        name: getattr(value, value.WhichOneof("value"))
+        for values in (artifact.properties, artifact.custom_properties)
+        for name, value in sorted(values.items())
+    }
+
+
+def is_output(event: mlmd.Event) -> bool:
+    return event.type in _OUTPUT_EVENTS
+
+
+def is_input(event: mlmd.Event) -> bool:
+    return event.type in _INPUT_EVENTS
+
+
+def event_key(event: mlmd.Event) -> str:
+    """The name under which a step reads or gives an artifact."""
+    return next((step.key for step in event.path.steps if step.WhichOneof("value") == "key"), "")

@@ -1,0 +1,104 @@
+"""Runs a module once on a made-up input: the child process of hermetic.py, which says why.
+
+python -m hub_tfx.module.check.try_out DIRECTORY RESULT_FILE
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hub_tfx._quiet import quiet_libraries
+from hub_tfx.errors import SignatureError
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.spec import ModuleSpec, SignatureSpec, TensorInfo
+
+_BATCH = 2  # Not 1: a graph that knows one row only would pass.
+_PIXELS = 224  # Height and width where an image module takes any: small ones fail in deep networks.
+_LENGTH = 8  # Of any other dimension that is open.
+_TEXT = "The cat sat on the mat."
+
+
+def main(directory: str, result_file: str) -> None:
+    """Writes {"passed": bool, "why": str} to ``result_file``; errors of the module are results."""
+    quiet_libraries()
+    try:
+        result = {"passed": True, "why": try_out(directory)}
+    except Exception as error:  # noqa: BLE001 (whatever a module may raise)
+        words = " ".join(str(error).split())
+        result = {"passed": False, "why": f"{type(error).__name__}: {words[:500]}"}
+    Path(result_file).write_text(json.dumps(result))
+
+
+def try_out(directory: str) -> str:
+    """Loads a module, runs one signature, and says which and what it gave.
+
+    Raises:
+      HubTfxError: it cannot be loaded.
+      ValueError: it gave something else than its signature says.
+      Exception: whatever running it raises.
+    """
+    from hub_tfx.module.load import load
+
+    name = _signature(inspect(directory))
+    module = load(directory, name)
+    inputs = {key: example(info) for key, info in module.signature_spec.inputs.items()}
+    outputs = module(inputs)
+    _check_outputs(outputs, module.signature_spec)
+    gave = ", ".join(f"{key} {_described(value)}" for key, value in sorted(outputs.items()))
+    return f"{name} gave {gave}"
+
+
+def example(info: TensorInfo) -> Any:
+    """A tensor that a signature says it takes: two rows of a sentence, of zeros or of grey."""
+    import tensorflow as tf
+
+    shape = _shape(info)
+    dtype = tf.as_dtype(info.dtype)
+    value: Any = _TEXT if dtype == tf.string else 0.5 if dtype.is_floating else 0
+    dense = tf.fill(shape, tf.cast(value, dtype))
+    if info.kind == "sparse":
+        return tf.sparse.from_dense(dense)
+    if info.kind == "ragged":
+        return tf.RaggedTensor.from_tensor(dense, ragged_rank=info.ragged_rank)
+    return dense
+
+
+def _signature(spec: ModuleSpec) -> str:
+    try:
+        return spec.default_signature
+    except SignatureError:
+        return min(spec.signatures)
+
+
+def _shape(info: TensorInfo) -> list[int]:
+    """Of unknown rank is taken to be ``[batch]``."""
+    shape = (None,) if info.shape is None else info.shape
+    is_image = len(shape) == 4 and shape[3] in (1, 3)
+    open_size = _PIXELS if is_image else _LENGTH
+    return [
+        size if size is not None else _BATCH if position == 0 else open_size
+        for position, size in enumerate(shape)
+    ]
+
+
+def _check_outputs(outputs: Mapping[str, Any], signature: SignatureSpec) -> None:
+    for key, info in signature.outputs.items():
+        if key not in outputs:
+            raise ValueError(f"the signature promises {key}, but it gave {sorted(outputs)}")
+        value = outputs[key]
+        if info.kind != "dense" or info.shape is None:
+            continue
+        if value.dtype.name != info.dtype or not value.shape.is_compatible_with(info.shape):
+            raise ValueError(f"the signature promises {key} {info}, it gave {_described(value)}")
+
+
+def _described(value: Any) -> str:
+    dtype = getattr(getattr(value, "dtype", None), "name", type(value).__name__)
+    shape = getattr(value, "shape", None)
+    return f"{dtype}{'' if shape is None else list(shape)}"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

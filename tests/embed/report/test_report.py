@@ -1,0 +1,149 @@
+"""The report of a job and TensorBoard's projector files, from outputs in each format."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.job import embed_files
+from hub_tfx.embed.output.layout import OutputLayout
+from hub_tfx.embed.report.report import write_projector, write_report
+from hub_tfx.embed.rows import count_sizes, size_edges
+from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.testing import WORDS, text_module
+
+TEXTS = [
+    *(f"{one} {other}" for one in WORDS for other in WORDS),
+    "cat\tand <b>dog</b>",
+    "zzz",
+    "zzz",
+    "\udcff",
+]
+
+
+@pytest.fixture(scope="module")
+def module(tmp_path_factory):
+    return EmbedModule.of_directory(text_module(tmp_path_factory.mktemp("module") / "text"))
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("input") / "in.csv"
+    with open(path, "w", errors="surrogateescape") as file:
+        csv.writer(file).writerows([("text",), *((text,) for text in TEXTS)])
+    return str(path)
+
+
+def test_what_rows_feed_is_counted_by_size(tmp_path, module, source):
+    result = embed_files(module, [source], str(tmp_path / "out"), report=True)
+    fed = sorted(len(text.encode()) for text in TEXTS[:-1])
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    sizes = [size for size, _ in manifest["row_bytes"]]
+    found = np.searchsorted(sizes, fed, side="right") - 1
+    assert [rows for _, rows in manifest["row_bytes"]] == np.bincount(found).tolist()
+    assert 'alt="Bytes that a row feeds"' in (tmp_path / "out/report/report.html").read_text()
+    assert result.metrics["fed_bytes"] == sum(fed)
+    assert result.metrics["module_loads"] == 1
+    assert result.metrics["module_us"] > 0
+
+
+@given(st.lists(st.integers(0, 1 << 40), min_size=1))
+def test_each_row_is_counted_in_the_size_it_has(row_bytes):
+    counts = {int(size): rows for size, rows in count_sizes(np.array(row_bytes)).items()}
+    edges = size_edges(min(counts), max(counts))
+    drawn, _ = np.histogram(np.maximum(row_bytes, 1), bins=edges.astype(float))
+    assert drawn.tolist() == [counts.get(edge, 0) for edge in edges[:-1].tolist()]
+
+
+def job(module, source, output, output_format="parquet", **config):
+    embed_files(module, [source], str(output), EmbedConfig(**config), output_format)
+    return OutputLayout.of_directory(str(output), output_format)
+
+
+@pytest.mark.parametrize(
+    ("output_format", "output_dtype"),
+    [("parquet", "float32"), ("tfrecord", "float32"), ("parquet", "int8"), ("tfrecord", "float16")],
+)
+def test_a_report_says_what_was_embedded(tmp_path, module, source, output_format, output_dtype):
+    layout = job(
+        module, source, tmp_path / "out", output_format, keep=("text",), output_dtype=output_dtype
+    )
+    page = write_report(layout, str(tmp_path / "report"))
+    with open(page) as file:
+        html = file.read()
+    said = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert f"{len(TEXTS) - 1:,} rows embedded, 1 rejected." in html
+    assert "2 vectors of embedding are all zeros" in html
+    assert said["rejected"] == [
+        {
+            "rows": 1,
+            "reason": "column 'text' is not valid UTF-8",
+            "example": f"{source}:{len(TEXTS)}",
+        }
+    ]
+    vectors = said["vectors"]["embedding"]
+    assert (vectors["dimensions"], vectors["zero_rows"]) == (4, 2)
+    assert module.digest in html
+
+
+def test_a_page_needs_nothing_else_and_trusts_no_text(tmp_path, module, source):
+    page = write_report(job(module, source, tmp_path / "out", keep=("text",)), str(tmp_path))
+    with open(page) as file:
+        html = file.read()
+    assert not re.search(r"(src|href)=\"(?!data:image/svg)", html)
+    assert "<b>dog" not in html
+
+
+def test_the_same_output_gives_the_same_bytes(tmp_path, module, source):
+    layout = job(module, source, tmp_path / "out", keep=("text",))
+    pages = [write_report(layout, str(tmp_path / name)) for name in "ab"]
+    one, other = (open(page, "rb").read() for page in pages)  # noqa: SIM115
+    assert one == other
+
+
+def test_an_output_without_a_row_has_a_report(tmp_path, module):
+    (tmp_path / "in.csv").write_text("text\n")
+    layout = job(module, str(tmp_path / "in.csv"), tmp_path / "out")
+    with open(write_report(layout, str(tmp_path / "report"))) as file:
+        assert "0 rows embedded, 0 rejected." in file.read()
+
+
+def test_projector_files_are_what_was_embedded(tmp_path, module, source):
+    layout = job(module, source, tmp_path / "out", keep=("text",))
+    write_projector(layout, str(tmp_path / "projector"))
+    table = pq.read_table(layout.parts_there("embeddings"))
+    vectors = np.loadtxt(tmp_path / "projector" / "embedding.tsv", delimiter="\t")
+    np.testing.assert_allclose(vectors, np.stack(table["embedding"].to_numpy()), rtol=1e-5)
+    lines = (tmp_path / "projector" / "metadata-embedding.tsv").read_text().splitlines()
+    metadata = [line.split("\t") for line in lines]
+    assert metadata[0] == ["row", "text", "norm"]
+    assert {len(line) for line in metadata} == {3}
+    assert [line[1] for line in metadata[1:4]] == table["text"].to_pylist()[:3]
+    assert "cat and <b>dog</b>" in (line[1] for line in metadata)
+
+
+def test_tensorboard_reads_the_projector_config(tmp_path, module, source):
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    write_projector(job(module, source, tmp_path / "out"), str(tmp_path / "projector"))
+    text = (tmp_path / "projector" / "projector_config.pbtxt").read_text()
+    embedding = text_format.Parse(text, ProjectorConfig()).embeddings[0]
+    assert (tmp_path / "projector" / embedding.tensor_path).exists()
+    assert (tmp_path / "projector" / embedding.metadata_path).exists()
+
+
+def test_a_job_writes_them_on_request_and_keeps_no_old_ones(tmp_path, module, source):
+    output = tmp_path / "out"
+    embed_files(module, [source], str(output), report=True, projector=True)
+    assert (output / "report" / "report.html").exists()
+    assert (output / "projector" / "projector_config.pbtxt").exists()
+    embed_files(module, [source], str(output))
+    assert not (output / "report").exists()
+    assert not (output / "projector").exists()
