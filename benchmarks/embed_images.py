@@ -26,7 +26,7 @@ from benchmarks.report import print_line, ratio  # noqa: E402
 from hub_tfx.embed.config import EmbedConfig  # noqa: E402
 from hub_tfx.embed.job import embed_files  # noqa: E402
 from hub_tfx.module.load import load  # noqa: E402
-from hub_tfx.module.resolved import EmbedModule  # noqa: E402
+from hub_tfx.module.resolved import ResolvedModule  # noqa: E402
 
 
 def bare_loop(module_path: Path, source: Path, output: Path, batch_size: int) -> float:
@@ -64,7 +64,7 @@ def bare_loop(module_path: Path, source: Path, output: Path, batch_size: int) ->
 def on_beam(module: Path, source: Path, output: Path, batch_size: int) -> tuple[float, float]:
     """Seconds of hub_tfx on Beam's runner in this process: of the work, and of the whole job."""
     result = embed_files(
-        EmbedModule.of_directory(module),
+        ResolvedModule.of_directory(module),
         [str(source)],
         str(output),
         EmbedConfig(batch_size=batch_size),

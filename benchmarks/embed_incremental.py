@@ -19,11 +19,11 @@ quiet_libraries()
 from benchmarks.models import image_module, write_images  # noqa: E402
 from hub_tfx.embed.config import EmbedConfig  # noqa: E402
 from hub_tfx.embed.job import EmbedResult, embed_files  # noqa: E402
-from hub_tfx.module.resolved import EmbedModule  # noqa: E402
+from hub_tfx.module.resolved import ResolvedModule  # noqa: E402
 
 
 def embed(
-    module: EmbedModule, source: Path, output: Path, previous: Path | None = None
+    module: ResolvedModule, source: Path, output: Path, previous: Path | None = None
 ) -> tuple[EmbedResult, float]:
     """What a job did, and its seconds of work."""
     config = EmbedConfig(keep=("id",))
@@ -42,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        module = EmbedModule.of_directory(image_module(folder / "module"))
+        module = ResolvedModule.of_directory(image_module(folder / "module"))
         before, after = folder / "before.tfrecord.gz", folder / "after.tfrecord.gz"
         write_images(before, arguments.images)
         write_images(after, arguments.images, changed=True)

@@ -32,7 +32,7 @@ from hub_tfx.embed.config import EmbedConfig  # noqa: E402
 from hub_tfx.embed.job import embed_files  # noqa: E402
 from hub_tfx.module.create import text_embedding_module  # noqa: E402
 from hub_tfx.module.load import load  # noqa: E402
-from hub_tfx.module.resolved import EmbedModule  # noqa: E402
+from hub_tfx.module.resolved import ResolvedModule  # noqa: E402
 
 WORDS = 20_000
 DIM = 64
@@ -118,7 +118,7 @@ def bare_loop(module_path: Path, source: Path, output: Path, batch_size: int) ->
 def on_beam(module_path: Path, source: Path, output: Path, batch_size: int) -> tuple[float, float]:
     """Seconds of hub_tfx on Beam's runner in this process: of the work, and of the whole job."""
     config = EmbedConfig(keep=("id",), batch_size=batch_size)
-    module = EmbedModule.of_directory(module_path)
+    module = ResolvedModule.of_directory(module_path)
     result = embed_files(module, [str(source)], str(output), config)
     return result.rows / result.rows_per_s, result.seconds
 

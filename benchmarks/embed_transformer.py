@@ -31,7 +31,7 @@ from benchmarks.report import print_line, ratio  # noqa: E402
 from hub_tfx.embed.config import EmbedConfig  # noqa: E402
 from hub_tfx.embed.job import embed_files  # noqa: E402
 from hub_tfx.module.load import load  # noqa: E402
-from hub_tfx.module.resolved import EmbedModule  # noqa: E402
+from hub_tfx.module.resolved import ResolvedModule  # noqa: E402
 
 _LAYERS, _WIDTH, _HEADS = 6, 384, 6
 _WORDS = 5_000
@@ -136,7 +136,7 @@ def compare(
     arguments: argparse.Namespace,
 ) -> None:
     """Both in turn on texts with such lengths, `repeat` times."""
-    module, source = EmbedModule.of_directory(module_path), folder / "texts.parquet"
+    module, source = ResolvedModule.of_directory(module_path), folder / "texts.parquet"
     counts = write_texts(source, arguments.rows, word_count)
     config = EmbedConfig(keep=("id",), batch_size=arguments.batch_size)
     loops, ours = [], []

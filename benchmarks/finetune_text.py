@@ -29,7 +29,7 @@ from demo.vectors import learn  # noqa: E402
 from hub_tfx.finetune.config import FineTuneConfig  # noqa: E402
 from hub_tfx.finetune.job import fine_tune_files  # noqa: E402
 from hub_tfx.module.create import text_embedding_module  # noqa: E402
-from hub_tfx.module.resolved import EmbedModule  # noqa: E402
+from hub_tfx.module.resolved import ResolvedModule  # noqa: E402
 
 
 def write_jsonl(documents: Sequence[Document], path: Path) -> str:
@@ -55,7 +55,7 @@ def main() -> None:
         folder = Path(name)
         for module_format in ("tf1_hub", "saved_model"):
             modules = {
-                kind: EmbedModule.of_directory(
+                kind: ResolvedModule.of_directory(
                     text_embedding_module(
                         words.words, vectors, folder / module_format / kind, format=module_format
                     ).path

@@ -28,7 +28,7 @@ from demo.handwriting import NEW, OLD, Digits, feature_network, learn_features, 
 from hub_tfx.finetune.config import FineTuneConfig  # noqa: E402
 from hub_tfx.finetune.job import fine_tune_files  # noqa: E402
 from hub_tfx.module.create import image_feature_module  # noqa: E402
-from hub_tfx.module.resolved import EmbedModule  # noqa: E402
+from hub_tfx.module.resolved import ResolvedModule  # noqa: E402
 from hub_tfx.module.spec import ModuleFormat  # noqa: E402
 
 OUT = Path(__file__).parent / "out" / "digits"
@@ -147,7 +147,7 @@ def compare(
     curves: dict[str, Curve] = {}
     for kind in _KINDS:
         result = fine_tune_files(
-            EmbedModule.of_directory(fresh if kind == "scratch" else out / "module"),
+            ResolvedModule.of_directory(fresh if kind == "scratch" else out / "module"),
             [str(examples / "train.parquet")],
             [str(examples / "held_out.parquet")],
             str(out / f"{kind}-{seed}"),

@@ -17,8 +17,7 @@ signatures are known without running it::
 Files are embedded on Apache Beam, rows that cannot be go to dead letters with a reason::
 
     result = hub_tfx.embed_files(
-        hub_tfx.EmbedModule.of_directory(module.path), ["corpus/*.csv"], "out",
-        hub_tfx.EmbedConfig(keep=("id",)),
+        module, ["corpus/*.csv"], "out", hub_tfx.EmbedConfig(keep=("id",))
     )
 
 and in a TFX pipeline every step is a component, every artifact in ML Metadata::
@@ -31,8 +30,7 @@ and in a TFX pipeline every step is a component, every artifact in ML Metadata::
 A module is tuned on labelled rows, and comes out as a new module with the parent's signatures::
 
     hub_tfx.fine_tune_files(
-        hub_tfx.EmbedModule.of_directory(module.path), ["train.csv"], [], "tuned",
-        hub_tfx.FineTuneConfig(label="topic"),
+        module, ["train.csv"], [], "tuned", hub_tfx.FineTuneConfig(label="topic")
     )
 
 A pipeline of your own takes ``hub_tfx.EmbedRecordBatches``, a PTransform on pyarrow record batches.
@@ -62,7 +60,7 @@ _HOMES = {
     "ModuleSpec": "hub_tfx.module.spec",
     "ModuleTrainer": "hub_tfx.components.module_trainer.component",
     "NewModule": "hub_tfx.finetune.new_module",
-    "ResolvedModule": "hub_tfx.store.cache",
+    "ResolvedModule": "hub_tfx.module.resolved",
     "embed_files": "hub_tfx.embed.job",
     "fine_tune_files": "hub_tfx.finetune.job",
     "inspect": "hub_tfx.module.inspect",

@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import Artifact
-from hub_tfx.data.filesystems import copy_directory, local_directory, read_bytes, write_bytes
+from hub_tfx.data.filesystems import (
+    copy_directory,
+    is_local,
+    local_directory,
+    read_bytes,
+    write_bytes,
+)
 from hub_tfx.errors import DigestMismatchError, NotAModuleError, SignatureError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleSpec
 
 _MODULE = "module"
@@ -68,7 +74,7 @@ def write_module(
     )
 
 
-def read_module(artifact: Any) -> EmbedModule:
+def read_module(artifact: Any) -> ResolvedModule:
     """The module in a HubModule artifact, checked against its manifest and digest. Where it has no
     handle, its place is one.
 
@@ -97,7 +103,14 @@ def read_module(artifact: Any) -> EmbedModule:
             f"ML Metadata says {stamped}: {fix}"
         )
     handle = artifact.get_string_custom_property("handle") or path
-    return EmbedModule(handle, path, manifest.digest, inspect(directory))
+    return ResolvedModule(
+        handle,
+        Path(directory),
+        manifest.digest,
+        inspect(directory),
+        manifest.size_bytes,
+        remote_path=None if is_local(path) else path,
+    )
 
 
 def stamp(artifact: Any, properties: Mapping[str, str | int | None]) -> None:

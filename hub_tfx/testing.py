@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hub_tfx.errors import FetchError
+from hub_tfx.module.files import SAVED_MODEL
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.store.archive import SUFFIXES, pack
@@ -100,7 +101,7 @@ def minimal_module(path: str | os.PathLike[str], dim: int = 4) -> Path:
         vectors.tensor_shape.dim.add(size=size)
     path = Path(path)
     (path / "variables").mkdir(parents=True)
-    (path / "saved_model.pb").write_bytes(saved_model.SerializeToString(deterministic=True))
+    (path / SAVED_MODEL).write_bytes(saved_model.SerializeToString(deterministic=True))
     (path / "variables" / "variables.index").write_bytes(b"no variables")
     return path
 

@@ -36,7 +36,7 @@ def test_what_was_written_is_read_back(tmp_path, artifact):
     module = read_module(artifact)
     assert module.handle == "https://example.org/text/1"
     assert module.digest == Manifest.of_directory(source).digest
-    assert module.path == f"{artifact.uri}/module"
+    assert module.path == Path(artifact.uri, "module")
     assert artifact.get_int_custom_property("embedding_dim") == 7
     assert not artifact.has_custom_property("version")
 

@@ -1,16 +1,17 @@
-"""What workers on other machines can reach: nothing that lies on this one."""
+"""What workers on other machines can reach: nothing that lies on this machine."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from apache_beam.options.pipeline_options import StandardOptions
 
 from hub_tfx.beam.runner import parse_beam_arguments
 from hub_tfx.data.filesystems import copy_directory, is_local
 from hub_tfx.errors import ConfigError
+from hub_tfx.module.resolved import ResolvedModule
 
 
-def runs_here(beam_options: Sequence[str]) -> bool:
+def is_local_runner(beam_options: Sequence[str]) -> bool:
     """Whether all workers are on this machine, whichever files they use."""
     runner = _runner(beam_options)
     return "fnapi" in runner or "direct" in runner
@@ -25,12 +26,12 @@ def check_reach(paths: Iterable[str], beam_options: Sequence[str]) -> None:
             raise ConfigError(f"Dataflow cannot reach {path}: input and output have to be gs://…")
 
 
-def within_reach(module_path: str, folder: str) -> str:
-    """Where workers find a module: in ``folder``, copied there if only this machine has it."""
-    if is_local(folder) or not is_local(module_path):
-        return module_path
-    copy_directory(Path(module_path), folder)
-    return folder
+def stage_module(module: ResolvedModule, folder: str) -> ResolvedModule:
+    """The module where workers find it: in ``folder``, copied there if only this machine has it."""
+    if is_local(folder) or not is_local(module.worker_path):
+        return module
+    copy_directory(module.path, folder)
+    return replace(module, remote_path=folder)
 
 
 def _runner(beam_options: Sequence[str]) -> str:

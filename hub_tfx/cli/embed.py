@@ -78,17 +78,12 @@ def embed(
     quiet_libraries()
     from hub_tfx.cli.progress import shown_progress
     from hub_tfx.embed.job import embed_files
-    from hub_tfx.module.resolved import EmbedModule
     from hub_tfx.store.cache import ModuleCache
 
     config, beam_arguments = embed_config(**options), beam_options()
     cache = ModuleCache(cache_dir)
-
-    def resolved(name: str) -> EmbedModule:
-        found = cache.resolve(name)
-        return EmbedModule(str(found.handle), str(found.path), found.digest, found.spec)
-
-    module, first = resolved(handle), resolved(preprocessor) if preprocessor else None
+    module = cache.resolve(handle)
+    first = cache.resolve(preprocessor) if preprocessor else None
     with shown_progress(), errors_told_once():
         result = embed_files(
             module,

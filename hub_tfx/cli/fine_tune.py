@@ -103,7 +103,6 @@ def _base(
       UsageError: neither is given, or both are; the format is not that of the module.
     """
     from hub_tfx.finetune.new_module import NewModule, check_format
-    from hub_tfx.module.resolved import EmbedModule
     from hub_tfx.store.cache import ModuleCache
 
     if module_fn is not None and module is None:
@@ -112,7 +111,6 @@ def _base(
         raise UsageError(
             "give either --module, the module to start from, or --module-fn, which builds a new one"
         )
-    resolved = ModuleCache(cache_dir).resolve(module)
-    base = EmbedModule(str(resolved.handle), str(resolved.path), resolved.digest, resolved.spec)
+    base = ModuleCache(cache_dir).resolve(module)
     check_format(module_format, base)
     return base

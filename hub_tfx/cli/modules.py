@@ -1,20 +1,19 @@
 """`hub-tfx resolve` and `hub-tfx inspect`. Neither imports TensorFlow."""
 
-import re
 from typing import Any
 
 import click
 
 from hub_tfx.cli.output import json_option, print_fields, print_json, print_table
 from hub_tfx.errors import SignatureError
+from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
-from hub_tfx.store.cache import ModuleCache, ResolvedModule
+from hub_tfx.store.cache import ModuleCache
 
 
-def _checked_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise click.BadParameter(f"{value!r} is no SHA-256: it has 64 hex digits")
-    return value
+def _parse_digest(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else parse_digest(value)
 
 
 _cache_dir_option = click.option(
@@ -25,7 +24,7 @@ _digest_option = click.option(
     "--digest",
     "digest",
     metavar="HEX",
-    callback=_checked_sha256,
+    callback=_parse_digest,
     help="Take only the module with this digest; with it in the cache, the network is not used.",
 )
 
@@ -83,7 +82,7 @@ def inspect(handle: str, cache_dir: str | None, digest: str | None, as_json: boo
 
 def _fields(module: ResolvedModule) -> dict[str, Any]:
     return {
-        "handle": str(module.handle),
+        "handle": module.handle,
         "path": str(module.path),
         "digest": module.digest,
         "format": module.spec.format,

@@ -9,7 +9,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.beam.metrics import Distribution, read_metrics
 from hub_tfx.beam.runner import make_pipeline, raise_own_errors
-from hub_tfx.beam.staging import check_reach, runs_here, within_reach
+from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
 from hub_tfx.data.files import SourceFile, find_files, real_path, split_row_groups
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
@@ -21,7 +21,7 @@ from hub_tfx.embed.report.report import describe
 from hub_tfx.embed.reuse.previous import find_previous
 from hub_tfx.embed.task import EmbedTask, _identity, make_task
 from hub_tfx.errors import InputError, OutputError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,13 @@ class EmbedResult:
 
 
 def embed_files(
-    module: EmbedModule,
+    module: ResolvedModule,
     inputs: Sequence[str],
     output: str,
     config: EmbedConfig | None = None,
     output_format: OutputFormat = "parquet",
     beam_options: Sequence[str] = (),
-    preprocessor: EmbedModule | None = None,
+    preprocessor: ResolvedModule | None = None,
     *,
     previous: str | None = None,
     report: bool = False,
@@ -105,7 +105,7 @@ def embed_files(
         earlier = find_previous(previous, task.made_with, required=not is_output)
     with output_directory(output, layout), raise_own_errors():
         finished = take_finished(layout.temporary, files)
-        if not runs_here(beam_options):
+        if not is_local_runner(beam_options):
             task = _for_other_machines(task, layout)
         with make_pipeline(beam_options) as pipeline:
             job = EmbedFiles(task, layout, finished=finished, previous=earlier)
@@ -130,9 +130,8 @@ def embed_files(
 def _for_other_machines(task: "EmbedTask", layout: OutputLayout) -> "EmbedTask":
     """The task with its modules beside the output, where that is on no machine of ours."""
 
-    def moved(module: EmbedModule, name: str) -> EmbedModule:
-        folder = FileSystems.join(layout.temporary, name)
-        return replace(module, path=within_reach(module.path, folder))
+    def moved(module: ResolvedModule, name: str) -> ResolvedModule:
+        return stage_module(module, FileSystems.join(layout.temporary, name))
 
     first = task.preprocessor and moved(task.preprocessor, "preprocessor")
     return replace(task, module=moved(task.module, "module"), preprocessor=first)

@@ -58,11 +58,11 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
             max(task.config.batch_size, _WINDOW_ROWS),
         )
         embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
-            task.module.path,
+            task.module.worker_path,
             task.config,
             task.module.digest,
             self._shared,
-            task.preprocessor.path if task.preprocessor else None,
+            task.preprocessor.worker_path if task.preprocessor else None,
             task.preprocessor.digest if task.preprocessor else None,
             self._previous,
         )

@@ -23,7 +23,7 @@ from hub_tfx.embed.output.layout import (
 )
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.embed.reuse.previous import MADE_WITH, made_with
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 
 def _text_for_string_inputs(
@@ -49,12 +49,12 @@ class EmbedTask:
       schema: the columns to read.
     """
 
-    module: EmbedModule
+    module: ResolvedModule
     config: EmbedConfig
     plan: EmbedPlan
     files: Sequence[SourceFile]
     schema: pa.Schema
-    preprocessor: EmbedModule | None = None
+    preprocessor: ResolvedModule | None = None
 
     @property
     def made_with(self) -> dict[str, Any]:
@@ -68,12 +68,12 @@ class EmbedTask:
 
 
 def make_task(
-    module: EmbedModule,
+    module: ResolvedModule,
     config: EmbedConfig,
     files: Sequence[SourceFile],
     columns: pa.Schema,
     output_format: OutputFormat,
-    preprocessor: EmbedModule | None = None,
+    preprocessor: ResolvedModule | None = None,
 ) -> EmbedTask:
     """Checks config, modules and input against each other.
 
@@ -117,7 +117,7 @@ def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
     }
 
 
-def _named(module: EmbedModule) -> dict[str, str]:
+def _named(module: ResolvedModule) -> dict[str, str]:
     return {"handle": module.handle, "digest": module.digest}
 
 

@@ -25,7 +25,7 @@ from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.new_module import NewModule
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 _EVAL_SHARE = 0.2
 
@@ -58,7 +58,7 @@ class FineTuneResult:
 
 
 def fine_tune_files(
-    base: EmbedModule | NewModule,
+    base: ResolvedModule | NewModule,
     train: Sequence[str],
     evaluation: Sequence[str],
     output: str,
@@ -115,7 +115,7 @@ def fine_tune_files(
     return result
 
 
-def trainer_of(base: EmbedModule) -> Callable[[TrainingJob], Trained]:
+def trainer_of(base: ResolvedModule) -> Callable[[TrainingJob], Trained]:
     """The trainer for the format of a module."""
     if base.spec.format == "tf1_hub":
         from hub_tfx.finetune.tf1_hub.trainer import train as train_tf1_hub
@@ -127,7 +127,7 @@ def trainer_of(base: EmbedModule) -> Callable[[TrainingJob], Trained]:
 
 
 def make_job(
-    base: EmbedModule,
+    base: ResolvedModule,
     config: FineTuneConfig,
     features: Features,
     classes: Sequence[str],
@@ -142,7 +142,7 @@ def make_job(
 
     signature, signature_spec = signature_of(config, base.spec)
     return {
-        "base": Path(base.path),
+        "base": base.path,
         "signature": signature,
         "signature_spec": signature_spec,
         "head": Head.of(config, classes),
@@ -153,7 +153,7 @@ def make_job(
     }
 
 
-def deliver(trained: Path, destination: Path, base: EmbedModule) -> str:
+def deliver(trained: Path, destination: Path, base: ResolvedModule) -> str:
     """Copies a tuned module out of the trainer's directory, checked; returns its digest.
 
     Raises:
@@ -186,7 +186,7 @@ class _Files:
     @classmethod
     def prepare(
         cls,
-        base: EmbedModule,
+        base: ResolvedModule,
         train: Sequence[str],
         evaluation: Sequence[str],
         folder: Path,
@@ -256,14 +256,14 @@ def check_classes(config: FineTuneConfig, classes: Sequence[str]) -> None:
 def _write_report(
     path: Path,
     result: FineTuneResult,
-    base: EmbedModule | NewModule,
+    base: ResolvedModule | NewModule,
     config: FineTuneConfig,
     classes: Sequence[str],
 ) -> None:
     document = {
         "version": __version__,
         **asdict(result),
-        "parent": base.handle if isinstance(base, EmbedModule) else None,
+        "parent": base.handle if isinstance(base, ResolvedModule) else None,
         "module_fn": base.module_fn if isinstance(base, NewModule) else None,
         "config": json.loads(config.to_json()),
         "classes": list(classes),

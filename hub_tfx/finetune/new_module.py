@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hub_tfx.errors import AuthoringError, ConfigError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.module.user_function import import_function, variants
 
@@ -32,7 +32,7 @@ class NewModule:
         if self.format not in get_args(ModuleFormat):
             raise ConfigError(f"unknown format {self.format!r}: choose tf1_hub or saved_model")
 
-    def create(self, folder: Path, seed: int) -> EmbedModule:
+    def create(self, folder: Path, seed: int) -> ResolvedModule:
         """Makes the module in a folder, unless an earlier call did.
 
         Equal seeds give equal weights. For ``saved_model``, they are set as the seeds of Python,
@@ -48,10 +48,10 @@ class NewModule:
             function = import_function(self.module_fn)
             creators = {"tf1_hub": _create_tf1_hub, "saved_model": _create_saved_model}
             creators[self.format](function, path, seed)
-        return EmbedModule.of_directory(path, self.module_fn)
+        return ResolvedModule.of_directory(path, self.module_fn)
 
 
-def check_format(wanted: ModuleFormat | None, parent: EmbedModule) -> None:
+def check_format(wanted: ModuleFormat | None, parent: ResolvedModule) -> None:
     """Raises ConfigError where another format is wanted than the parent's."""
     if wanted not in (None, parent.spec.format):
         raise ConfigError(

@@ -24,7 +24,7 @@ from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.job import check_classes, trainer_of
 from hub_tfx.finetune.training import Inputs, TrainingJob
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 
 def run_fn(fn_args: Any) -> None:
@@ -44,7 +44,7 @@ def run_fn(fn_args: Any) -> None:
         raise ConfigError(
             "the default run_fn needs a module to start from: give base_module or module_fn"
         )
-    base = EmbedModule.of_directory(fn_args.base_model)
+    base = ResolvedModule.of_directory(fn_args.base_model)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     features = Features.of(config, base.spec, _schema(transform.transformed_feature_spec()))
     signature, signature_spec = signature_of(config, base.spec)
@@ -63,7 +63,7 @@ def run_fn(fn_args: Any) -> None:
 
     trained = trainer_of(base)(
         TrainingJob(
-            base=Path(base.path),
+            base=base.path,
             signature=signature,
             signature_spec=signature_spec,
             head=Head.of(config, _classes(config, transform)),

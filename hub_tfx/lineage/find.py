@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx.errors import InputError, UsageError
+from hub_tfx.module.files import holds_module
 from hub_tfx.module.manifest import Manifest
 
 _HEX = re.compile(r"[0-9a-fA-F]{1,64}")
-
-
-_SAVED_MODELS = ("saved_model.pb", "saved_model.pbtxt")
 
 
 _NEAREST = 3
@@ -47,7 +45,7 @@ def find_roots(store: Any, target: str, metadata_path: str) -> tuple[str | None,
 
 def _digest_of_module(directory: Path) -> str | None:
     """Of a module's directory or a HubModule's; None for any other."""
-    if any((directory / name).is_file() for name in _SAVED_MODELS):
+    if holds_module(directory):
         return Manifest.of_directory(directory).digest
     manifest = directory / "manifest.json"
     if not ((directory / "module").is_dir() and manifest.is_file()):

@@ -16,6 +16,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError, Message
 
 from hub_tfx.errors import NotAModuleError
+from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT, TF1_HUB_MARKER
 from hub_tfx.module.spec import (
     CALL,
     GraphVariant,
@@ -28,7 +29,6 @@ from hub_tfx.module.spec import (
     name_outputs,
 )
 
-_TF1_HUB_MARKER = "tfhub_module.pb"
 _TF1_HUB_FORMAT_3 = b"\x08\x03"  # ModuleDef{format: FORMAT_V3}, the only format there is.
 _INIT_OP = "__saved_model_init_op"
 _ATTACHMENTS = "hub_module_attachments"
@@ -133,7 +133,7 @@ def damage_reported(path: Path) -> Iterator[None]:
 def _format(path: Path) -> ModuleFormat:
     if not path.is_dir():
         raise NotAModuleError(f"{path} is not a directory")
-    marker = path / _TF1_HUB_MARKER
+    marker = path / TF1_HUB_MARKER
     if not marker.exists():
         return "saved_model"
     if not marker.is_file() or marker.read_bytes() != _TF1_HUB_FORMAT_3:
@@ -143,14 +143,14 @@ def _format(path: Path) -> ModuleFormat:
 
 def _meta_graphs(path: Path) -> Iterator[Any]:
     saved_model: Any = saved_model_class()()
-    binary, text = path / "saved_model.pb", path / "saved_model.pbtxt"
+    binary, text = path / SAVED_MODEL, path / SAVED_MODEL_TEXT
     try:
         if binary.exists():
             saved_model.ParseFromString(binary.read_bytes())
         elif text.exists():
             text_format.Parse(text.read_bytes(), saved_model)
         else:
-            raise NotAModuleError(f"{path} is not a module: it holds no saved_model.pb")
+            raise NotAModuleError(f"{path} is not a module: it holds no {SAVED_MODEL}")
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({error})") from error
     yield from saved_model.meta_graphs

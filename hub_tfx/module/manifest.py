@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hub_tfx.errors import DigestMismatchError, InputError, NotAModuleError
+from hub_tfx.errors import ConfigError, DigestMismatchError, InputError, NotAModuleError
 
 _CHUNK_BYTES = 1 << 20
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, order=True)
@@ -132,8 +132,24 @@ def _check(entry: FileEntry) -> None:
         raise ValueError(f"not a manifest: a file cannot be called {entry.path!r}")
     if type(entry.size_bytes) is not int or entry.size_bytes < 0:
         raise ValueError(f"not a manifest: {entry.path!r} of {entry.size_bytes!r} bytes")
-    if not isinstance(entry.sha256, str) or not _SHA256.fullmatch(entry.sha256):
+    if not is_digest(entry.sha256):
         raise ValueError(f"not a manifest: {entry.path!r} has no SHA-256 in hex")
+
+
+def is_digest(value: object) -> bool:
+    """Whether a value is a SHA-256 in hex as we write it: 64 digits, in lower case."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def parse_digest(text: str) -> str:
+    """A digest that a person gave, in lower case.
+
+    Raises:
+      ConfigError: it is not a SHA-256 in hex.
+    """
+    if not is_digest(text.lower()):
+        raise ConfigError(f"{text!r} is not a digest: a digest has 64 hex digits")
+    return text.lower()
 
 
 def hash_file(path: Path) -> tuple[int, str]:

@@ -14,26 +14,24 @@ import errno
 import json
 import logging
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 from hub_tfx._files import replacing, sync, why
 from hub_tfx.errors import (
-    ConfigError,
     DigestMismatchError,
     HubTfxError,
     NotAModuleError,
     OutputError,
 )
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.module.manifest import Manifest, hash_file
-from hub_tfx.module.spec import ModuleSpec
+from hub_tfx.module.manifest import Manifest, hash_file, is_digest, parse_digest
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.store.entry import (
     DamagedEntryError,
     Entry,
@@ -45,29 +43,7 @@ from hub_tfx.store.fetch.base import Fetcher, fetcher_for
 from hub_tfx.store.fetch.local import checked_source
 
 _log = logging.getLogger(__name__)
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _COMMIT_ATTEMPTS = 3
-
-
-@dataclass(frozen=True)
-class ResolvedModule:
-    """A module on this machine.
-
-    Attributes:
-      handle: what was asked for.
-      path: the module's directory; read it, never write there.
-      digest: of its manifest.
-      spec: its signatures.
-      cache_hit: whether it was there before.
-      size_bytes: of all its files.
-    """
-
-    handle: ModuleHandle
-    path: Path
-    digest: str
-    spec: ModuleSpec
-    cache_hit: bool
-    size_bytes: int
 
 
 class ModuleCache:
@@ -120,7 +96,7 @@ class ModuleCache:
         """
         if isinstance(handle, str):
             handle = ModuleHandle.parse(handle)
-        pinned = _checked_digest(digest)
+        pinned = None if digest is None else parse_digest(digest)
         try:
             hit, damage = self._look_up(handle, pinned)
             if hit is not None:
@@ -178,7 +154,7 @@ class ModuleCache:
             record = json.loads(self._record_path(handle).read_text())
         except (OSError, ValueError):
             return {}
-        if not isinstance(record, dict) or not _DIGEST.fullmatch(str(record.get("digest"))):
+        if not isinstance(record, dict) or not is_digest(record.get("digest")):
             return {}
         return record
 
@@ -298,14 +274,6 @@ def _default_root() -> str:
     return os.path.join(caches if os.path.isabs(caches) else "~/.cache", "hub_tfx")
 
 
-def _checked_digest(digest: str | None) -> str | None:
-    if digest is None:
-        return None
-    if not _DIGEST.fullmatch(digest.lower()):
-        raise ConfigError(f"{digest!r} is no digest: it has 64 hex digits")
-    return digest.lower()
-
-
 def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     into, directory = work / "module", work / "entry"
     into.mkdir()
@@ -333,7 +301,7 @@ def _sha256(handle: ModuleHandle) -> str:
 
 def _resolved(handle: ModuleHandle, entry: Entry, *, cache_hit: bool) -> ResolvedModule:
     return ResolvedModule(
-        handle=handle,
+        handle=str(handle),
         path=entry.path,
         digest=entry.manifest.digest,
         spec=entry.spec,

@@ -14,7 +14,7 @@ from hub_tfx.data.schema import check_columns, infer_schema
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.errors import InputError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
 
@@ -141,7 +141,7 @@ def test_all_parquet_files_are_looked_at_and_of_others_a_sample(tmp_path, monkey
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    return EmbedModule.of_directory(text_module(tmp_path_factory.mktemp("m") / "text"))
+    return ResolvedModule.of_directory(text_module(tmp_path_factory.mktemp("m") / "text"))
 
 
 def test_a_conflict_stops_the_job_before_it_starts(tmp_path, module):

@@ -16,7 +16,7 @@ import tensorflow as tf
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.errors import OutputError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
 _FILES, _ROWS = 12, 60
@@ -106,7 +106,7 @@ def check_rerun(steady, inputs, output):
     assert before
     assert not list(Path(output).glob("embeddings-*"))
     config = EmbedConfig(keep=("n",), batch_size=16)
-    result = embed_files(EmbedModule.of_directory(steady), [inputs], str(output), config)
+    result = embed_files(ResolvedModule.of_directory(steady), [inputs], str(output), config)
     assert (result.rows, result.dead_letters) == (_FILES * (_ROWS - 1), _FILES)
     assert result.resumed > 0
     manifest = json.loads(Path(output, "manifest.json").read_text())
@@ -180,7 +180,7 @@ def test_a_module_that_cannot_be_cancelled_fails_the_job_and_the_process_ends(tm
         import numpy as np, tensorflow as tf
         from hub_tfx.embed.call import deadline
         from hub_tfx.embed.config import EmbedConfig
-        from hub_tfx.embed.job import EmbedModule, embed_files
+        from hub_tfx.embed.job import ResolvedModule, embed_files
         from hub_tfx.errors import ModuleStuckError
 
         class Stuck(tf.Module):
@@ -193,7 +193,7 @@ def test_a_module_that_cannot_be_cancelled_fails_the_job_and_the_process_ends(tm
         stuck = Stuck()
         tf.saved_model.save(stuck, folder + "/module")
         deadline._GRACE_S = 0.5
-        module = EmbedModule.of_directory(folder + "/module")
+        module = ResolvedModule.of_directory(folder + "/module")
         try:
             config = EmbedConfig(call_timeout_s=1)
             embed_files(module, [folder + "/in.txt"], folder + "/out", config)
@@ -236,7 +236,7 @@ def small_disk(tmp_path):
 def test_a_full_disk_fails_the_job_and_leaves_nothing(tmp_path, small_disk, output_format):
     words = [os.urandom(20).hex() for _ in range(20_000)]
     (tmp_path / "in.csv").write_text("\n".join(["text", *words, ""]))
-    module = EmbedModule.of_directory(text_module(tmp_path / "text"))
+    module = ResolvedModule.of_directory(text_module(tmp_path / "text"))
     with pytest.raises(OutputError, match=r"(?i)no space left on device"):
         embed_files(
             module,

@@ -33,14 +33,14 @@ from hub_tfx.errors import (
     RejectedRowsError,
     SignatureError,
 )
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 TEXTS = ["the cat", "", "dog sat on the mat", "hello unheard-of wörld", "The CAT!"] * 3
 
 
 @pytest.fixture(scope="session")
 def module(text_module_dir):
-    return EmbedModule.of_directory(text_module_dir)
+    return ResolvedModule.of_directory(text_module_dir)
 
 
 def write(path, texts=TEXTS):
@@ -116,7 +116,7 @@ def test_images_from_pixels_and_from_png_give_the_vectors_of_plain_tf_hub(
 ):
     pixels = np.random.default_rng(0).integers(0, 256, [5, 8, 8, 3], np.uint8)
     floats = (pixels / 255).astype(np.float32)
-    module = EmbedModule.of_directory(image_module_dir)
+    module = ResolvedModule.of_directory(image_module_dir)
     loaded = hub.load(str(image_module_dir))
     if callable(loaded):
         expected = loaded(tf.constant(floats)).numpy()
@@ -147,7 +147,7 @@ def test_the_manifest_says_what_was_done(tmp_path, module):
     source = write(tmp_path / "in.csv")
     embed_files(module, [source], str(tmp_path / "out"))
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["module"] == {"handle": module.path, "digest": module.digest}
+    assert manifest["module"] == {"handle": module.handle, "digest": module.digest}
     assert manifest["signature"] == module.spec.default_signature
     assert manifest["embedding_dim"] == 4
     assert manifest["inputs"] == {source: len(TEXTS)}
@@ -332,7 +332,7 @@ def test_a_worker_with_another_module_refuses(tmp_path, text_module_dir):
 
     copy = tmp_path / "module"
     shutil.copytree(text_module_dir, copy)
-    module = EmbedModule.of_directory(copy)
+    module = ResolvedModule.of_directory(copy)
     (copy / "assets" / "more").write_text("new")
     with pytest.raises(DigestMismatchError, match="the job was started with"):
         embed_files(module, [write(tmp_path / "in.csv")], str(tmp_path / "out"))
@@ -353,7 +353,7 @@ class Fussy(tf.Module):
 def fussy(tmp_path_factory):
     path = tmp_path_factory.mktemp("fussy") / "module"
     tf.saved_model.save(Fussy(), str(path))
-    return EmbedModule.of_directory(path)
+    return ResolvedModule.of_directory(path)
 
 
 def test_a_row_on_which_the_module_fails_is_a_dead_letter_and_its_batch_is_not(tmp_path, fussy):
@@ -382,7 +382,7 @@ class Unshaped(tf.Module):
 def test_rows_differ_in_a_dimension_that_the_graph_leaves_open(tmp_path, monkeypatch):
     monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
     tf.saved_model.save(Unshaped(), str(tmp_path / "module"))
-    module = EmbedModule.of_directory(tmp_path / "module")
+    module = ResolvedModule.of_directory(tmp_path / "module")
     source = write(tmp_path / "in.csv", ["four", "four", "three", "three", "four"])
     config = EmbedConfig(batch_size=2)
     result = embed_files(module, [source], str(tmp_path / "out"), config)
@@ -456,7 +456,7 @@ class Sums(tf.Module):
 def sums(tmp_path_factory):
     path = tmp_path_factory.mktemp("sums") / "module"
     tf.saved_model.save(Sums(), str(path))
-    return EmbedModule.of_directory(path)
+    return ResolvedModule.of_directory(path)
 
 
 def test_values_never_move_between_rows_of_different_lengths(tmp_path, sums):

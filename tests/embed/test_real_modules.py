@@ -27,7 +27,7 @@ from hub_tfx.embed.output.read_back import read_embeddings
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import ConfigError, DigestMismatchError, SignatureError, UsageError
 from hub_tfx.module.load import load
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 TEXTS = ["the cat sat", "a", "one two three four five six seven eight", "dog"] * 3
 
@@ -40,12 +40,12 @@ def embed(tmp_path):
         source, output = tmp_path / "in.parquet", tmp_path / "out"
         pq.write_table(pa.table(table), source)
         result = embed_files(
-            EmbedModule.of_directory(path),
+            ResolvedModule.of_directory(path),
             [str(source)],
             str(output),
             EmbedConfig(**config),
             output_format,
-            preprocessor=first and EmbedModule.of_directory(first),
+            preprocessor=first and ResolvedModule.of_directory(first),
         )
         name = next(iter(json.loads((output / "manifest.json").read_text())["columns"]))
         return result, read_embeddings(str(output), name)[0]
@@ -89,7 +89,7 @@ def test_a_preprocessor_feeds_an_encoder(tmp_path, embed, pair):
     expected = plain(then, tokens_of(first, TEXTS))["default"]
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
     manifest = manifest_of(tmp_path)
-    digest = EmbedModule.of_directory(first).digest
+    digest = ResolvedModule.of_directory(first).digest
     assert manifest["preprocessor"] == {"handle": first, "digest": digest}
     assert manifest["embedding_dim"] == WIDTH
 
@@ -142,7 +142,7 @@ def test_a_sole_output_feeds_a_sole_input(tmp_path, embed, module_format, text_m
         module_format,
     )
     _, vectors = embed(str(text_module_dir), {"text": ["CAT", "dog"]}, first=lower)
-    [(key, _)] = EmbedModule.of_directory(text_module_dir).spec.signature().inputs.items()
+    [(key, _)] = ResolvedModule.of_directory(text_module_dir).spec.signature().inputs.items()
     expected = plain(str(text_module_dir), {key: tf.constant(["cat", "dog"])})
     expected = expected["default"] if isinstance(expected, dict) else expected
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
@@ -174,8 +174,8 @@ def has_rows(expected):
 
 
 def test_a_worker_with_another_preprocessor_refuses(tmp_path, pair):
-    module = EmbedModule.of_directory(pair[1])
-    first = EmbedModule("first", pair[0], "0" * 64, EmbedModule.of_directory(pair[0]).spec)
+    module = ResolvedModule.of_directory(pair[1])
+    first = ResolvedModule("first", pair[0], "0" * 64, ResolvedModule.of_directory(pair[0]).spec)
     pq.write_table(pa.table({"text": TEXTS}), tmp_path / "in.parquet")
     with pytest.raises(DigestMismatchError, match="the job was started with 0000"):
         embed_files(
@@ -241,7 +241,7 @@ def test_images_are_resized_to_the_size_that_a_tf1_module_attaches(tmp_path, emb
 
     path = save(tmp_path / "m", means, image_spec(), "tf1_hub", attach)
     expected = hub.get_expected_image_size(hub.load_module_spec(path))
-    assert list(EmbedModule.of_directory(path).spec.image_size) == expected == [6, 4]
+    assert list(ResolvedModule.of_directory(path).spec.image_size) == expected == [6, 4]
     _, vectors = embed(path, {"image": [png(p) for p in images([(9, 7), (3, 3)])]})
     assert vectors[:, 3].tolist() == [6, 6]
     _, vectors = embed(path, {"image": [png(p) for p in images([(9, 7)])]}, image_size=(2, 3))
@@ -476,7 +476,7 @@ def test_norms_and_dtypes(tmp_path, embed, text_dir, output_format, dtype, norma
     _, vectors = embed(
         text_dir, {"text": texts}, output_format, output_dtype=dtype, normalize=normalize
     )
-    [(key, _)] = EmbedModule.of_directory(text_dir).spec.signature().inputs.items()
+    [(key, _)] = ResolvedModule.of_directory(text_dir).spec.signature().inputs.items()
     expected = plain(text_dir, {key: tf.constant(texts)}).numpy()
     if normalize:
         norms = np.linalg.norm(expected, axis=1, keepdims=True)

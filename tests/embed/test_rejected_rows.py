@@ -11,7 +11,7 @@ import tensorflow as tf
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.errors import RejectedRowsError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import image_module, text_module
 
 
@@ -27,7 +27,7 @@ def modules(tmp_path_factory):
     tf.saved_model.save(Sums(), str(folder / "numbers"))
     text_module(folder / "text")
     image_module(folder / "image")
-    return {n: EmbedModule.of_directory(folder / n) for n in ("numbers", "text", "image")}
+    return {n: ResolvedModule.of_directory(folder / n) for n in ("numbers", "text", "image")}
 
 
 def embed(tmp_path, module, source, **config):

@@ -14,14 +14,14 @@ from hub_tfx.embed import job
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.errors import ConfigError, RejectedRowsError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 pytestmark = pytest.mark.engines
 
 
 @pytest.fixture(scope="module")
 def module(module_dir):
-    return EmbedModule.of_directory(module_dir)
+    return ResolvedModule.of_directory(module_dir)
 
 
 @pytest.fixture(scope="module")
@@ -44,18 +44,18 @@ def table_of(output):
 def test_workers_elsewhere_find_a_module_of_this_machine(monkeypatch, module, corpus, worker_pool):
     told = []
 
-    def within_reach(*places):
-        told.append(staging.within_reach(*places))
+    def stage_module(*given):
+        told.append(staging.stage_module(*given))
         return told[-1]
 
-    monkeypatch.setattr(job, "within_reach", within_reach)
+    monkeypatch.setattr(job, "stage_module", stage_module)
     output = "gs://acme/elsewhere"
     config = EmbedConfig(keep=("n",))
     result = embed_files(module, [corpus], output, config, beam_options=worker_pool.options)
     assert (result.rows, result.dead_letters) == (2, 1)
     assert table_of(output)["n"].to_pylist() == [1, 2]
-    (path,) = told
-    assert path.startswith(f"{output}/.tmp-")
+    (staged,) = told
+    assert staged.worker_path.startswith(f"{output}/.tmp-")
     assert names_below(output) == [
         "dead_letters/dead_letters-00000-of-00001.parquet",
         "digests/digests-00000-of-00001.bin",
@@ -66,11 +66,11 @@ def test_workers_elsewhere_find_a_module_of_this_machine(monkeypatch, module, co
 
 def test_a_module_in_a_bucket_stays_where_it_is(module, module_dir, corpus):
     copy_directory(module_dir, "gs://acme/module/1")
-    remote = replace(module, path="gs://acme/module/1")
+    remote = replace(module, remote_path="gs://acme/module/1")
     here = embed_files(module, [corpus], "gs://acme/here", EmbedConfig(keep=("n",)))
     there = embed_files(remote, [corpus], "gs://acme/there", EmbedConfig(keep=("n",)))
     assert table_of(there.output).equals(table_of(here.output))
-    assert staging.within_reach(remote.path, "gs://acme/copy") == remote.path
+    assert staging.stage_module(remote, "gs://acme/copy") is remote
     assert names_below("gs://acme/copy") == []
 
 

@@ -18,7 +18,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.output.layout import OutputLayout
 from hub_tfx.embed.pipeline import EmbedFiles
 from hub_tfx.embed.task import make_task
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 pytestmark = pytest.mark.engines
 
@@ -64,7 +64,7 @@ for transform in pipeline.components.transforms.values():
 def module(bucket, module_dir):
     """A module in a bucket, which is where workers elsewhere find it."""
     copy_directory(module_dir, "gs://acme/module/1")
-    return replace(EmbedModule.of_directory(module_dir), path="gs://acme/module/1")
+    return replace(ResolvedModule.of_directory(module_dir), remote_path="gs://acme/module/1")
 
 
 @pytest.fixture(scope="module")

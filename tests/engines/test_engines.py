@@ -22,7 +22,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import IncompleteError, RejectedRowsError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 pytestmark = pytest.mark.engines
 
@@ -32,7 +32,7 @@ CONFIG = EmbedConfig(keep=("n",), max_dead_letter_ratio=0.5)
 
 @pytest.fixture(scope="module")
 def module(module_dir):
-    return EmbedModule.of_directory(module_dir)
+    return ResolvedModule.of_directory(module_dir)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_a_row_that_fails_its_batch_is_rejected_alone(tmp_path, engine):
     texts[500] = "poison"
     source = tmp_path / "in.txt"
     source.write_text("\n".join(texts))
-    module = EmbedModule.of_directory(tmp_path / "module")
+    module = ResolvedModule.of_directory(tmp_path / "module")
     result = embed_files(module, [str(source)], str(tmp_path / "out"), beam_options=engine)
     assert (result.rows, result.metrics["rows"]) == (999, 999)
     (letter,) = rows_of(tmp_path / "out" / "dead_letters", "key").to_pylist()

@@ -22,7 +22,7 @@ from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.job import FineTuneResult, fine_tune_files
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 WORDS = testing.WORDS
 TEXTS = [f"{one} {other}" for one in WORDS for other in WORDS]
@@ -39,7 +39,7 @@ def tune(base: Path, train: Path, output: Path, *evaluation: Path, **options: An
     """Fine-tunes in a few steps, on the label `topic` unless told otherwise."""
     defaults = {"label": "topic", "steps": 2, "batch_size": 16, "learning_rate": 0.05}
     return fine_tune_files(
-        EmbedModule.of_directory(base),
+        ResolvedModule.of_directory(base),
         [str(train)],
         [str(path) for path in evaluation],
         str(output),

@@ -17,7 +17,7 @@ from hub_tfx.finetune.job import FineTuneResult, fine_tune_files
 from hub_tfx.finetune.new_module import NewModule, check_format
 from hub_tfx.module.create.export import eagerly
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
 
 
@@ -58,8 +58,8 @@ def new_module(module_format: ModuleFormat) -> NewModule:
     return NewModule(FUNCTIONS[module_format], module_format)
 
 
-def weights(module: EmbedModule | str) -> Mapping[str, Any]:
-    path = module.path if isinstance(module, EmbedModule) else module
+def weights(module: ResolvedModule | str) -> Mapping[str, Any]:
+    path = module.path if isinstance(module, ResolvedModule) else module
     reader = tf.train.load_checkpoint(f"{path}/variables/variables")
     names = reader.get_variable_to_shape_map()
     return {name: reader.get_tensor(name) for name in names if not name.startswith("_")}
@@ -118,7 +118,7 @@ def test_an_unknown_format() -> None:
 
 
 def test_a_parent_keeps_its_format(tmp_path: Path) -> None:
-    parent = EmbedModule.of_directory(testing.minimal_module(tmp_path / "1"))
+    parent = ResolvedModule.of_directory(testing.minimal_module(tmp_path / "1"))
     check_format(None, parent)
     check_format("saved_model", parent)
     with pytest.raises(ConfigError, match=r"tf1_hub does not fit: .* has saved_model"):
@@ -165,7 +165,7 @@ def test_nothing_claims_to_be_its_parent(trained: list[FineTuneResult]) -> None:
 def test_it_is_a_base_for_others(
     trained: list[FineTuneResult], module_format: ModuleFormat, tmp_path: Path
 ) -> None:
-    base = EmbedModule.of_directory(trained[0].module)
+    base = ResolvedModule.of_directory(trained[0].module)
     (tmp_path / "train.csv").write_text("text,pet\n" + "cat,1\nhello,0\n" * 8)
     config = FineTuneConfig("pet", steps=2, batch_size=4)
     result = fine_tune_files(base, [str(tmp_path / "*.csv")], [], str(tmp_path / "out"), config)

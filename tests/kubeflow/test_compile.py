@@ -290,7 +290,7 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
     ("name", "change", "complaint"),
     [
         ("embed", ["--module", "https://me:secret@example.org/1"], "may be a credential"),
-        ("embed", ["--digest", "abc"], "'abc' is no digest"),
+        ("embed", ["--digest", "abc"], "'abc' is not a digest"),
         ("embed", ["stray"], "Got unexpected extra argument (stray)"),
         ("finetune", ["--pair", "other"], "pair"),
         ("finetune", ["--input-map", "body"], "--input-map takes KEY=FEATURE, not 'body'"),

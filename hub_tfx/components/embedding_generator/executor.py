@@ -35,7 +35,7 @@ from hub_tfx.embed.pipeline import EmbedFiles
 from hub_tfx.embed.reuse.previous import Previous, find_previous
 from hub_tfx.embed.task import EmbedTask, make_task
 from hub_tfx.errors import ConfigError, RejectedRowsError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 
 _log = logging.getLogger(__name__)
 
@@ -174,8 +174,8 @@ def _stamp_outputs(
     dead_letters: Any,
     examples: Sequence[Any],
     splits: list[str],
-    module: EmbedModule,
-    preprocessor: EmbedModule | None,
+    module: ResolvedModule,
+    preprocessor: ResolvedModule | None,
     manifests: Sequence[Mapping[str, Any]],
 ) -> None:
     spans = sorted((_number(a, "span"), _number(a, "version")) for a in examples)

@@ -1,6 +1,5 @@
 """ModuleResolver: from a handle to a HubModule artifact."""
 
-import re
 from typing import Any
 
 from hub_tfx import __version__
@@ -15,7 +14,7 @@ from hub_tfx._tfx import (
 )
 from hub_tfx.artifacts import HubModule
 from hub_tfx.components.module_resolver.executor import Executor, checked_handle
-from hub_tfx.errors import ConfigError
+from hub_tfx.module.manifest import parse_digest
 
 
 class ModuleResolverSpec(ComponentSpec):  # type: ignore[misc]
@@ -60,12 +59,12 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
         Raises:
           HandleError: the handle cannot be parsed.
           ConfigError: it holds what may be a credential, which would end in ML Metadata; or the
-            digest is none.
+            digest is not one.
         """
         if isinstance(handle, str):
             checked_handle(handle)
-        if isinstance(digest, str) and not re.fullmatch("[0-9a-fA-F]{64}", digest):
-            raise ConfigError(f"{digest!r} is no digest: it has 64 hex digits")
+        if isinstance(digest, str):
+            parse_digest(digest)
         super().__init__(
             spec=ModuleResolverSpec(
                 handle=handle,

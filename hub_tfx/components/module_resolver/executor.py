@@ -35,7 +35,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         write_module(
             artifact_utils.get_single_instance(output_dict["module"]),
             resolved.path,
-            {"handle": str(resolved.handle), "version": resolved.handle.version},
+            {"handle": resolved.handle, "version": handle.version},
         )
 
 

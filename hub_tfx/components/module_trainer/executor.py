@@ -11,15 +11,13 @@ from typing import Any
 
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
 from hub_tfx.artifacts import read_module, write_module
-from hub_tfx.data.filesystems import local_directory
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.checks import check_compatible, check_hermetic
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.new_module import NewModule, check_format
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.files import TF1_HUB_MARKER
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
-
-_TF1_HUB_MARKER = "tfhub_module.pb"
 
 
 class Executor(GenericExecutor):  # type: ignore[misc]
@@ -56,7 +54,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
         with tempfile.TemporaryDirectory() as folder:
             module_dir = Path(folder, "module")
             base = parent or _new_module(exec_properties, Path(folder), config.seed)
-            fn_args.base_model = local_directory(base.path) if base else None
+            fn_args.base_model = str(base.path) if base else None
             fn_args.custom_config = (fn_args.custom_config or {}) | {
                 "fine_tune": exec_properties["config"],
                 "module_dir": str(module_dir),
@@ -80,7 +78,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
 
 def _parent(
     input_dict: Mapping[str, list[Any]], exec_properties: Mapping[str, Any]
-) -> EmbedModule | None:
+) -> ResolvedModule | None:
     """The base module, of which the format must be the given one, if any."""
     artifacts = input_dict.get("base_module")
     if not artifacts:
@@ -90,7 +88,9 @@ def _parent(
     return parent
 
 
-def _new_module(exec_properties: Mapping[str, Any], folder: Path, seed: int) -> EmbedModule | None:
+def _new_module(
+    exec_properties: Mapping[str, Any], folder: Path, seed: int
+) -> ResolvedModule | None:
     """The module that module_fn builds, if there is one: a run_fn may do without."""
     if module_fn := exec_properties.get("module_fn"):
         module_format: ModuleFormat = exec_properties.get("module_format") or "tf1_hub"
@@ -104,7 +104,7 @@ def _take_exported(model_run_dir: Path, module_dir: Path) -> None:
         return
     exported = [
         marker.parent
-        for marker in model_run_dir.glob(f"**/export/*/*/*/{_TF1_HUB_MARKER}")
+        for marker in model_run_dir.glob(f"**/export/*/*/*/{TF1_HUB_MARKER}")
         if marker.parent.parent.name.isdigit()  # Not temp-*, which a killed export leaves.
     ]
     if not exported:
@@ -118,7 +118,7 @@ def _take_exported(model_run_dir: Path, module_dir: Path) -> None:
 
 
 def _properties(
-    parent: EmbedModule | None,
+    parent: ResolvedModule | None,
     examples: Sequence[Any],
     exec_properties: Mapping[str, Any],
     fn_args: Any,

@@ -22,6 +22,7 @@ from tensorflow.python.framework import op_def_registry
 from hub_tfx.errors import AuthoringError, NotAModuleError
 from hub_tfx.finetune.training import Inputs
 from hub_tfx.module.create.export import staged
+from hub_tfx.module.files import SAVED_MODEL
 from hub_tfx.module.inspect import call_arguments, inspect
 from hub_tfx.module.spec import (
     CALL,
@@ -218,7 +219,7 @@ def _seeded(path: Path, seed: int) -> Iterator[Path]:
     Modules are traced without seeds as a rule. An op without one draws it when it first runs, and
     neither ``tf.random.set_seed`` nor anything else can tell it which: it must be in the graph.
     """
-    file = path / "saved_model.pb"
+    file = path / SAVED_MODEL
     message = SavedModel.FromString(file.read_bytes()) if file.exists() else None
     if message is None or not _set_seeds(message, seed):
         yield path

@@ -32,6 +32,7 @@ from hub_tfx.finetune.tf1_hub.graphs import (
 )
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob, naming_features
 from hub_tfx.module.create.export import canonicalize, staged
+from hub_tfx.module.files import SAVED_MODEL
 
 _REPORT_EVERY_S = 0.5
 
@@ -192,7 +193,7 @@ class _Exporter(hub.LatestModuleExporter):
             if exported is None:
                 raise AuthoringError("nothing was exported: no module was registered for export")
             os.rename(os.path.join(os.fsdecode(exported), MODULE), directory / MODULE)
-            canonicalize(directory / MODULE / "saved_model.pb")
+            canonicalize(directory / MODULE / SAVED_MODEL)
             if self._evaluations.is_best(metrics):
                 serving = estimator.export_saved_model(
                     os.path.join(os.path.dirname(export_path), SERVING),

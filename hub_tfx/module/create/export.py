@@ -15,6 +15,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from hub_tfx._files import sync, sync_tree
 from hub_tfx.errors import AuthoringError, InputError, OutputError
+from hub_tfx.module.files import SAVED_MODEL
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
@@ -194,7 +195,7 @@ def _export(
                 ) from error
             with staged(export_path) as directory:
                 instance.export(os.fspath(directory), session)
-                canonicalize(directory / "saved_model.pb")
+                canonicalize(directory / SAVED_MODEL)
     return created(export_path)
 
 

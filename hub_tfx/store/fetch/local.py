@@ -7,11 +7,10 @@ from pathlib import Path
 
 from hub_tfx._files import why
 from hub_tfx.errors import FetchError, InputError, NotAModuleError, OutputError
+from hub_tfx.module.files import SAVED_MODEL, holds_module
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import DEFAULT_LIMITS, SUFFIXES, unpack
 from hub_tfx.store.tar_reader import Limits
-
-_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 
 
 class LocalFetcher:
@@ -41,9 +40,9 @@ def checked_source(handle: ModuleHandle) -> Path:
     except OSError as error:
         raise FetchError(f"{path} cannot be read: {why(error)}") from error
     if stat.S_ISDIR(mode):
-        if not any((path / name).is_file() for name in _SAVED_MODEL_FILES):
+        if not holds_module(path):
             raise NotAModuleError(
-                f"{path} is not a module: it holds no saved_model.pb (give the directory that does)"
+                f"{path} is not a module: it holds no {SAVED_MODEL} (give the directory that does)"
             )
     elif not stat.S_ISREG(mode) or not path.name.endswith(SUFFIXES):
         raise NotAModuleError(

@@ -6,13 +6,13 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.output.read_back import read_embeddings
 from hub_tfx.errors import DigestMismatchError, InputError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    return EmbedModule.of_directory(text_module(tmp_path_factory.mktemp("m") / "text"))
+    return ResolvedModule.of_directory(text_module(tmp_path_factory.mktemp("m") / "text"))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hub_tfx.embed.output import sink
 from hub_tfx.embed.output.resume import Finished, left_to_read, take_finished
 from hub_tfx.embed.read import Block, RowRange, share_out
 from hub_tfx.errors import InputError, OutputError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
 _KEEP_N = EmbedConfig(keep=("n",), batch_size=4)
@@ -25,7 +25,7 @@ _KEEP_N = EmbedConfig(keep=("n",), batch_size=4)
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    return EmbedModule.of_directory(text_module(tmp_path_factory.mktemp("m") / "text"))
+    return ResolvedModule.of_directory(text_module(tmp_path_factory.mktemp("m") / "text"))
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_a_run_with_another_config_removes_them(tmp_path, module, inputs, monkey
 
 def test_a_run_with_another_module_removes_them(tmp_path, module, inputs, monkeypatch):
     fail_half_way(module, inputs, tmp_path / "out", monkeypatch)
-    other = EmbedModule.of_directory(text_module(tmp_path / "other", dim=3))
+    other = ResolvedModule.of_directory(text_module(tmp_path / "other", dim=3))
     assert embed(other, inputs, tmp_path / "out").resumed == 0
 
 

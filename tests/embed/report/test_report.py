@@ -15,7 +15,7 @@ from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.output.layout import OutputLayout
 from hub_tfx.embed.report.report import write_projector, write_report
 from hub_tfx.embed.rows import count_sizes, size_edges
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import WORDS, text_module
 
 TEXTS = [
@@ -29,7 +29,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
-    return EmbedModule.of_directory(text_module(tmp_path_factory.mktemp("module") / "text"))
+    return ResolvedModule.of_directory(text_module(tmp_path_factory.mktemp("module") / "text"))
 
 
 @pytest.fixture(scope="module")

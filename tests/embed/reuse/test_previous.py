@@ -22,7 +22,7 @@ from hub_tfx.embed.output import sink
 from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.reuse import known, previous
 from hub_tfx.errors import ConfigError, DigestMismatchError, InputError, OutputError
-from hub_tfx.module.resolved import EmbedModule
+from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import TensorInfo
 from hub_tfx.testing import image_module
 
@@ -48,7 +48,7 @@ class Twice(Length):
 
 def saved(module, path):
     tf.saved_model.save(module, str(path))
-    return EmbedModule.of_directory(path)
+    return ResolvedModule.of_directory(path)
 
 
 @pytest.fixture(scope="module")
@@ -272,7 +272,7 @@ def test_empty_outputs_may_be_earlier_ones(module, corpus, before, out):
 
 
 def test_image_files_are_known_by_what_they_hold(tmp_path, before, out):
-    module = EmbedModule.of_directory(image_module(tmp_path / "module"))
+    module = ResolvedModule.of_directory(image_module(tmp_path / "module"))
     folder = tmp_path / "images"
     folder.mkdir()
     table = pa.table({"path": [str(folder / f"{n}.png") for n in range(4)], "n": range(4)})
