@@ -377,8 +377,7 @@ def test_why_nothing_is_copied_is_one_line(run, module):
     fails(run(*arguments[:-1], "new"), 1, "there is no earlier output in out")
     code, _, err = run(*arguments)
     assert (code, len(err.splitlines())) == (0, 1)
-    assert err.startswith(
-        "hub-tfx: nothing is copied, all rows are embedded: there is no earlier output in out"
-    )
+    told = "hub-tfx: nothing is copied, all rows are embedded: "
+    assert err.startswith(f"{told}there is no earlier output in out")
     _, _, err = run(*arguments, "--normalize")
     assert err.strip() == f"{told}normalize changed since the earlier output was made"
