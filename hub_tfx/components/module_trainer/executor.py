@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
-from hub_tfx.artifacts import read_module, write_module
+from hub_tfx.artifacts import read_module, read_number, write_module
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.checks import check_compatible, check_hermetic
 from hub_tfx.finetune.config import FineTuneConfig
@@ -129,18 +129,11 @@ def _properties(
         "parent_handle": parent.handle if parent else None,
         "parent_digest": parent.digest if parent else None,
         "module_fn": None if parent else exec_properties.get("module_fn"),
-        "spans": json.dumps(sorted({_span(artifact) for artifact in examples})),
+        "spans": json.dumps(sorted({read_number(artifact, "span") for artifact in examples})),
         "config_digest": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
         "git_commit": _git_commit(),
         **{f"metric_{name}": f"{value:.6g}" for name, value in metrics.items()},
     }
-
-
-def _span(artifact: Any) -> int:
-    """ExampleGen gives it as a custom property, other components do not."""
-    if artifact.has_custom_property("span"):
-        return int(artifact.get_int_custom_property("span"))
-    return int(artifact.span)
 
 
 def _git_commit() -> str | None:
