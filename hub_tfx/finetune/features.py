@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from hub_tfx.data.tf_example import example_type
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import is_image, make_plan
+from hub_tfx.embed.plan import make_plan
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.training import PAIR, Inputs
@@ -91,7 +91,7 @@ class Features:
         return [size for size in info.shape[1:] if size is not None]
 
     def _is_encoded_image(self, key: str) -> bool:
-        return is_image(self.infos[key]) and self.types[self.inputs[key]] == pa.large_binary()
+        return self.infos[key].is_image and self.types[self.inputs[key]] == pa.large_binary()
 
     def tensor(self, key: str, values: Any) -> Any:
         """A parsed feature ``[batch, …]`` as the input takes it."""

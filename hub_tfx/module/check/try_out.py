@@ -75,8 +75,7 @@ def _signature(spec: ModuleSpec) -> str:
 def _shape(info: TensorInfo) -> list[int]:
     """Of unknown rank is taken to be ``[batch]``."""
     shape = (None,) if info.shape is None else info.shape
-    is_image = len(shape) == 4 and shape[3] in (1, 3)
-    open_size = _PIXELS if is_image else _LENGTH
+    open_size = _PIXELS if info.is_image else _LENGTH
     return [
         size if size is not None else _BATCH if position == 0 else open_size
         for position, size in enumerate(shape)
