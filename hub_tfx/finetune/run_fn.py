@@ -17,6 +17,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from hub_tfx.data.files import find_files
+from hub_tfx.data.tf_example import TF_DTYPES
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import dataset
 from hub_tfx.finetune.config import FineTuneConfig
@@ -155,7 +156,7 @@ def _dense(values: Any) -> Any:
 
 def _schema(feature_spec: dict[str, Any]) -> pa.Schema:
     """Types of transformed features, as the readers would give them."""
-    types = {tf.string: pa.large_binary(), tf.int64: pa.int64(), tf.float32: pa.float32()}
+    types = {dtype: arrow_type for arrow_type, dtype in TF_DTYPES.items()}
     return pa.schema(
-        [(name, pa.large_list(types[spec.dtype])) for name, spec in feature_spec.items()]
+        [(name, pa.large_list(types[spec.dtype.name])) for name, spec in feature_spec.items()]
     )
