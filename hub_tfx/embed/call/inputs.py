@@ -13,7 +13,7 @@ from hub_tfx.data.arrow import flatten, is_list
 from hub_tfx.data.images import FileReader, ImageDecoder, as_bytes, header_size
 from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import EmbedPlan, is_image
+from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.rows import Rows
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
@@ -42,8 +42,8 @@ class Input:
         self._is_text = info.dtype == "string"
         is_words = _is_binary(value_type) or _is_text(value_type)
         self._is_checked_utf8 = self._is_text and config.text_encoding == "utf-8"
-        self.reads_files = is_image(info) and config.image_source == "path"
-        self.is_encoded = is_image(info) and is_words
+        self.reads_files = info.is_image and config.image_source == "path"
+        self.is_encoded = info.is_image and is_words
         if not pa.types.is_null(value_type):  # Nothing but missing values: each row is told so.
             self._check_type(column_type, value_type)
         self._size = plan.image_size
