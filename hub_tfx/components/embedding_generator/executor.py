@@ -144,5 +144,4 @@ def _stamp_outputs(
             "spans": json.dumps(sorted({span for span, _ in spans})),
         },
     )
-from hub_tfx.artifacts import read_module, read_number, stamp
-from hub_tfx.beam.runner import make_pipeline
+    stamp(dead_letters, {"rows": result.total("dead_letters")})
