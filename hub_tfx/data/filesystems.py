@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,11 +27,37 @@ def is_local(path: str) -> bool:
 
 
 def open_file(path: str) -> IO[bytes]:
-    """A file on any filesystem, byte for byte and seekable."""
+    """A file on any filesystem, byte for byte and seekable.
+
+    Raises:
+      OSError: it cannot be opened, or is a device, a FIFO or another thing that may have no end.
+    """
     if is_local(path):  # Beam would unzip it.
-        return open(path, "rb")
+        return _open_regular(path)
     remote = FileSystems.open(path, compression_type="uncompressed")
     return cast("IO[bytes]", io.BufferedReader(remote, _CHUNK_BYTES))
+
+
+def _open_regular(path: str) -> IO[bytes]:
+    # A FIFO that is opened to wait does so until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(f"it is {kind_of_file(mode)}, not a file")
+    return open(descriptor, "rb")
+
+
+def kind_of_file(mode: int) -> str:
+    """What ``st_mode`` says that a path is, in words."""
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a file")
 
 
 @contextmanager

@@ -89,6 +89,7 @@ def embed_files(
     beam_options: Sequence[str] = (),
     preprocessor: ResolvedModule | None = None,
     *,
+    input_format: str | None = None,
     previous: str | None = None,
     report: bool = False,
     projector: bool = False,
@@ -98,12 +99,13 @@ def embed_files(
 
     Args:
       module: what ``ModuleCache.resolve`` or ``ResolvedModule.of_directory`` gave.
-      inputs: paths and globs of any Beam filesystem; formats go by their endings.
+      inputs: files, folders and globs of any Beam filesystem; see ``data.files.find_files``.
       output: a directory that is new, empty, or an earlier output.
       config: what to feed, keep and write.
       output_format: of the parts.
       beam_options: of the Beam pipeline; the runner in this process if they name none.
       preprocessor: a module that takes the features and feeds the other one.
+      input_format: a key of ``data.readers.READERS``; None to go by endings, or else by bytes.
       previous: directory of an earlier output, which may be ``output``: rows that feed the same are
         copied from it, unless module or config have changed.
       report: whether to write ``report/``: a page and a JSON file.
@@ -120,7 +122,7 @@ def embed_files(
     started_s = time.monotonic()
     _check_filesystem(output)
     config = config or EmbedConfig()
-    files = find_files(inputs)
+    files = find_files(inputs, input_format)
     _check_one_format(files)
     _check_apart(files, output)
     given = [output] if previous is None else [output, previous]

@@ -9,10 +9,12 @@ from typing import Any
 import pyarrow as pa
 
 from hub_tfx import __version__
+from hub_tfx.data.arrow import has_empty_struct
 from hub_tfx.data.files import SourceFile
-from hub_tfx.data.schema import check_columns
 from hub_tfx.data.tf_example import example_type
-from hub_tfx.embed.call.inputs import Input
+from hub_tfx.data.uses import Use, look_further, typed_by_use
+from hub_tfx.embed.call.column_types import value_type
+from hub_tfx.embed.call.inputs import Input, accepts
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
@@ -20,6 +22,7 @@ from hub_tfx.embed.manifest import ModuleRef, OutputFormat, OutputManifest
 from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.embed.reuse.previous import vectors_fingerprint
+from hub_tfx.errors import ConfigError
 from hub_tfx.module.resolved import ResolvedModule
 
 _MAKES_A_ROW = (
@@ -67,7 +70,7 @@ class EmbedTask:
     @property
     def output_schemas(self) -> dict[str, pa.Schema]:
         """Kind of part -> its columns."""
-        kept = [self.schema.field(name) for name in self.plan.keep]
+        kept = [self.schema.field(name).remove_metadata() for name in self.plan.keep]
         letters = [(KEY, pa.string()), (REASON, pa.string())]
         return {
             EMBEDDINGS: pa.schema([*kept, *self.plan.output_fields]),
@@ -114,30 +117,43 @@ def make_task(
     Raises:
       UsageError: they do not fit.
     """
-    available = columns.names or None
-    plan = make_plan(config, module.spec, available, preprocessor.spec if preprocessor else None)
-    check_columns(columns, plan.needed if columns.names else ())
-    columns = _text_for_string_inputs(columns, plan, config, files)
-    schema = pa.schema(
-        [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
-    )
+    named = {*config.keep, *config.inputs.values()} - set(columns.names)
+    columns = look_further(columns, files, named)
+    first = preprocessor.spec if preprocessor else None
+    plan = make_plan(config, module.spec, columns.names or None, first)
+    schema = _columns_to_read(columns, plan, config, files)
     for key, name in plan.features.items() if columns.names else ():
-        Input(key, plan, config, schema.field(name).type)
-    for name in plan.keep if output_format == "tfrecord" else ():
-        example_type(schema.field(name).type, name)
+        Input.of_field(key, plan, config, schema.field(name))
+    for name in plan.keep:
+        _check_kept(schema.field(name), output_format)
     return EmbedTask(module, config, plan, files, schema, preprocessor)
 
 
-def _text_for_string_inputs(
+def _columns_to_read(
     columns: pa.Schema, plan: EmbedPlan, config: EmbedConfig, files: Sequence[SourceFile]
 ) -> pa.Schema:
-    """Reads what feeds a string input, from a file without types, as text or bytes, whatever it
-    looks like."""
-    if not files or files[0].format not in ("csv", "txt"):
-        return columns
-    texts = {f for key, f in plan.features.items() if plan.inputs[key].dtype == "string"}
-    type_ = pa.binary() if config.text_encoding == "bytes" else pa.string()
-    return pa.schema([pa.field(c.name, type_ if c.name in texts else c.type) for c in columns])
+    """Those that a plan needs, with the types as which they are read."""
+    file_format = files[0].format if files else None
+    if not columns.names:  # There is not a single record, or none that can be read.
+        is_example = file_format == "tfrecord"
+        any_type = pa.large_list(pa.large_binary()) if is_example else pa.string()
+        return pa.schema([(name, any_type) for name in plan.needed])
+    uses = {name: Use(is_kept=name in plan.keep) for name in plan.needed}
+    for key, name in plan.features.items():
+        use = Use(value_type(key, plan, config), accepts(key, plan, config))
+        uses[name] = uses[name] | use
+    return typed_by_use(look_further(columns, files, plan.needed), uses, file_format)
+
+
+def _check_kept(field: pa.Field, output_format: OutputFormat) -> None:
+    """Raises ConfigError for what the output cannot hold."""
+    if output_format == "tfrecord":
+        example_type(field.type, field.name)
+    elif has_empty_struct(field.type):
+        raise ConfigError(
+            f"feature {field.name!r} holds {field.type}, an object without a key in any record, "
+            "which Parquet cannot hold: do not keep it"
+        )
 
 
 def _ref(module: ResolvedModule) -> ModuleRef:

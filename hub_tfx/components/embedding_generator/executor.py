@@ -17,7 +17,7 @@ from hub_tfx._tfx import (
     get_split_file_patterns,
     set_payload_format,
 )
-from hub_tfx.artifacts import read_module, stamp
+from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.embedding_generator.state import read_state, write_state
 from hub_tfx.data.files import SourceFile, find_files
@@ -120,7 +120,7 @@ def _columns(schemas: Sequence[Any] | None) -> pa.Schema | None:
 def _stamp_outputs(
     embeddings: Any, dead_letters: Any, examples: Sequence[Any], result: SplitsResult
 ) -> None:
-    spans = sorted((_number(a, "span"), _number(a, "version")) for a in examples)
+    spans = sorted((read_number(a, "span"), read_number(a, "version")) for a in examples)
     span, version = spans[-1]
     for output in (embeddings, dead_letters):
         output.split_names = artifact_utils.encode_split_names(list(result.manifests))
@@ -145,13 +145,3 @@ def _stamp_outputs(
         },
     )
     stamp(dead_letters, {"rows": result.total("dead_letters")})
-
-
-def _number(artifact: Any, name: str) -> int:
-    """Span or version: ExampleGen gives them as custom properties, other components do not.
-
-    See update_output_artifact in tfx/components/example_gen/driver.py; resolvers read either.
-    """
-    if artifact.has_custom_property(name):
-        return int(artifact.get_int_custom_property(name))
-    return int(getattr(artifact, name))

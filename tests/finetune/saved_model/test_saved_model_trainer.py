@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -253,14 +254,15 @@ def test_a_run_that_is_over_only_writes_what_is_missing(
     work_dir = tmp_path / "work"
     shutil.copytree(tuned_text.newest.parent, work_dir)
     shutil.rmtree(work_dir / "serving")
-    (work_dir / ".newest.0.tmp").mkdir()
+    killed = work_dir / f".newest.{uuid4().hex}.tmp"
+    killed.mkdir()
     reports: list[Progress] = []
     job = text_job(text, work_dir, steps=150, eval_every=75)
     again = train(replace(job, report=reports.append))
     assert again.history == tuned_text.history
     assert again.serving.is_dir()
     assert not reports
-    assert not (work_dir / ".newest.0.tmp").exists()
+    assert not killed.exists()
 
 
 # --- What comes out ------------------------------------------------------------------------------
