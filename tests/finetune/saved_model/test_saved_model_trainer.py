@@ -318,7 +318,7 @@ import sys
 from pathlib import Path
 from hub_tfx._quiet import quiet_libraries
 quiet_libraries()
-from test_keras import cut_off_job, train
+from test_saved_model_trainer import cut_off_job, train
 def report(progress):
     print(progress.step, flush=True)
     if progress.step > 20:
