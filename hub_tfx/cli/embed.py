@@ -26,8 +26,13 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
     multiple=True,
     required=True,
     metavar="PATH…",
-    help="Files or globs: .txt (a record a line, feature `text`), .csv, .jsonl, .tfrecord, each "
-    "also with .gz, and .parquet.",
+    help="Files, folders or globs: text (a record a line, feature `text`), CSV, JSON lines, "
+    "TFRecord of tf.Example, compressed or not, and Parquet.",
+)
+@click.option(
+    "--input-format",
+    type=click.Choice(["txt", "csv", "jsonl", "parquet", "tfrecord"]),
+    help="Of the input; by endings, or else by the first bytes, if not given.",
 )
 @click.option(
     "--output", required=True, metavar="DIR", help="A new directory, or an earlier output."
@@ -54,6 +59,7 @@ def embed(
     handle: str,
     preprocessor: str | None,
     inputs: tuple[str, ...],
+    input_format: str | None,
     output: str,
     output_format: Any,
     previous: str | None,
@@ -93,6 +99,7 @@ def embed(
             output_format,
             beam_arguments,
             first,
+            input_format=input_format,
             previous=previous,
             report=report,
             projector=projector,

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx.data.filesystems import open_file
 from hub_tfx.data.isolate import describe
 from hub_tfx.module.spec import TensorInfo
 
@@ -138,7 +138,7 @@ def _read_or_say_why(path: Any) -> bytes | str:
 
 def _read(path: Any) -> bytes:
     path = path if isinstance(path, str) else path.decode()
-    with FileSystems.open(path, compression_type="uncompressed") as file:
+    with open_file(path) as file:
         encoded: bytes = file.read(_MAX_ENCODED_BYTES + 1)
     if len(encoded) > _MAX_ENCODED_BYTES:
         raise ValueError(f"{path} is larger than {_MAX_ENCODED_BYTES >> 20} MB")

@@ -102,6 +102,16 @@ def make_plan(
     )
 
 
+def file_inputs(inputs: Mapping[str, TensorInfo], config: EmbedConfig) -> tuple[str, ...]:
+    """The inputs that are fed by files which a feature names: images, or else a sole string input,
+    which gets the bytes."""
+    if config.image_source != "path":
+        return ()
+    images = tuple(key for key, info in inputs.items() if info.is_image)
+    texts = tuple(key for key, info in inputs.items() if info.dtype == "string")
+    return images or (texts if len(texts) == 1 else ())
+
+
 def _feature(
     key: str,
     info: TensorInfo,
@@ -131,7 +141,9 @@ def _usual_features(key: str, info: TensorInfo, config: EmbedConfig) -> tuple[st
         return ()
     if info.is_image:
         return ("path", "image") if config.image_source == "path" else ("image",)
-    return ("text",) if info.dtype == "string" else ()
+    if info.dtype != "string":
+        return ()
+    return ("path", "image") if config.image_source == "path" else ("text",)
 
 
 def _outputs(config: EmbedConfig, signature: SignatureSpec) -> tuple[OutputColumn, ...]:
@@ -173,17 +185,16 @@ def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signatu
                 f"input {key!r} ({info}) of signature {signature!r} takes what no feature can "
                 "hold: name another signature"
             )
-    asked = [
-        option
-        for option, is_asked in {
-            "image_source path (--image-paths)": config.image_source == "path",
-            "image_size (--image-size)": config.image_size is not None,
-        }.items()
-        if is_asked
-    ]
-    if asked and not any(info.is_image for info in inputs.values()):
-        takes = ", ".join(f"{key} ({info})" for key, info in inputs.items())
-        raise ConfigError(f"{asked[0]}: signature {signature!r} takes no image, but {takes}")
+    takes = ", ".join(f"{key} ({info})" for key, info in inputs.items())
+    if config.image_source == "path" and not file_inputs(inputs, config):
+        raise ConfigError(
+            f"image_source path (--image-paths): signature {signature!r} takes neither images nor "
+            f"one string, but {takes}"
+        )
+    if config.image_size is not None and not any(info.is_image for info in inputs.values()):
+        raise ConfigError(
+            f"image_size (--image-size): signature {signature!r} takes no image, but {takes}"
+        )
 
 
 def _has_feedable_shape(info: TensorInfo) -> bool:
