@@ -26,7 +26,7 @@ _DEFAULT_RUN_FN = "hub_tfx.finetune.run_fn.run_fn"
 
 
 class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
-    """Of ModuleTrainer."""
+    """Inputs, outputs and parameters of ModuleTrainer."""
 
     PARAMETERS = {  # noqa: RUF012
         "config": ExecutionParameter(type=str),
@@ -99,7 +99,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
           transform_graph: A channel of type `TransformGraph`; the default run_fn needs it.
           schema: A channel of type `Schema`, for a run_fn of your own.
           run_fn: import path of the training function; ours if neither this nor module_file is
-            given. See hub_tfx.finetune.run_fn for what it gets and what it must leave behind.
+            given. See hub_tfx.finetune.run_fn for what it gets and what it must leave.
           module_file: path of a Python file with a function run_fn.
           train_args, eval_args: TFX's TrainArgs and EvalArgs: splits, and steps for a run_fn of
             your own. By default `train` and `eval`, and the steps of the config.
@@ -108,7 +108,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
             since Transform does not pass them on.
 
         Raises:
-          ConfigError: the JSON is no FineTuneConfig, both run_fn and module_file are given, or
+          ConfigError: the JSON is not a FineTuneConfig, both run_fn and module_file are given, or
             there is not one of base_module and module_fn.
         """
         if isinstance(config, str):
