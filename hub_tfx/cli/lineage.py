@@ -11,27 +11,28 @@ if TYPE_CHECKING:
     from hub_tfx.lineage.graph import Family
 
 
-@click.command()
+@click.command(short_help="Show what a module or embeddings were made from and with.")
 @click.argument("target", metavar="DIGEST|DIR")
 @click.option(
     "--metadata",
     "metadata_path",
     required=True,
     metavar="PATH",
-    help="The SQLite file of ML Metadata; it is only read.",
+    help="Read this SQLite file of ML Metadata, and leave it as it is.",
 )
 @click.option(
     "--format",
     "output_format",
     type=click.Choice(["text", "json", "dot", "mermaid"]),
-    help="dot is for Graphviz.  [text]",
+    help="Print text, JSON, or a drawing for Graphviz (dot) or Mermaid.  [text]",
 )
 @click.option(
     "--generations",
     type=click.IntRange(1, 200),
     default=50,
     show_default=True,
-    help="How many steps to follow, up and down.",
+    metavar="N",
+    help="Follow at most N steps up, and as many down.",
 )
 @json_option
 def lineage(
