@@ -34,8 +34,13 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
     multiple=True,
     required=True,
     metavar="PATH…",
-    help="Read these files or globs: .txt (a record a line, feature `text`), .csv, .jsonl, "
-    ".tfrecord, each also with .gz, and .parquet.",
+    help="Read these files, folders or globs: text (a record a line, feature `text`), CSV, JSON "
+    "lines, TFRecord of tf.Example, compressed or not, and Parquet.",
+)
+@click.option(
+    "--input-format",
+    type=click.Choice(["txt", "csv", "jsonl", "parquet", "tfrecord"]),
+    help="Read the input as this format.  [by the ending of a file, otherwise by its first bytes]",
 )
 @click.option(
     "--output",
@@ -73,6 +78,7 @@ def embed(
     handle: str,
     preprocessor: str | None,
     inputs: tuple[str, ...],
+    input_format: str | None,
     output: str,
     output_format: Any,
     previous: str | None,
@@ -112,6 +118,7 @@ def embed(
             output_format,
             beam_arguments,
             first,
+            input_format=input_format,
             previous=previous,
             report=report,
             projector=projector,

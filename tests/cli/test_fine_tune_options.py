@@ -66,8 +66,8 @@ def test_any_name_may_be_weighed(weights: dict[str, float]) -> None:
         (["pet"], "--class-weights takes NAME=WEIGHT, not 'pet'"),
         (["pet=much"], "--class-weights takes NAME=WEIGHT, not 'pet=much'"),
         (["pet=1", "pet=2"], "--class-weights names 'pet' twice"),
-        (["pet=-1"], "class_weights takes a mapping to numbers from 0"),
-        (["pet=nan"], "class_weights takes a mapping to numbers from 0"),
+        (["pet=-1"], "class_weights takes a mapping from texts to numbers from 0"),
+        (["pet=nan"], "class_weights takes a mapping from texts to numbers from 0"),
     ],
 )
 def test_a_weight_that_makes_no_sense_is_a_usage_error(

@@ -56,7 +56,7 @@ class BoundModule:
         self.plan: EmbedPlan = make_plan(config, module.spec, schema.names, preprocessor)
         self._module = module
         self._inputs = [
-            Input(key, self.plan, config, schema.field(feature).type)
+            Input.of_field(key, self.plan, config, schema.field(feature))
             for key, feature in self.plan.features.items()
         ]
         self.reads_files = any(fed.reads_files for fed in self._inputs)
@@ -66,7 +66,7 @@ class BoundModule:
         """Rows that cannot be fed -> reason."""
         reasons: dict[int, str] = {}
         for fed in self._inputs:
-            reasons = fed.check(_column(batch, fed)) | reasons
+            reasons = fed.check(fed.column_of(batch)) | reasons
         return reasons
 
     def load(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, str]]:
@@ -79,7 +79,7 @@ class BoundModule:
         reasons: dict[int, str] = {}
         for fed in self._inputs:
             if fed.reads_files:
-                columns[fed.feature], unreadable = fed.load(_column(batch, fed))
+                columns[fed.feature], unreadable = fed.load(fed.column_of(batch))
                 reasons = unreadable | reasons
         return batch_of(columns), reasons
 
@@ -87,12 +87,12 @@ class BoundModule:
         """Bytes that each row feeds: ``[rows]`` int64."""
         sizes = np.zeros(batch.num_rows, np.int64)
         for fed in self._inputs:
-            sizes += fed.row_bytes(_column(batch, fed))
+            sizes += fed.row_bytes(fed.column_of(batch))
         return sizes
 
     def digests(self, batch: pa.RecordBatch) -> Digests:
         """Digests of what each row that ``check`` let pass feeds."""
-        return digests.of_rows([fed.digests(_column(batch, fed)) for fed in self._inputs])
+        return digests.of_rows([fed.digests(fed.column_of(batch)) for fed in self._inputs])
 
     def feeds(self, batch: pa.RecordBatch) -> tuple[list[Feed], dict[int, str]]:
         """Rows that ``check`` let pass as the module can take them, images decoded.
@@ -101,7 +101,7 @@ class BoundModule:
           A feed for each shape that rows have, and the rows whose images cannot be decoded ->
           reason.
         """
-        images = {f.key: f.decode(_column(batch, f)) for f in self._inputs if f.is_encoded}
+        images = {f.key: f.decode(f.column_of(batch)) for f in self._inputs if f.is_encoded}
         rejected = {
             row: image
             for decoded in images.values()
@@ -127,7 +127,7 @@ class BoundModule:
         return {
             fed.key: _rows_of_images(feed, fed.key, called)
             if fed.is_encoded
-            else fed.to_tensor(_column(batch, fed))
+            else fed.to_tensor(fed.column_of(batch))
             for fed in self._inputs
         }
 
@@ -156,13 +156,9 @@ class BoundModule:
         for fed in self._inputs:
             if fed.is_encoded and self.plan.image_size is None:
                 shapes.append(np.array([images[fed.key][row].shape for row in rows]))
-            elif (of_all := fed.row_shapes(_column(batch, fed))) is not None:
+            elif (of_all := fed.row_shapes(fed.column_of(batch))) is not None:
                 shapes.append(of_all[rows])
         return np.concatenate(shapes, axis=1)
-
-
-def _column(batch: pa.RecordBatch, fed: Input) -> pa.Array:
-    return batch.column(batch.schema.get_field_index(fed.feature))
 
 
 def _by_shape(rows: Rows, shapes: Rows) -> list[Rows]:
