@@ -13,6 +13,7 @@ from importlib import metadata
 import click
 
 from hub_tfx import __version__
+from hub_tfx._text import printable
 from hub_tfx.errors import HubTfxError
 
 _COMMANDS: Mapping[str, str] = {
@@ -163,7 +164,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 class _Line(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"hub-tfx: {' '.join(record.getMessage().split())}", err=True)
+        click.echo(f"hub-tfx: {printable(' '.join(record.getMessage().split()))}", err=True)
 
 
 def _debug() -> bool:
@@ -171,5 +172,5 @@ def _debug() -> bool:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    click.echo(f"hub-tfx: error: {' '.join(message.split())}", err=True)
+    click.echo(f"hub-tfx: error: {printable(' '.join(message.split()))}", err=True)
     return exit_code

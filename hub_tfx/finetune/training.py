@@ -95,7 +95,10 @@ class Trained:
 
 
 class Trainer(Protocol):
-    """Trains a module of one format: ``estimator.train`` and ``keras.train``."""
+    """Trains a module of one format: ``tf1_hub.trainer.train`` and ``saved_model.trainer.train``.
+
+    ``hub_tfx.testing.trainers`` tests what it promises.
+    """
 
     def __call__(self, job: TrainingJob) -> Trained:
         """Runs, or goes on with, a training.
@@ -104,6 +107,7 @@ class Trainer(Protocol):
           AuthoringError: nothing was exported, or the module cannot be trained (no trainable
             variable, a signature that cannot be applied in training).
           InputError: there is no row, or one does not hold what the module takes.
+          OutputError: ``job.work_dir`` holds another training.
         """
 
 

@@ -11,12 +11,13 @@ import pytest
 import tensorflow as tf
 import tfx.v1 as tfx
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx_helpers import example, write_tfrecord
+from tfx_helpers import example, parents_of, write_tfrecord
 
 from hub_tfx import testing
 from hub_tfx.cli.main import run_command
 from hub_tfx.finetune.checks import check_compatible
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.lineage.graph import ArtifactNode, ancestors_of
 from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
@@ -91,11 +92,16 @@ def test_the_properties_of_the_new_module_say_where_it_comes_from(run: Run) -> N
     assert run.module["config_digest"] == hashlib.sha256(config).hexdigest()
 
 
-def test_the_family_of_the_new_module_goes_back_to_the_raw_examples(run: Run) -> None:
+def test_the_lineage_of_the_new_module_goes_back_to_the_raw_examples(run: Run) -> None:
     store, steps = run.steps()
     made = metadata.outputs(store, steps["ModuleTrainer"])["module"]
-    parents = metadata.lineage(store, made).parents
-    assert {(node.type_name, node.made_by) for node in parents} == {
+    lineage = ancestors_of(store, [made])
+    parents = parents_of(lineage, made.id).values()
+
+    def producer(node: ArtifactNode) -> str:
+        return lineage.producer(node.id).name
+
+    assert {(node.type_name, producer(node)) for node in parents} == {
         ("Examples", "CsvExampleGen"),
         ("Examples", "Transform"),
         ("Schema", "SchemaGen"),
@@ -103,7 +109,7 @@ def test_the_family_of_the_new_module_goes_back_to_the_raw_examples(run: Run) ->
         ("hub_tfx.HubModule", "ModuleResolver"),
     }
     graph = next(node for node in parents if node.type_name == "TransformGraph")
-    assert "CsvExampleGen" in {node.made_by for node in graph.parents}
+    assert "CsvExampleGen" in map(producer, parents_of(lineage, graph.id).values())
     base = next(node for node in parents if node.type_name == "hub_tfx.HubModule")
     assert base.properties["digest"] == run.module["parent_digest"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tfx.v1 as tfx
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx_helpers import plain_vectors, read_examples, write_tfrecord
+from tfx_helpers import parents_of, plain_vectors, read_examples, write_tfrecord
 
 from hub_tfx.cli.main import run_command
 from hub_tfx.components.embedding_generator.executor import Executor
@@ -24,6 +24,7 @@ from hub_tfx.errors import (
     InputError,
     RejectedRowsError,
 )
+from hub_tfx.lineage.graph import ancestors_of
 from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import serve, text_module
@@ -125,21 +126,23 @@ def test_the_pinned_digest_is_a_parameter_of_the_resolver(result, config):
     assert parameters["digest"].string_value == result["module_digest"]
 
 
-def test_the_family_of_the_embeddings_is_the_examples_and_the_module(result, config):
+def test_the_embeddings_were_made_from_the_examples_and_the_module(result, config):
     store, steps = steps_of(config)
     embeddings = metadata.outputs(store, steps["EmbeddingGenerator"])["embeddings"]
-    node = metadata.lineage(store, embeddings)
-    assert (node.name, node.uri, node.made_by) == (
-        "embeddings",
-        result["embeddings"],
-        "EmbeddingGenerator",
-    )
-    family = {parent.name: (parent.type_name, parent.made_by) for parent in node.parents}
-    assert family == {
-        "examples": ("Examples", "ImportExampleGen"),
-        "module": ("hub_tfx.HubModule", "ModuleResolver"),
+    lineage = ancestors_of(store, [embeddings])
+    node = lineage.artifacts[embeddings.id]
+    assert (node.name, node.uri) == ("embeddings", result["embeddings"])
+    assert lineage.producer(node.id).name == "EmbeddingGenerator"
+    parents = parents_of(lineage, node.id)
+    made_by = {
+        key: (parent.name, parent.type_name, lineage.producer(parent.id).name)
+        for key, parent in parents.items()
     }
-    assert all(parent.parents == () for parent in node.parents)
+    assert made_by == {
+        "examples": ("examples", "Examples", "ImportExampleGen"),
+        "module": ("module", "hub_tfx.HubModule", "ModuleResolver"),
+    }
+    assert lineage.artifacts.keys() == {node.id, *(parent.id for parent in parents.values())}
 
 
 def test_a_second_run_is_taken_from_the_cache(result, config):
@@ -149,7 +152,8 @@ def test_a_second_run_is_taken_from_the_cache(result, config):
     states = {execution.last_known_state for execution in steps.values()}
     assert states == {mlmd.Execution.CACHED}
     embeddings = metadata.outputs(store, steps["EmbeddingGenerator"])["embeddings"]
-    assert {p.name for p in metadata.lineage(store, embeddings).parents} == {"examples", "module"}
+    lineage = ancestors_of(store, [embeddings])
+    assert parents_of(lineage, embeddings.id).keys() == {"examples", "module"}
 
 
 def test_other_config_embeds_anew(result, config):
@@ -286,7 +290,7 @@ def test_ml_metadata_that_is_not_there_is_named(result, config, tmp_path):
     with pytest.raises(InputError, match=r"no ML Metadata in .*nothing\.sqlite"):
         open_sqlite(str(tmp_path / "nothing.sqlite"))
     store = open_sqlite(config.metadata_path)
-    with pytest.raises(InputError, match="knows no run of the pipeline 'other'"):
+    with pytest.raises(InputError, match="has no run of the pipeline 'other'"):
         metadata.latest_run(store, "other")
 
 

@@ -131,6 +131,9 @@ class _Run:
     def restore(self) -> None:
         """Goes back to the newest checkpoint, if there is one."""
         if path := self._newest.latest_checkpoint:
+            # Created before the restoring, which would otherwise wait until the best is next saved
+            # or read, and then look for this checkpoint, which is deleted by then.
+            _ = self._model.state.save_counter
             self._read(self._newest.checkpoint, path)
 
     def train(self) -> None:
