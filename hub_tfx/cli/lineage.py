@@ -12,27 +12,28 @@ if TYPE_CHECKING:
     from hub_tfx.lineage.graph import Lineage
 
 
-@click.command()
+@click.command(short_help="Show what a module or embeddings were made from and with.")
 @click.argument("target", metavar="DIGEST|DIR")
 @click.option(
     "--metadata",
     "metadata_path",
     required=True,
     metavar="PATH",
-    help="SQLite file of ML Metadata, which is opened read-only.",
+    help="Read this SQLite file of ML Metadata, and leave it as it is.",
 )
 @click.option(
     "--format",
     "output_format",
     type=click.Choice(["text", "json", "dot", "mermaid"]),
-    help="Format of the output; dot is for Graphviz.  [text]",
+    help="Print text, JSON, or a drawing for Graphviz (dot) or Mermaid.  [text]",
 )
 @click.option(
     "--generations",
     type=click.IntRange(1, 200),
     default=50,
     show_default=True,
-    help="Number of steps to follow in each direction.",
+    metavar="N",
+    help="Follow at most N steps up, and as many down.",
 )
 @json_option
 def lineage(

@@ -26,7 +26,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import minimal_module, text_module
-from hub_tfx_kubeflow.compile import cli
+from hub_tfx_kubeflow.cli import compile_
 from hub_tfx_kubeflow.formats import write_pipeline
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 
@@ -53,7 +53,7 @@ def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     for name, arguments in PIPELINES.items():
         output = str(folder / f"{name}.json")
-        assert run_command(cli, [name, *arguments, "--output", output], "compile") == 0
+        assert run_command(compile_, [name, *arguments, "--output", output], "compile") == 0
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in PIPELINES}
 
 
@@ -137,7 +137,7 @@ def test_a_state_directory_is_a_parameter_of_embedding_where_it_is_asked_for(com
     assert "state_dir" not in parameters(compiled["embed"], "EmbeddingGenerator")
     output, state = str(tmp_path / "embed.json"), "gs://bucket/state"
     arguments = ["embed", *PIPELINES["embed"], "--state-dir", state, "--output", output]
-    assert run_command(cli, arguments, "compile") == 0
+    assert run_command(compile_, arguments, "compile") == 0
     job = json.loads(Path(output).read_text())
     assert parameters(job, "EmbeddingGenerator")["state_dir"] == state
 
@@ -266,7 +266,7 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
 
 
 def run(capsys, name, *arguments):
-    exit_code = run_command(cli, [name, *map(str, arguments)], "compile")
+    exit_code = run_command(compile_, [name, *map(str, arguments)], "compile")
     output = capsys.readouterr()
     return exit_code, output.out, output.err
 
@@ -296,6 +296,9 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
         ("finetune", ["--input-map", "body"], "--input-map takes KEY=FEATURE, not 'body'"),
         ("finetune", ["--module-fn", "package.module:build"], "give either module"),
         ("finetune", ["--warm-start"], "compile a .yaml for Kubeflow Pipelines"),
+        ("embed", ["--incremental"], "LatestEmbeddings: Vertex AI Pipelines cannot look for the"),
+        ("embed", ["--incremental"], "or name them in a state directory (--state-dir)"),
+        ("finetune", ["--class-weights", "a"], "--class-weights takes NAME=WEIGHT, not 'a'"),
     ],
 )
 def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_written(
@@ -315,6 +318,64 @@ def test_a_digest_needs_the_module_that_has_it(tmp_path, capsys):
     del arguments[arguments.index("--module") :][:2]
     arguments = ["--module-fn", "package.module:build", *arguments]
     assert run(capsys, "finetune", *arguments)[0] == 2
+
+
+REACH = "the containers of a compiled pipeline cannot reach"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *(("embed", f"--{n}") for n in ("data-root", "module", "preprocessor", "pipeline-root")),
+        ("embed", "--state-dir"),
+        *(("finetune", f"--{n}") for n in ("data-root", "module", "pipeline-root")),
+    ],
+)
+def test_a_path_that_only_this_machine_has_is_refused(tmp_path, capsys, name, option):
+    output = tmp_path / "pipeline.json"
+    for path in ("folder/a", "./a", f"{tmp_path}", f"file://{tmp_path}"):
+        code, out, err = run(capsys, name, *REQUIRED[name], "--output", output, option, path)
+        assert (code, out) == (2, "")
+        assert f"{REACH} {path}: name a bucket, a URL, or an absolute path that only they" in err
+    assert not output.exists()
+
+
+def test_an_absolute_path_that_is_not_here_may_be_that_of_a_volume(tmp_path, capsys):
+    output, volume = tmp_path / "pipeline.json", "/mnt/nowhere-on-this-machine"
+    places = ["--data-root", f"{volume}/records", "--module", f"{volume}/module"]
+    places += ["--pipeline-root", f"{volume}/root", "--preprocessor", f"file://{volume}/tokens"]
+    assert run(capsys, "embed", *REQUIRED["embed"], *places, "--output", output)[0] == 0
+    job = json.loads(output.read_text())
+    assert parameters(job, "ModuleResolver")["handle"] == f"{volume}/module"
+
+
+def test_dataflow_has_no_volume(tmp_path, capsys):
+    output = tmp_path / "pipeline.json"
+    places = ["--data-root", "/mnt/nowhere-on-this-machine", "--output", output]
+    arguments = [*REQUIRED["embed"], *places, "--", "--runner=DataflowRunner"]
+    code, _, err = run(capsys, "embed", *arguments)
+    assert code == 2
+    assert "Dataflow cannot reach /mnt/nowhere-on-this-machine: input and output have to be" in err
+
+
+def test_a_function_is_spelled_alike_and_tfx_gets_it_with_dots(tmp_path, capsys):
+    made = []
+    for number, name in enumerate(["package.module:train", "package.module.train"]):
+        output = tmp_path / f"{number}.json"
+        arguments = [*REQUIRED["finetune"], "--run-fn", name, "--output", output]
+        assert run(capsys, "fine-tune", *arguments)[0] == 0
+        made.append(output.read_bytes())
+    assert made[0] == made[1]
+    trainer = parameters(json.loads(made[0]), "ModuleTrainer")
+    assert trainer["run_fn"] == "package.module.train"
+
+
+def test_new_names_compile_to_the_same_as_old_ones(compiled, tmp_path, capsys):
+    arguments = ["--keep" if a == "--kept" else a for a in PIPELINES["finetune"]]
+    assert arguments != PIPELINES["finetune"]
+    output = tmp_path / "fine-tune.json"
+    assert run(capsys, "fine-tune", *arguments, "--output", output)[0] == 0
+    assert json.loads(output.read_text()) == compiled["finetune"]
 
 
 @both_pipelines
