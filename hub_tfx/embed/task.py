@@ -13,6 +13,7 @@ from hub_tfx.data.arrow import has_empty_struct
 from hub_tfx.data.files import SourceFile
 from hub_tfx.data.tf_example import example_type
 from hub_tfx.data.uses import look_further, typed_by_use
+from hub_tfx.embed.call.bound_inputs import inputs_of, uses_of
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
