@@ -176,9 +176,9 @@ def _column(records: Sequence[dict[str, Any]], field: pa.Field, may_hold_bools: 
     except UnicodeError as error:
         raise ValueError(_reason(field, values, "holds half a character")) from error
     except _NOT_AN_ARROW_ARRAY as error:
-        raise ValueError(_reason(field, values, f"is not {field.type}")) from error
+        raise ValueError(_reason(field, values, f"is not of the column's type, {field.type}")) from error
     if _changes(values, column, may_hold_bools):
-        raise ValueError(_reason(field, values, f"is not {field.type}"))
+        raise ValueError(_reason(field, values, f"is not of the column's type, {field.type}"))
     return column
 
 

@@ -206,7 +206,8 @@ class Input:
 
     def _check_type(self, column_type: pa.DataType, value_type: pa.DataType) -> None:
         holds, takes = f"feature {self.feature!r} holds {column_type}", f"{self.key!r} {self._info}"
-        if self.reads_files and not self.is_encoded:
+        is_words = is_bytes(value_type)
+        if self.reads_files and not is_words:
             raise ConfigError(
                 f"{holds}, and no paths of images: leave out image_source, or say "
                 f"which feature does with {self.key}=FEATURE (--input-map)"
@@ -216,7 +217,6 @@ class Input:
                 f"{holds}, and no images: where it holds the paths of image files, say so with "
                 "image_source path (--image-paths)"
             )
-        is_words = is_bytes(value_type)
         fits = is_words if self._is_text or self.is_encoded else _is_number(value_type)
         if pa.types.is_floating(value_type) and not tf.as_dtype(self._info.dtype).is_floating:
             fits = False
