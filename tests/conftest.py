@@ -22,6 +22,12 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
 
 
+@pytest.fixture
+def taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves the child process that loads every tuned module, where that is not what is tested."""
+    monkeypatch.setattr("hub_tfx.finetune.checks.check_hermetic", lambda tuned, imports: None)
+
+
 @pytest.fixture(scope="session", params=["tf1_hub", "saved_model"])
 def module_format(request: pytest.FixtureRequest) -> ModuleFormat:
     """Both formats, one after the other."""

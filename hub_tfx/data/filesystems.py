@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx._files import replacing
 from hub_tfx.errors import DigestMismatchError, InputError
 from hub_tfx.module.manifest import hash_file
 
@@ -184,6 +185,15 @@ def write_bytes(path: str, content: bytes) -> None:
     """Writes a file on any filesystem; not atomic."""
     with _create(path) as file:
         file.write(content)
+
+
+def replace_file(path: str, content: bytes) -> None:
+    """Writes a whole file on any filesystem: a reader sees the old one or the new one."""
+    if is_local(path):
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(content)
+    else:  # Buckets replace an object as a whole.
+        write_bytes(path, content)
 
 
 def _download(source: str, destination: Path) -> None:

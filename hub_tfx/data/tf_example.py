@@ -8,6 +8,9 @@ import pyarrow as pa
 from hub_tfx.data.arrow import batch_of, flatten, is_list
 from hub_tfx.errors import ConfigError
 
+TF_DTYPES = {pa.large_binary(): "string", pa.int64(): "int64", pa.float32(): "float32"}
+"""What a feature of tf.Example holds -> the dtype, by TensorFlow's name, that it is parsed as."""
+
 
 def example_type(given: pa.DataType, name: str) -> pa.DataType:
     """The values a feature of tf.Example has for a column: large_binary, int64 or float32.

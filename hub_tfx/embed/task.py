@@ -18,15 +18,25 @@ from hub_tfx.embed.call.inputs import Input, accepts
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
-from hub_tfx.embed.output.layout import (
-    EMBEDDINGS,
-    MADE_BY,
-    OutputFormat,
-)
+from hub_tfx.embed.manifest import ModuleRef, OutputFormat, OutputManifest
+from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan, make_plan
-from hub_tfx.embed.reuse.previous import MADE_WITH, made_with
+from hub_tfx.embed.reuse.previous import vectors_fingerprint
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.resolved import ResolvedModule
+
+_MAKES_A_ROW = (
+    "made_by",
+    "version",
+    "module",
+    "preprocessor",
+    "signature",
+    "made_with",
+    "embedding_dim",
+    "columns",
+    "config",
+)
+"""Keys of a manifest: what the output of a row depends on."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +58,47 @@ class EmbedTask:
     preprocessor: ResolvedModule | None = None
 
     @property
-    def made_with(self) -> dict[str, Any]:
-        """What its vectors depend on, other than the rows; see previous.made_with."""
-        return made_with(
+    def vectors_fingerprint(self) -> dict[str, Any]:
+        """What its vectors depend on, other than the rows; see reuse.previous."""
+        return vectors_fingerprint(
             self.config,
             self.plan.signature,
             self.module.digest,
             self.preprocessor.digest if self.preprocessor else None,
         )
+
+    @property
+    def output_schemas(self) -> dict[str, pa.Schema]:
+        """Kind of part -> its columns."""
+        kept = [self.schema.field(name).remove_metadata() for name in self.plan.keep]
+        letters = [(KEY, pa.string()), (REASON, pa.string())]
+        return {
+            EMBEDDINGS: pa.schema([*kept, *self.plan.output_fields]),
+            DEAD_LETTERS: pa.schema([*letters, *kept]),
+        }
+
+    def manifest(self, output_format: OutputFormat) -> OutputManifest:
+        """The manifest of its output, before there is a row."""
+        return OutputManifest(
+            version=__version__,
+            module=_ref(self.module),
+            preprocessor=_ref(self.preprocessor) if self.preprocessor else None,
+            signature=self.plan.signature,
+            made_with=self.vectors_fingerprint,
+            embedding_dim=embedding_dim(self.plan.outputs),
+            columns={column.name: column.written() for column in self.plan.outputs},
+            config=json.loads(json.dumps(asdict(self.config))),
+            format=output_format,
+        )
+
+    def job_fingerprint(self, output_format: OutputFormat) -> str:
+        """The same for jobs that make the same of a row, whatever else is in their input."""
+        manifest = self.manifest(output_format).to_dict()
+        about = {name: manifest[name] for name in _MAKES_A_ROW}
+        for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio"):
+            del about["config"][name]
+        described = json.dumps([about, str(self.schema), output_format], sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
 
 
 def make_task(
@@ -113,38 +156,5 @@ def _check_kept(field: pa.Field, output_format: OutputFormat) -> None:
         )
 
 
-def _identity(task: EmbedTask, output_format: OutputFormat) -> str:
-    """The same for jobs that make the same of a row, whatever else is in their input."""
-    about = _about(task)
-    for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio"):
-        del about["config"][name]
-    described = json.dumps([about, str(task.schema), output_format], sort_keys=True)
-    return hashlib.sha256(described.encode()).hexdigest()[:32]
-
-
-def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
-    """Columns of the output."""
-    kept = [task.schema.field(name).remove_metadata() for name in task.plan.keep]
-    letters = [(KEY, pa.string()), (REASON, pa.string())]
-    return {
-        EMBEDDINGS: pa.schema([*kept, *task.plan.output_fields]),
-        DEAD_LETTERS: pa.schema([*letters, *kept]),
-    }
-
-
-def _named(module: ResolvedModule) -> dict[str, str]:
-    return {"handle": module.handle, "digest": module.digest}
-
-
-def _about(task: EmbedTask) -> dict[str, Any]:
-    return {
-        "made_by": MADE_BY,
-        "version": __version__,
-        "module": _named(task.module),
-        "preprocessor": _named(task.preprocessor) if task.preprocessor else None,
-        "signature": task.plan.signature,
-        MADE_WITH: task.made_with,
-        "embedding_dim": embedding_dim(task.plan.outputs),
-        "columns": {column.name: column.about() for column in task.plan.outputs},
-        "config": asdict(task.config),
-    }
+def _ref(module: ResolvedModule) -> ModuleRef:
+    return ModuleRef(module.handle, module.digest)

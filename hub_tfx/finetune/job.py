@@ -1,25 +1,25 @@
 """One fine-tuning from files to a new module: checked before, checked after, committed whole."""
 
 import json
-import os
-import shutil
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from hub_tfx import __version__
+from hub_tfx._files import remove_temporary, replacing
 from hub_tfx.data.files import find_files
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.errors import ConfigError, InputError, OutputError
 from hub_tfx.finetune import dataset
-from hub_tfx.finetune.checks import check_compatible, check_hermetic
+from hub_tfx.finetune.checks import check_tuned
 from hub_tfx.finetune.collect import find_classes, read_examples, write_examples
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.deliver import deliver
 from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.new_module import NewModule
@@ -90,20 +90,21 @@ def fine_tune_files(
         raise OutputError(f"{output} holds a finished module: name a new directory")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{output} is a file: name a new directory")
+    remove_temporary(folder)
     work_dir = folder / "training"
     if isinstance(base, NewModule):
         module, parent = base.create(work_dir / "new_module", config.seed), None
     else:
         module = parent = base
     files = _Files.prepare(module, train, evaluation, work_dir / "examples", config)
-    job = make_job(module, config, files.features, files.classes, files.train, files.evaluation)
-    trained = trainer_of(module)(TrainingJob(**job, work_dir=work_dir, report=report))
-    digest = deliver(trained.best, folder / "module", module)
-    shutil.copytree(trained.serving, folder / "serving", dirs_exist_ok=True)
+    trained = trainer_of(module)(_training_job(module, config, files, work_dir, report))
+    made, serving = folder / "module", folder / "serving"
+    deliver(trained.best, made, partial(check_tuned, parent=module.spec))
+    deliver(trained.serving, serving)
     result = FineTuneResult(
-        module=str(folder / "module"),
-        serving=str(folder / "serving"),
-        digest=digest,
+        module=str(made),
+        serving=str(serving),
+        digest=Manifest.of_directory(made).digest,
         parent_digest=parent.digest if parent else None,
         metrics=trained.best_metrics,
         steps=trained.steps,
@@ -126,51 +127,32 @@ def trainer_of(base: ResolvedModule) -> Callable[[TrainingJob], Trained]:
     return train_saved_model
 
 
-def make_job(
+def _training_job(
     base: ResolvedModule,
     config: FineTuneConfig,
-    features: Features,
-    classes: Sequence[str],
-    train: Sequence[str],
-    evaluation: Sequence[str],
-) -> dict[str, Any]:
-    """What a TrainingJob needs, but for where it works and whom it tells."""
-    labels = dataset.label_parser(config, classes, features.types[config.label])
+    files: "_Files",
+    work_dir: Path,
+    report: Callable[[Progress], None],
+) -> TrainingJob:
+    features = files.features
+    labels = dataset.label_parser(config, files.classes, features.types[config.label])
 
     def parse(serialized: Any) -> tuple[Any, Any]:
         return features.parse(serialized), labels(serialized)
 
     signature, signature_spec = signature_of(config, base.spec)
-    return {
-        "base": base.path,
-        "signature": signature,
-        "signature_spec": signature_spec,
-        "head": Head.of(config, classes),
-        "config": config,
-        "train": lambda: dataset.batches(train, parse, config, training=True),
-        "evaluate": lambda: dataset.batches(evaluation, parse, config, training=False),
-        "serving": features.parse,
-    }
-
-
-def deliver(trained: Path, destination: Path, base: ResolvedModule) -> str:
-    """Copies a tuned module out of the trainer's directory, checked; returns its digest.
-
-    Raises:
-      AuthoringError: it is not what its parent was, or does not load by itself.
-    """
-    staged = destination.with_name(f".{destination.name}-{uuid.uuid4().hex}")
-    try:
-        shutil.copytree(trained, staged)
-        check_compatible(staged, base.spec)
-        check_hermetic(staged)
-        digest = Manifest.of_directory(staged).digest
-        # Of a run that was cut off before its report: os.replace wants an empty directory.
-        shutil.rmtree(destination, ignore_errors=True)
-        os.replace(staged, destination)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return digest
+    return TrainingJob(
+        base=base.path,
+        signature=signature,
+        signature_spec=signature_spec,
+        head=Head.of(config, files.classes),
+        config=config,
+        train=lambda: dataset.batches(files.train, parse, config, training=True),
+        evaluate=lambda: dataset.batches(files.evaluation, parse, config, training=False),
+        serving=features.parse,
+        work_dir=work_dir,
+        report=report,
+    )
 
 
 @dataclass(frozen=True)
@@ -268,6 +250,5 @@ def _write_report(
         "config": json.loads(config.to_json()),
         "classes": list(classes),
     }
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text(json.dumps(document, indent=2))
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(document, indent=2))

@@ -123,7 +123,7 @@ def call_module(
       limits: of calls.
     """
     max_rows = bound.plan.call_rows or limits.rows
-    calls = cut_into_calls(row_bytes, max_rows, limits.size_bytes)
+    calls = make_batches(row_bytes, max_rows, limits.size_bytes)
     pieces: list[tuple[Rows, Mapping[str, pa.Array]]] = []
     rejected: dict[int, str] = {}
     sizes: list[int] = []
@@ -143,7 +143,7 @@ def call_module(
     return EmbeddedRows(rows, merged, rejected, tuple(sizes), spent=spent)
 
 
-def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
+def make_batches(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
     """Cuts rows into calls; rows of like size go together, since modules pad to the longest.
 
     Args:

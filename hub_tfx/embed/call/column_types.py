@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from hub_tfx.data.arrow import is_text
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import EmbedPlan, file_inputs, is_image
+from hub_tfx.embed.plan import EmbedPlan, file_inputs
 from hub_tfx.module.spec import TensorInfo
 
 
@@ -35,6 +35,6 @@ def number_type(given: pa.DataType, info: TensorInfo, as_numbers: bool) -> pa.Da
 def part_of_file(given: pa.DataType, reads_files: bool, info: TensorInfo) -> str | None:
     """The field that is fed of a struct which is a file, if it is."""
     is_file = pa.types.is_struct(given) and {"bytes", "path"} <= {field.name for field in given}
-    if not is_file or not (is_image(info) or info.dtype == "string"):
+    if not is_file or not (info.is_image or info.dtype == "string"):
         return None
     return "path" if reads_files else "bytes"

@@ -17,7 +17,7 @@ from hub_tfx.data.numbers import read_numbers
 from hub_tfx.embed import digests
 from hub_tfx.embed.call.column_types import number_type, part_of_file
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import EmbedPlan, file_inputs, is_image
+from hub_tfx.embed.plan import EmbedPlan, file_inputs
 from hub_tfx.embed.rows import Rows
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
@@ -72,7 +72,7 @@ class Input:
         # To tf.Example bytes and text are one. Elsewhere a column of bytes says that it is no text.
         may_be_text = is_text(value_type) or column_type == _EXAMPLE_BYTES
         self._is_checked_utf8 = self._is_text and config.text_encoding == "utf-8" and may_be_text
-        self.is_encoded = is_image(info) and is_words
+        self.is_encoded = info.is_image and is_words
         if not pa.types.is_null(value_type):  # Nothing but missing values: each row is told so.
             self._check_type(column_type, value_type)
         self._size = plan.image_size

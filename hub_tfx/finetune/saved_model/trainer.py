@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hub_tfx._files import replacing
+from hub_tfx._files import remove_temporary, replacing
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.saved_model.model import TunableModel, write_serving
@@ -68,8 +68,7 @@ def _claim(job: TrainingJob) -> None:
             f"{job.work_dir} belongs to the training of another module, or with another config "
             f"(see {file.name}): choose a new directory"
         )
-    for left in job.work_dir.glob(".*.tmp"):
-        tf.io.gfile.rmtree(str(left)) if left.is_dir() else left.unlink()
+    remove_temporary(job.work_dir)
 
 
 # --- Training ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tfx.embed.call.batching import CallLimits, check_rows, cut_into_calls, embed_rows
+from hub_tfx.embed.call.batching import CallLimits, check_rows, embed_rows, make_batches
 from hub_tfx.embed.call.bound import BoundModule
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.module.load import load
@@ -21,7 +21,7 @@ from hub_tfx.testing import text_module
 )
 def test_each_row_is_in_one_call_that_is_not_too_large(sizes, max_rows, max_bytes):
     row_bytes = np.array(sizes, np.int64)
-    calls = cut_into_calls(row_bytes, max_rows, max_bytes)
+    calls = make_batches(row_bytes, max_rows, max_bytes)
     assert sorted(row for call in calls for row in call.tolist()) == list(range(len(sizes)))
     for call in calls:
         assert 1 <= len(call) <= max_rows
@@ -29,11 +29,11 @@ def test_each_row_is_in_one_call_that_is_not_too_large(sizes, max_rows, max_byte
 
 
 def test_rows_of_like_size_go_together():
-    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 2, 99)] == [[1, 3], [2, 0]]
+    assert [c.tolist() for c in make_batches(np.array([9, 1, 8, 2]), 2, 99)] == [[1, 3], [2, 0]]
 
 
 def test_rows_that_fit_into_one_call_keep_their_order():
-    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 4, 99)] == [[0, 1, 2, 3]]
+    assert [c.tolist() for c in make_batches(np.array([9, 1, 8, 2]), 4, 99)] == [[0, 1, 2, 3]]
 
 
 @pytest.fixture(scope="module")

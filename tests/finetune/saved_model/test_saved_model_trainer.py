@@ -9,6 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -317,7 +318,7 @@ import sys
 from pathlib import Path
 from hub_tfx._quiet import quiet_libraries
 quiet_libraries()
-from test_keras import cut_off_job, train
+from test_saved_model_trainer import cut_off_job, train
 def report(progress):
     print(progress.step, flush=True)
     if progress.step > 20:
@@ -360,14 +361,15 @@ def test_a_run_that_is_over_only_writes_what_is_missing(
     work_dir = tmp_path / "work"
     shutil.copytree(tuned_text.newest.parent, work_dir)
     shutil.rmtree(work_dir / "serving")
-    (work_dir / ".newest.0.tmp").mkdir()
+    killed = work_dir / f".newest.{uuid4().hex}.tmp"
+    killed.mkdir()
     reports: list[Progress] = []
     job = text_job(text, work_dir, steps=150, eval_every=75)
     again = train(replace(job, report=reports.append))
     assert again.history == tuned_text.history
     assert again.serving.is_dir()
     assert not reports
-    assert not (work_dir / ".newest.0.tmp").exists()
+    assert not killed.exists()
 
 
 def test_the_directory_of_another_training_is_not_touched(text: Path, tuned_text: Trained) -> None:
