@@ -16,6 +16,7 @@ from hub_tfx.errors import InputError
 
 _LOOKED_THROUGH_ROWS = 1000
 _QUOTED_CHARS = 60
+_MAX_EXACT_INTEGER = 1 << 53  # Of float64.
 _NOT_AN_ARROW_ARRAY = (pa.ArrowException, OverflowError, UnicodeError)
 
 
@@ -158,8 +159,11 @@ def _types_of_kind(values: Sequence[Any]) -> list[pa.DataType]:
     if isinstance(values[0], dict):
         names = dict.fromkeys(name for value in values for name in value if _is_text(name))
         return [pa.struct([(n, types_of([v.get(n) for v in values])[0]) for n in names])]
-    if any(isinstance(value, float) for value in values):
-        return [pa.float64(), *_integers_among(values, pa.float64())]
+    fractions = sum(isinstance(value, float) for value in values)
+    if fractions:
+        types = [pa.float64(), *_integers_among(values, pa.float64())]
+        is_exact = all(abs(value) <= _MAX_EXACT_INTEGER for value in values if type(value) is int)
+        return types if is_exact or 2 * fractions >= len(values) else types[::-1]
     is_wide = max(values) >= 1 << 63 and min(values) >= 0 and max(values) < 1 << 64
     return [pa.uint64() if is_wide else pa.int64()]
 
@@ -171,14 +175,15 @@ def _column(records: Sequence[dict[str, Any]], field: pa.Field, may_hold_bools: 
     values = [record.get(field.name) for record in records]
     if "." in field.name:
         values = [_value(record, field.name) for record in records]
+    other_type = f"is not of the column's type, {field.type}"
     try:
         column = _array(values, field)
     except UnicodeError as error:
         raise ValueError(_reason(field, values, "holds half a character")) from error
     except _NOT_AN_ARROW_ARRAY as error:
-        raise ValueError(_reason(field, values, f"is not of the column's type, {field.type}")) from error
+        raise ValueError(_reason(field, values, other_type)) from error
     if _changes(values, column, may_hold_bools):
-        raise ValueError(_reason(field, values, f"is not of the column's type, {field.type}"))
+        raise ValueError(_reason(field, values, other_type))
     return column
 
 

@@ -345,7 +345,8 @@ def _levels(column: pa.Array) -> Iterator[tuple[Rows, Rows, Rows]]:
 
 def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
     """Which numbers the input's dtype can hold, NaN and infinity being none; null passes here."""
-    array: np.ndarray[Any, Any] = values.fill_null(0).to_numpy(zero_copy_only=False)
+    zero = pa.scalar(0).cast(values.type)
+    array: np.ndarray[Any, Any] = values.fill_null(zero).to_numpy(zero_copy_only=False)
     if np.issubdtype(dtype, np.bool_):
         is_bool: np.ndarray[Any, Any] = (array == 0) | (array == 1)
         return is_bool
