@@ -10,8 +10,8 @@ import pyarrow as pa
 from hub_tfx.data import fields
 from hub_tfx.data.arrow import is_list, paths_of
 from hub_tfx.data.readers.base import Rejected, build_batch, chunks, first_of
-from hub_tfx.data.readers.streams import lines_of
-from hub_tfx.data.readers.text import whole
+from hub_tfx.data.readers.streams import is_cut, lines_of
+from hub_tfx.data.readers.text import too_long
 from hub_tfx.errors import InputError
 
 _LOOKED_THROUGH_ROWS = 1000
@@ -37,8 +37,11 @@ class JsonLinesReader:
         )
 
     def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        may_change_bools = any(_has_floats_inside(field.type) for field in schema)
         for lines in chunks(_lines(path), batch_rows):
-            may_hold_bools = any(b"true" in line or b"false" in line for line in lines)
+            may_hold_bools = may_change_bools and any(
+                b"true" in line or b"false" in line for line in lines
+            )
 
             def build(
                 records: Sequence[dict[str, Any]], may_hold_bools: bool = may_hold_bools
@@ -76,7 +79,7 @@ def _records_with(lines: Sequence[bytes], names: Collection[str]) -> list[dict[s
 
 
 def _lines(path: str) -> Iterator[bytes]:
-    return (line for line in lines_of(path) if line.strip())
+    return (line for line in lines_of(path) if len(line) > 2 or line.strip())
 
 
 def _check_lines(path: str) -> None:
@@ -95,8 +98,8 @@ def _check_lines(path: str) -> None:
 
 
 def _object(line: bytes) -> dict[str, Any] | Rejected:
-    if isinstance(rejected := whole(line), Rejected):
-        return rejected
+    if is_cut(line):
+        return too_long(line)
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -252,9 +255,15 @@ def _changes(values: list[Any], column: pa.Array, may_hold_bools: bool) -> bool:
         read = column.to_pylist()
         is_equal = read == values and not (is_struct and may_hold_bools)  # True equals 1.0.
         return not is_equal and not _is_whole(read, values)
-    if pa.types.is_floating(given) and may_hold_bools and _has_type(values, depth, bool):
+    looks_for_bools = pa.types.is_floating(given) and (may_hold_bools or not depth)
+    if looks_for_bools and _has_type(values, depth, bool):
         return True
     return any(_has_type(values, above, str) for above in range(depth))
+
+
+def _has_floats_inside(given: pa.DataType) -> bool:
+    """Whether there may be more floats than rows, among which to look for true takes time."""
+    return is_list(given) or bool(pa.types.is_struct(given))
 
 
 def _has_type(values: Iterable[Any], depth: int, unwanted: type) -> bool:
