@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from hub_tfx.data import fields
-from hub_tfx.data.arrow import is_list, paths_of
+from hub_tfx.data.arrow import is_list, leaf_type, paths_of
 from hub_tfx.data.readers.base import Rejected, build_batch, chunks, first_of
 from hub_tfx.data.readers.streams import is_cut, lines_of
 from hub_tfx.data.readers.text import too_long
@@ -79,7 +79,7 @@ def _records_with(lines: Sequence[bytes], names: Collection[str]) -> list[dict[s
 
 
 def _lines(path: str) -> Iterator[bytes]:
-    return (line for line in lines_of(path) if len(line) > 2 or line.strip())
+    return (line for line in lines_of(path) if not line.isspace())
 
 
 def _check_lines(path: str) -> None:
@@ -131,15 +131,16 @@ def types_of(values: Sequence[Any]) -> list[pa.DataType]:
         given = pa.array(values).type
     except _NOT_AN_ARROW_ARRAY:
         return _types_by_kind(values)
-    return [given, *_integers_among(values, given)]
-
-
-def _integers_among(values: Iterable[Any], given: pa.DataType) -> list[pa.DataType]:
-    """The type with integers for floats, should some of these be written as integers."""
-    if is_list(given):
-        inner = chain.from_iterable(value for value in values if value is not None)
-        return [pa.list_(found) for found in _integers_among(inner, given.value_type)]
-    return [pa.int64()] if pa.types.is_floating(given) and int in set(map(type, values)) else []
+    inner, depth = leaf_type(given)
+    is_float = pa.types.is_floating(inner)
+    if pa.types.is_struct(inner) or (is_float and _has_type(values, depth, bool)):
+        return _types_by_kind(values)  # Arrow makes 1.0 of true where there are floats.
+    if not is_float or not _has_type(values, depth, int):
+        return [given]
+    integers = pa.int64()
+    for _ in range(depth):
+        integers = pa.list_(integers)
+    return [given, integers]
 
 
 def _types_by_kind(values: Sequence[Any]) -> list[pa.DataType]:
@@ -164,9 +165,10 @@ def _types_of_kind(values: Sequence[Any]) -> list[pa.DataType]:
         return [pa.struct([(n, types_of([v.get(n) for v in values])[0]) for n in names])]
     fractions = sum(isinstance(value, float) for value in values)
     if fractions:
-        types = [pa.float64(), *_integers_among(values, pa.float64())]
-        is_exact = all(abs(value) <= _MAX_EXACT_INTEGER for value in values if type(value) is int)
-        return types if is_exact or 2 * fractions >= len(values) else types[::-1]
+        integers = [value for value in values if type(value) is int]
+        is_exact = all(abs(value) <= _MAX_EXACT_INTEGER for value in integers)
+        types = [pa.float64(), pa.int64()] if integers else [pa.float64()]
+        return types if is_exact or fractions >= len(integers) else types[::-1]
     is_wide = max(values) >= 1 << 63 and min(values) >= 0 and max(values) < 1 << 64
     return [pa.uint64() if is_wide else pa.int64()]
 
@@ -247,9 +249,7 @@ def _changes(values: list[Any], column: pa.Array, may_hold_bools: bool) -> bool:
 
     It cuts 1.5 to 1, reads true as 1.0, a text as a list of letters, and drops unknown keys.
     """
-    given, depth = column.type, 0
-    while is_list(given):
-        given, depth = given.value_type, depth + 1
+    given, depth = leaf_type(column.type)
     is_struct = pa.types.is_struct(given)
     if is_struct or pa.types.is_integer(given):
         read = column.to_pylist()

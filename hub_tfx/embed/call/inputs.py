@@ -10,7 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from hub_tfx.data.arrow import flatten, invalid_utf8, is_bytes, is_list, is_number, is_text, rows_of
+from hub_tfx.data.arrow import (
+    flatten,
+    invalid_utf8,
+    is_bytes,
+    is_list,
+    is_number,
+    is_text,
+    leaf_type,
+    rows_of,
+)
 from hub_tfx.data.fields import is_as_numbers
 from hub_tfx.data.images import FileReader, ImageDecoder, as_bytes, header_size
 from hub_tfx.data.numbers import read_numbers
@@ -65,7 +74,7 @@ class Input:
         column_type = self._number_type or (
             column_type[self._part].type if self._part else column_type
         )
-        self._depth, value_type = _unnest(column_type)
+        value_type, self._depth = leaf_type(column_type)
         self._dimensions = _dimensions_of_a_row(info, self._depth)
         self._is_text = info.dtype == "string"
         is_words = is_bytes(value_type)
@@ -302,14 +311,6 @@ def accepts(key: str, plan: EmbedPlan, config: EmbedConfig) -> Callable[[pa.Data
         return True
 
     return accepts_type
-
-
-def _unnest(given: pa.DataType) -> tuple[int, pa.DataType]:
-    """How deep lists are nested in a column, and of what they are."""
-    depth = 0
-    while is_list(given):
-        depth, given = depth + 1, given.value_type
-    return depth, given
 
 
 def _dimensions_of_a_row(info: TensorInfo, depth: int) -> tuple[int | None, ...]:
