@@ -37,6 +37,14 @@ def flatten(column: pa.Array) -> tuple[pa.Array, np.ndarray[Any, Any]]:
     return column, offsets
 
 
+def leaf_type(given: pa.DataType) -> tuple[pa.DataType, int]:
+    """Of what the values in nested lists are, and how deep these are nested."""
+    depth = 0
+    while is_list(given):
+        depth, given = depth + 1, given.value_type
+    return given, depth
+
+
 def is_list(given: pa.DataType) -> bool:
     """Whether a type is a list of any kind, fixed-size ones included."""
     types = pa.types

@@ -89,6 +89,7 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
             task.schema,
             max(task.config.batch_size, self._limits.window_rows),
             self._limits,
+            task.plan.keep if layout.format == "tfrecord" else (),
         )
         preprocessor = task.preprocessor
         embedded = read.batches | f"EmbedRecordBatches{label}" >> EmbedRecordBatches(

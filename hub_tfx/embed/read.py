@@ -14,6 +14,7 @@ from hub_tfx.data.filesystems import is_local
 from hub_tfx.data.marks import Position, slice_rows
 from hub_tfx.data.prefetch import one_ahead
 from hub_tfx.data.readers import PARQUET, READERS
+from hub_tfx.data.tf_example import reject_unheld
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.errors import InputError
 
@@ -70,6 +71,7 @@ class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]
         schema: pa.Schema,
         batch_rows: int = 2048,
         limits: EmbedLimits = DEFAULT_LIMITS,
+        into_examples: Sequence[str] = (),
     ):
         """A reading of files.
 
@@ -78,10 +80,12 @@ class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]
           schema: the columns to read, with their types.
           batch_rows: upper bound on rows of a batch; large rows come in smaller batches.
           limits: of work units and blocks.
+          into_examples: columns that are written as tf.Example; rows that it cannot hold are
+            marked.
         """
         super().__init__()
         self._units = make_work_units(files, limits)
-        self._read = _ReadWorkUnit(schema, batch_rows, limits)
+        self._read = _ReadWorkUnit(schema, batch_rows, limits, into_examples)
 
     def expand(self, root: Any) -> Any:
         return (
@@ -126,8 +130,15 @@ def _joined(files: Iterable[SourceFile]) -> list[SourceFile]:
 
 
 class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, schema: pa.Schema, batch_rows: int, limits: EmbedLimits):
+    def __init__(
+        self,
+        schema: pa.Schema,
+        batch_rows: int,
+        limits: EmbedLimits,
+        into_examples: Sequence[str],
+    ):
         self._schema = schema
+        self._into_examples = into_examples
         self._batch_rows = batch_rows
         self._block_s = limits.block_s
 
@@ -135,7 +146,7 @@ class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
         block = _OpenBlock()
         for file in files:
             row = file.start
-            for batch in one_ahead(_batches(file, self._schema, self._batch_rows)):
+            for batch in one_ahead(self._batches(file)):
                 for start, stop in file.unfinished(row, row + batch.num_rows):
                     block.add(file, start, stop)
                     position = Position(file.path, start, block.id)
@@ -147,6 +158,10 @@ class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
             _check_unchanged(file)
             block.add(file, row, row, is_end=file.row_groups is None)
         yield beam.pvalue.TaggedOutput(BLOCKS, block.closed())
+
+    def _batches(self, file: SourceFile) -> Iterator[pa.RecordBatch]:
+        for batch in _batches(file, self._schema, self._batch_rows):
+            yield reject_unheld(batch, self._into_examples)
 
 
 def _check_unchanged(file: SourceFile) -> None:

@@ -16,7 +16,7 @@ from hub_tfx.data.uses import look_further, typed_by_use
 from hub_tfx.embed.call.bound_inputs import inputs_of, uses_of
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
+from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON, type_in_letters
 from hub_tfx.embed.manifest import ModuleRef, OutputFormat, OutputManifest
 from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan, make_plan
@@ -73,7 +73,9 @@ class EmbedTask:
         letters = [(KEY, pa.string()), (REASON, pa.string())]
         return {
             EMBEDDINGS: pa.schema([*kept, *self.plan.output_fields]),
-            DEAD_LETTERS: pa.schema([*letters, *kept]),
+            DEAD_LETTERS: pa.schema(
+                [*letters, *(field.with_type(type_in_letters(field.type)) for field in kept)]
+            ),
         }
 
     def manifest(self, output_format: OutputFormat) -> OutputManifest:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hub_tfx.data.marks import Position, mark_rejected, rejected_of, slice_rows
 from hub_tfx.data.prefetch import one_ahead
-from hub_tfx.data.readers import READERS, base, format_of, schema_of_tfmd, tfrecord
+from hub_tfx.data.readers import READERS, base, format_of, schema_of_tfmd, streams
+from hub_tfx.data.readers.tfrecord import records_of
 from hub_tfx.errors import InputError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -129,7 +130,7 @@ def test_a_later_json_number_is_never_cut_to_fit(tmp_path):
     items = read("jsonl", path, batch_rows=600)
     assert items[-1] == {"n": 2}
     assert [item for item in items if isinstance(item, str)] == [
-        "feature 'n': not int64 like its first values"
+        "feature 'n': 1.5 is not of the column's type, int64"
     ]
 
 
@@ -157,16 +158,8 @@ def test_a_later_value_of_another_type_is_rejected_not_converted(tmp_path):
     items = read("csv", path, batch_rows=1000)
     assert sum(isinstance(item, dict) for item in items) == 1501
     assert [item for item in items if isinstance(item, str)] == [
-        "column 'n': Failed to parse string: 'many' as a scalar of type int64"
+        "column 'n': 'many' is not written as int64 is, which its first values are"
     ]
-
-
-@pytest.mark.parametrize("content", ["", "a,a\n1,2\n"])
-def test_a_csv_without_a_usable_header_is_an_error(tmp_path, content):
-    path = tmp_path / "a.csv"
-    path.write_text(content)
-    with pytest.raises(InputError, match=r"header|column names"):
-        read("csv", path)
 
 
 @given(st.lists(st.fixed_dictionaries({"s": TEXTS, "v": st.lists(st.integers(0, 9))}), min_size=1))
@@ -181,7 +174,8 @@ def test_json_lines_come_back(tmp_path, records):
 def test_broken_json_lines_are_rejected_alone(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"n": 1}\n{"n": 2\n[3]\n{"n": "four"}\n{"m": 5}\n{"n": 6}\n')
-    assert READERS["jsonl"].infer_schema(str(path)).names == ["m"]  # `n` has no one type.
+    assert READERS["jsonl"].infer_schema(str(path)).names == ["n", "m"]
+    assert read("jsonl", path, ["n"])[3] == "feature 'n': 'four' is not of the column's type, int64"
     path.write_text('{"n": 1}\n{"n": 2\n[3]\n{"m": 5}\n{"n": 6}\n')
     items = read("jsonl", path, ["n"])
     assert items[0] == {"n": 1}
@@ -232,12 +226,8 @@ def test_records_that_are_no_examples_are_rejected_alone(tmp_path):
     assert all(isinstance(item, str) and item for item in items[1:3])
 
 
-@pytest.mark.parametrize("one_by_one", [10, 64])
 @pytest.mark.parametrize("compression", ["GZIP", ""])
-def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(
-    tmp_path, compression, one_by_one, monkeypatch
-):
-    monkeypatch.setattr(tfrecord, "_SAMPLE_RECORDS", one_by_one)
+def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(tmp_path, compression):
     path = tmp_path / "a.tfrecord"
     records = [example(i=[n]) for n in range(20)]
     write_examples(path, records, compression)
@@ -246,7 +236,7 @@ def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(
     for cut in set(range(len(content))) - record_ends:
         path.write_bytes(content[:cut])
         with pytest.raises(InputError, match=r"a\.tfrecord is cut short or damaged"):
-            list(tfrecord._chunks(str(path), 20))
+            list(records_of(str(path)))
 
 
 @pytest.mark.parametrize("size", [10, 20_000])
@@ -306,12 +296,6 @@ def test_the_ending_gives_the_format(name, file_format):
     assert format_of(name) == file_format
 
 
-@pytest.mark.parametrize("name", ["a", "a.json", "a.gz", "a.parquet.gz", "txt"])
-def test_an_unknown_ending_is_an_error_that_lists_the_known(name):
-    with pytest.raises(InputError, match=r"\.jsonl"):
-        format_of(name)
-
-
 def test_one_ahead_gives_the_same_items_and_the_same_error():
     def items():
         yield from range(5)
@@ -345,8 +329,9 @@ def test_a_later_csv_integer_that_a_float_would_round_is_rejected(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("x\n" + "1.5\n" * 1000 + f"{2**53 + 1}\n{2**53}\n0.1234567890123456789\n")
     rows = read("csv", path, batch_rows=2000)
-    assert rows[1000] == f"column 'x': {2**53 + 1} is no float64"
-    assert [row["x"] for row in rows[1001:]] == [2.0**53, 0.12345678901234568]
+    assert f"'{2**53 + 1}' is not written as double is" in rows[1000]
+    assert rows[1001] == {"x": 2.0**53}
+    assert "'0.1234567890123456789' is not written as double is" in rows[1002]
 
 
 def test_a_later_json_object_keeps_all_its_keys_or_is_rejected(tmp_path):
@@ -371,8 +356,8 @@ def test_some_rows_of_a_batch_keep_their_places_and_reasons():
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.txt.gz"])
 def test_a_line_that_never_ends_is_rejected_and_not_held(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(base, "MAX_LINE_BYTES", 1000)
-    monkeypatch.setattr(base, "_SKIP_BYTES", 64)
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(streams, "_SKIP_BYTES", 64)
     content = b'{"text": "one"}\n' + b"x" * 10_000 + b'\n{"text": "two"}\n' + b"y" * 1000
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)

@@ -157,7 +157,12 @@ OPEN_IMAGE = TensorInfo("float32", (None, None, None, 3))
         ({"x": TensorInfo("int64", (None, 2, 2), "sparse")}, {}, "'x'.*no feature can hold"),
         ({"x": TensorInfo("int64", None, "sparse")}, {}, "'x'.*no feature can hold"),
         ({"x": TensorInfo("int64", (None, None, None), "ragged")}, {}, "'x'.*no feature can hold"),
-        ({"x": TEXT}, {"image_source": "path"}, r"--image-paths\).*takes no image, but x \(string"),
+        (
+            {"x": VECTOR},
+            {"image_source": "path"},
+            r"--image-paths\).*takes neither images nor one string, but x \(float32",
+        ),
+        ({"x": TEXT, "y": TEXT}, {"image_source": "path"}, "neither images nor one string"),
         ({"x": TEXT}, {"image_size": (2, 2)}, r"--image-size\).*takes no image, but x \(string"),
         (
             {"x": IMAGE},

@@ -160,7 +160,7 @@ def _column(values: Sequence[str], field: pa.Field) -> pa.Array:
         numbers = read_numbers(texts, field.type)
         if numbers.null_count > texts.null_count:
             wrong = texts.filter(numbers.is_null()).drop_null()[0].as_py()
-            raise ValueError(f"{wrong!r} is not a number of {field.type}")
+            raise ValueError(f"{wrong!r} cannot be read as {field.type}")
         return numbers
     except UnicodeEncodeError as error:
         raise ValueError(f"column {field.name!r} is not valid UTF-8") from error

@@ -8,14 +8,15 @@ from typing import Any
 import pyarrow as pa
 
 from hub_tfx.data import fields
-from hub_tfx.data.arrow import is_list, paths_of
+from hub_tfx.data.arrow import is_list, leaf_type, paths_of
 from hub_tfx.data.readers.base import Rejected, build_batch, chunks, first_of
-from hub_tfx.data.readers.streams import lines_of
-from hub_tfx.data.readers.text import whole
+from hub_tfx.data.readers.streams import is_cut, lines_of
+from hub_tfx.data.readers.text import too_long
 from hub_tfx.errors import InputError
 
 _LOOKED_THROUGH_ROWS = 1000
 _QUOTED_CHARS = 60
+_MAX_EXACT_INTEGER = 1 << 53  # Of float64.
 _NOT_AN_ARROW_ARRAY = (pa.ArrowException, OverflowError, UnicodeError)
 
 
@@ -36,8 +37,11 @@ class JsonLinesReader:
         )
 
     def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        may_change_bools = any(_has_floats_inside(field.type) for field in schema)
         for lines in chunks(_lines(path), batch_rows):
-            may_hold_bools = any(b"true" in line or b"false" in line for line in lines)
+            may_hold_bools = may_change_bools and any(
+                b"true" in line or b"false" in line for line in lines
+            )
 
             def build(
                 records: Sequence[dict[str, Any]], may_hold_bools: bool = may_hold_bools
@@ -75,7 +79,7 @@ def _records_with(lines: Sequence[bytes], names: Collection[str]) -> list[dict[s
 
 
 def _lines(path: str) -> Iterator[bytes]:
-    return (line for line in lines_of(path) if line.strip())
+    return (line for line in lines_of(path) if not line.isspace())
 
 
 def _check_lines(path: str) -> None:
@@ -94,8 +98,8 @@ def _check_lines(path: str) -> None:
 
 
 def _object(line: bytes) -> dict[str, Any] | Rejected:
-    if isinstance(rejected := whole(line), Rejected):
-        return rejected
+    if is_cut(line):
+        return too_long(line)
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -127,15 +131,16 @@ def types_of(values: Sequence[Any]) -> list[pa.DataType]:
         given = pa.array(values).type
     except _NOT_AN_ARROW_ARRAY:
         return _types_by_kind(values)
-    return [given, *_integers_among(values, given)]
-
-
-def _integers_among(values: Iterable[Any], given: pa.DataType) -> list[pa.DataType]:
-    """The type with integers for floats, should some of these be written as integers."""
-    if is_list(given):
-        inner = chain.from_iterable(value for value in values if value is not None)
-        return [pa.list_(found) for found in _integers_among(inner, given.value_type)]
-    return [pa.int64()] if pa.types.is_floating(given) and int in set(map(type, values)) else []
+    inner, depth = leaf_type(given)
+    is_float = pa.types.is_floating(inner)
+    if pa.types.is_struct(inner) or (is_float and _has_type(values, depth, bool)):
+        return _types_by_kind(values)  # Arrow makes 1.0 of true where there are floats.
+    if not is_float or not _has_type(values, depth, int):
+        return [given]
+    integers = pa.int64()
+    for _ in range(depth):
+        integers = pa.list_(integers)
+    return [given, integers]
 
 
 def _types_by_kind(values: Sequence[Any]) -> list[pa.DataType]:
@@ -158,8 +163,12 @@ def _types_of_kind(values: Sequence[Any]) -> list[pa.DataType]:
     if isinstance(values[0], dict):
         names = dict.fromkeys(name for value in values for name in value if _is_text(name))
         return [pa.struct([(n, types_of([v.get(n) for v in values])[0]) for n in names])]
-    if any(isinstance(value, float) for value in values):
-        return [pa.float64(), *_integers_among(values, pa.float64())]
+    fractions = sum(isinstance(value, float) for value in values)
+    if fractions:
+        integers = [value for value in values if type(value) is int]
+        is_exact = all(abs(value) <= _MAX_EXACT_INTEGER for value in integers)
+        types = [pa.float64(), pa.int64()] if integers else [pa.float64()]
+        return types if is_exact or fractions >= len(integers) else types[::-1]
     is_wide = max(values) >= 1 << 63 and min(values) >= 0 and max(values) < 1 << 64
     return [pa.uint64() if is_wide else pa.int64()]
 
@@ -171,14 +180,15 @@ def _column(records: Sequence[dict[str, Any]], field: pa.Field, may_hold_bools: 
     values = [record.get(field.name) for record in records]
     if "." in field.name:
         values = [_value(record, field.name) for record in records]
+    other_type = f"is not of the column's type, {field.type}"
     try:
         column = _array(values, field)
     except UnicodeError as error:
         raise ValueError(_reason(field, values, "holds half a character")) from error
     except _NOT_AN_ARROW_ARRAY as error:
-        raise ValueError(_reason(field, values, f"is not {field.type}")) from error
+        raise ValueError(_reason(field, values, other_type)) from error
     if _changes(values, column, may_hold_bools):
-        raise ValueError(_reason(field, values, f"is not {field.type}"))
+        raise ValueError(_reason(field, values, other_type))
     return column
 
 
@@ -239,17 +249,21 @@ def _changes(values: list[Any], column: pa.Array, may_hold_bools: bool) -> bool:
 
     It cuts 1.5 to 1, reads true as 1.0, a text as a list of letters, and drops unknown keys.
     """
-    given, depth = column.type, 0
-    while is_list(given):
-        given, depth = given.value_type, depth + 1
+    given, depth = leaf_type(column.type)
     is_struct = pa.types.is_struct(given)
     if is_struct or pa.types.is_integer(given):
         read = column.to_pylist()
         is_equal = read == values and not (is_struct and may_hold_bools)  # True equals 1.0.
         return not is_equal and not _is_whole(read, values)
-    if pa.types.is_floating(given) and may_hold_bools and _has_type(values, depth, bool):
+    looks_for_bools = pa.types.is_floating(given) and (may_hold_bools or not depth)
+    if looks_for_bools and _has_type(values, depth, bool):
         return True
     return any(_has_type(values, above, str) for above in range(depth))
+
+
+def _has_floats_inside(given: pa.DataType) -> bool:
+    """Whether there may be more floats than rows, among which to look for true takes time."""
+    return is_list(given) or bool(pa.types.is_struct(given))
 
 
 def _has_type(values: Iterable[Any], depth: int, unwanted: type) -> bool:

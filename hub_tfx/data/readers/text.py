@@ -20,9 +20,10 @@ class TextReader:
             return pa.RecordBatch.from_arrays([values.cast(schema.types[0])], schema=schema)
 
         for lines in chunks(lines_of(path), batch_rows):
-            yield build_batch([whole(line) for line in lines], schema, build)
+            records = [too_long(line) if is_cut(line) else line for line in lines]
+            yield build_batch(records, schema, build)
 
 
-def whole(line: bytes) -> bytes | Rejected:
-    """The line, unless it is too long to be held."""
-    return Rejected(f"a line of {len(line):,} bytes or more") if is_cut(line) else line
+def too_long(line: bytes) -> Rejected:
+    """What is left of a line that ``is_cut``."""
+    return Rejected(f"a line of {len(line):,} bytes or more")

@@ -3,6 +3,7 @@
 import struct
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import google_crc32c
@@ -14,6 +15,7 @@ from hub_tfx.data.readers.base import build_batch, chunks, first_of
 from hub_tfx.data.readers.streams import content_of
 from hub_tfx.errors import InputError
 
+_LENGTH = struct.Struct("<Q")
 _HEADER = struct.Struct("<QI")
 _CHECKSUM = struct.Struct("<I")
 _MAX_RECORD_BYTES = (2 << 30) - 1
@@ -57,7 +59,10 @@ class ExampleReader:
 
 def begins_as_records(head: bytes) -> bool:
     """Whether a file that begins with these bytes is one of records: it says so by a checksum."""
-    return len(head) >= _HEADER.size and _is_header(head, 0)
+    if len(head) < _HEADER.size:
+        return False
+    length, checksum = _HEADER.unpack_from(head)
+    return bool(_checksum_of_length(length) == checksum)
 
 
 def records_of(path: str) -> Iterator[bytes]:
@@ -69,32 +74,34 @@ def records_of(path: str) -> Iterator[bytes]:
       InputError: the file cannot be read, is damaged, or ends inside a record.
     """
     with content_of(path) as content:
-        buffer, at, number = b"", 0, 0
+        buffer, at, number = b"", 0, 1
         while more := content.read(_READ_BYTES):
             buffer, at = buffer[at:] + more, 0
             while len(buffer) - at >= _HEADER.size:
-                length, _ = _HEADER.unpack_from(buffer, at)
-                start, stop = at + _HEADER.size, at + _HEADER.size + length
+                stop = at + _HEADER.size + _length_at(buffer, at, path, number)
                 missing = stop + _CHECKSUM.size - len(buffer)
                 if missing > 0:
-                    # Of a record that is whole, its own checksum tells whether its length is right.
-                    _check_header(path, buffer, at, number)
-                    if missing <= _READ_BYTES:
+                    rest = b"".join(_pieces(content, missing))
+                    buffer, at = buffer[at:] + rest, 0
+                    if len(rest) < missing:
                         break
-                    buffer = b"".join([buffer[at:], *_pieces(content, missing)])
-                    at, start, stop = 0, start - at, stop - at
-                    if len(buffer) < stop + _CHECKSUM.size:
-                        break
-                record = buffer[start:stop]
+                    continue
+                record = buffer[at + _HEADER.size : stop]
                 if _masked_crc(record) != _CHECKSUM.unpack_from(buffer, stop)[0]:
-                    raise InputError(
-                        f"{path} is cut short or damaged: record {number + 1} has another checksum "
-                        "than it says"
-                    )
+                    raise _damaged(path, f"record {number} has another checksum")
                 yield record
                 at, number = stop + _CHECKSUM.size, number + 1
         if at < len(buffer):
-            raise InputError(f"{path} is cut short or damaged: it ends inside record {number + 1}")
+            raise _damaged(path, f"it ends inside record {number}")
+
+
+def _length_at(buffer: bytes, at: int, path: str, number: int) -> int:
+    length, checksum = _HEADER.unpack_from(buffer, at)
+    if _checksum_of_length(length) != checksum:
+        raise _damaged(path, f"the length of record {number} has another checksum")
+    if length > _MAX_RECORD_BYTES:
+        raise _damaged(path, f"record {number} claims to have {length:,} bytes")
+    return int(length)
 
 
 def _pieces(content: Any, size_bytes: int) -> Iterator[bytes]:
@@ -104,22 +111,13 @@ def _pieces(content: Any, size_bytes: int) -> Iterator[bytes]:
         yield piece
 
 
-def _check_header(path: str, buffer: bytes, at: int, number: int) -> None:
-    length, _ = _HEADER.unpack_from(buffer, at)
-    if not _is_header(buffer, at):
-        raise InputError(
-            f"{path} is cut short or damaged: the length of record {number + 1} has another "
-            "checksum than it says"
-        )
-    if length > _MAX_RECORD_BYTES:
-        raise InputError(
-            f"{path} is cut short or damaged: record {number + 1} claims to have {length:,} bytes"
-        )
+def _damaged(path: str, why: str) -> InputError:
+    return InputError(f"{path} is cut short or damaged: {why}")
 
 
-def _is_header(buffer: bytes, at: int) -> bool:
-    _, checksum = _HEADER.unpack_from(buffer, at)
-    return bool(_masked_crc(buffer[at : at + 8]) == checksum)
+@lru_cache(1 << 16)  # Records of a file have like lengths.
+def _checksum_of_length(length: int) -> int:
+    return _masked_crc(_LENGTH.pack(length))
 
 
 def _masked_crc(data: bytes) -> int:

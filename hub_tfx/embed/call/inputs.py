@@ -10,7 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from hub_tfx.data.arrow import flatten, invalid_utf8, is_bytes, is_list, is_number, is_text, rows_of
+from hub_tfx.data.arrow import (
+    flatten,
+    invalid_utf8,
+    is_bytes,
+    is_list,
+    is_number,
+    is_text,
+    leaf_type,
+    rows_of,
+)
 from hub_tfx.data.fields import is_as_numbers
 from hub_tfx.data.images import FileReader, ImageDecoder, as_bytes, header_size
 from hub_tfx.data.numbers import read_numbers
@@ -65,7 +74,7 @@ class Input:
         column_type = self._number_type or (
             column_type[self._part].type if self._part else column_type
         )
-        self._depth, value_type = _unnest(column_type)
+        value_type, self._depth = leaf_type(column_type)
         self._dimensions = _dimensions_of_a_row(info, self._depth)
         self._is_text = info.dtype == "string"
         is_words = is_bytes(value_type)
@@ -206,7 +215,8 @@ class Input:
 
     def _check_type(self, column_type: pa.DataType, value_type: pa.DataType) -> None:
         holds, takes = f"feature {self.feature!r} holds {column_type}", f"{self.key!r} {self._info}"
-        if self.reads_files and not self.is_encoded:
+        is_words = is_bytes(value_type)
+        if self.reads_files and not is_words:
             raise ConfigError(
                 f"{holds}, and no paths of images: leave out image_source, or say "
                 f"which feature does with {self.key}=FEATURE (--input-map)"
@@ -216,7 +226,6 @@ class Input:
                 f"{holds}, and no images: where it holds the paths of image files, say so with "
                 "image_source path (--image-paths)"
             )
-        is_words = is_bytes(value_type)
         fits = is_words if self._is_text or self.is_encoded else _is_number(value_type)
         if pa.types.is_floating(value_type) and not tf.as_dtype(self._info.dtype).is_floating:
             fits = False
@@ -304,14 +313,6 @@ def accepts(key: str, plan: EmbedPlan, config: EmbedConfig) -> Callable[[pa.Data
     return accepts_type
 
 
-def _unnest(given: pa.DataType) -> tuple[int, pa.DataType]:
-    """How deep lists are nested in a column, and of what they are."""
-    depth = 0
-    while is_list(given):
-        depth, given = depth + 1, given.value_type
-    return depth, given
-
-
 def _dimensions_of_a_row(info: TensorInfo, depth: int) -> tuple[int | None, ...]:
     if info.shape is not None:
         return info.shape[1:]
@@ -345,7 +346,8 @@ def _levels(column: pa.Array) -> Iterator[tuple[Rows, Rows, Rows]]:
 
 def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
     """Which numbers the input's dtype can hold, NaN and infinity being none; null passes here."""
-    array: np.ndarray[Any, Any] = values.fill_null(0).to_numpy(zero_copy_only=False)
+    zero = pa.scalar(0).cast(values.type)
+    array: np.ndarray[Any, Any] = values.fill_null(zero).to_numpy(zero_copy_only=False)
     if np.issubdtype(dtype, np.bool_):
         is_bool: np.ndarray[Any, Any] = (array == 0) | (array == 1)
         return is_bool
