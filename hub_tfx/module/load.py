@@ -32,6 +32,7 @@ class LoadedModule:
       spec: of the whole module.
       signature: the name of the signature that is called.
       preprocessor: the module whose outputs feed this one, or None.
+      loaded: what TensorFlow Hub gave.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class LoadedModule:
         self._fed_by = (
             fed_by(self.signature_spec, preprocessor.signature_spec) if preprocessor else {}
         )
-        self._loaded = _load(Path(path))
+        self.loaded = _load(Path(path))
         if self.signature == CALL:
             self._arguments = call_arguments(path)
             self._function = self._call_object
@@ -99,13 +100,13 @@ class LoadedModule:
                     arguments[f"{key}_component_{n}"] = part
             else:
                 arguments[key] = tensor
-        return self._loaded.signatures[self.signature](**arguments)
+        return self.loaded.signatures[self.signature](**arguments)
 
     def _call_object(self, tensors: Mapping[str, Any]) -> Any:
         def value(key: str, leaf: Any) -> Any:
             return tensors[key] if isinstance(leaf, TensorInfo) else leaf
 
-        return self._loaded(**map_arguments(self._arguments, value))
+        return self.loaded(**map_arguments(self._arguments, value))
 
 
 def _tensor(value: Any, info: TensorInfo) -> Any:
