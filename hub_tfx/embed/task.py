@@ -12,9 +12,8 @@ from hub_tfx import __version__
 from hub_tfx.data.arrow import has_empty_struct
 from hub_tfx.data.files import SourceFile
 from hub_tfx.data.tf_example import example_type
-from hub_tfx.data.uses import Use, look_further, typed_by_use
-from hub_tfx.embed.call.column_types import value_type
-from hub_tfx.embed.call.inputs import Input, accepts
+from hub_tfx.data.uses import look_further, typed_by_use
+from hub_tfx.embed.call.bound_inputs import inputs_of, uses_of
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON, type_in_letters
@@ -124,8 +123,8 @@ def make_task(
     first = preprocessor.spec if preprocessor else None
     plan = make_plan(config, module.spec, columns.names or None, first)
     schema = _columns_to_read(columns, plan, config, files)
-    for key, name in plan.features.items() if columns.names else ():
-        Input.of_field(key, plan, config, schema.field(name))
+    if columns.names:
+        inputs_of(plan, config, schema)
     for name in plan.keep:
         _check_kept(schema.field(name), output_format)
     return EmbedTask(module, config, plan, files, schema, preprocessor)
@@ -140,11 +139,8 @@ def _columns_to_read(
         is_example = file_format == "tfrecord"
         any_type = pa.large_list(pa.large_binary()) if is_example else pa.string()
         return pa.schema([(name, any_type) for name in plan.needed])
-    uses = {name: Use(is_kept=name in plan.keep) for name in plan.needed}
-    for key, name in plan.features.items():
-        use = Use(value_type(key, plan, config), accepts(key, plan, config))
-        uses[name] = uses[name] | use
-    return typed_by_use(look_further(columns, files, plan.needed), uses, file_format)
+    columns = look_further(columns, files, plan.needed)
+    return typed_by_use(columns, uses_of(plan, config), file_format)
 
 
 def _check_kept(field: pa.Field, output_format: OutputFormat) -> None:

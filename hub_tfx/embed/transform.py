@@ -17,8 +17,9 @@ from apache_beam.utils.windowed_value import WindowedValue
 from hub_tfx.data.arrow import columns_of
 from hub_tfx.data.filesystems import local_directory
 from hub_tfx.data.marks import Position, slice_rows
-from hub_tfx.embed.call.batching import CallLimits, CheckedRows, check_rows, embed_rows
+from hub_tfx.embed.call.batching import CallLimits, embed_rows
 from hub_tfx.embed.call.bound import BoundModule
+from hub_tfx.embed.call.bound_inputs import CheckedRows
 from hub_tfx.embed.call.deadline import CallThreads
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, dead_letters
@@ -179,7 +180,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         while start < batch.num_rows:
             rows = self._limits.files_at_once if bound.reads_files else self._window_rows()
             stop = min(start + rows, batch.num_rows)
-            checked = check_rows(bound, slice_rows(batch, start, stop))
+            checked = bound.checked(slice_rows(batch, start, stop))
             self._running.append(self._start(bound, checked, timestamp, window))
             if len(self._running) > _AT_ONCE:
                 yield from self._outputs(self._running.popleft())

@@ -16,38 +16,36 @@ _Rate = Annotated[float, Range(least=0, below=math.inf)]
 
 @dataclass(frozen=True)
 class FineTuneConfig(JobConfig):
-    """How a module is fine-tuned. ``from_json(c.to_json()) == c``; unknown keys are refused.
-
-    Raises ConfigError for a value of another type than is said here, or out of its range.
+    """How a module is fine-tuned; see JobConfig for the JSON and for what is refused.
 
     Attributes:
       label: feature that holds the label. Its values are class names or class ids (one for
         ``classification``, any number for ``multilabel``), a number for ``regression``, and for
-        ``similarity`` 1 where the two texts or images of a row belong together, else 0.
-      task: what is learned.
+        ``similarity`` 1 where the two texts or images of a row belong together, 0 otherwise.
+      task: what is learned from the labels.
       classes: names of the classes, in the order of their ids; empty to take what the training data
         holds, sorted. Two classes are a binary classifier.
       class_weights: class name -> weight of its rows in the loss; 1 where none is given.
-      signature: of the base module; None for the default one.
+      signature: name of the base module's signature that is trained; None for the default one.
       inputs: input key -> feature, as in EmbedConfig. For ``similarity``, with one input: the
         feature of the first of the pair; ``pair`` names that of the second.
-      pair: see ``inputs``.
-      hidden: units of the layers between module and output.
+      pair: feature of the second text or image of a pair; for ``similarity`` only.
+      hidden: units of each layer between module and output.
       dropout: share of units dropped before each of the head's layers while training.
-      steps: of training, all told; a run that resumes does what is left.
-      batch_size: rows a step.
-      learning_rate: of the head.
-      module_learning_rate: of the module; None for that of the head.
+      steps: training steps in total; a run that resumes takes those that are left.
+      batch_size: rows of a step.
+      learning_rate: learning rate of the head.
+      module_learning_rate: learning rate of the module; None for that of the head.
       freeze: whether the module keeps its weights.
-      unfreeze_after: steps after which a module learns that is frozen until then.
-      warmup_steps: over which learning rates rise from 0.
-      decay: of learning rates after the warm-up, down to 0 at the last step.
+      unfreeze_after: steps after which a frozen module begins to learn; None for never.
+      warmup_steps: steps over which learning rates rise from 0.
+      decay: how learning rates fall after the warm-up, to 0 at the last step.
       weight_decay: L2 factor on the head's weights; the module brings its own losses.
-      eval_every: steps between evaluations.
+      eval_every: steps between two evaluations.
       eval_steps: batches of an evaluation; None for all.
-      patience: evaluations without a better loss after which training stops; None to go on. Those
-        of a module that is yet to be unfrozen do not count.
-      seed: of everything random: two runs on a CPU are equal.
+      patience: evaluations without a better loss after which training stops; None for no limit.
+        Those before a frozen module begins to learn do not count.
+      seed: seed of everything that is random; two runs with one seed on a CPU are equal.
       allow_signature_changes: in ModuleTrainer, whether the module that a run_fn of your own
         exports may lack signatures of its parent; ours keep them.
     """

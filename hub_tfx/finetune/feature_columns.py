@@ -30,7 +30,7 @@ from hub_tfx.finetune.deliver import deliver, write_metrics
 class ExportedTextColumn(_TextEmbeddingColumn):  # type: ignore[misc]
     """hub.text_embedding_column that registers its module for export, in every mode.
 
-    The module is made inside of a canned model_fn, where nobody else gets hold of it. In one model
+    The module is made inside a canned model_fn, where nobody else can reach it. In one model
     there may be one such column, which hub.LatestModuleExporter exports as ``module``.
     """
 

@@ -8,26 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from hub_tfx import __version__
 from hub_tfx._files import remove_temporary, replacing
-from hub_tfx.data.files import find_files
-from hub_tfx.data.schema import infer_schema
-from hub_tfx.errors import ConfigError, InputError, OutputError
+from hub_tfx.errors import OutputError
 from hub_tfx.finetune import dataset
 from hub_tfx.finetune.checks import check_tuned
-from hub_tfx.finetune.collect import find_classes, read_examples, write_examples
+from hub_tfx.finetune.collect import TrainingFiles, collect
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.deliver import deliver
-from hub_tfx.finetune.features import Features, signature_of
+from hub_tfx.finetune.features import signature_of
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.new_module import NewModule
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
-
-_EVAL_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,12 +31,12 @@ class FineTuneResult:
     Attributes:
       module: directory of the new module.
       serving: directory of the SavedModel that answers for serialized tf.Examples.
-      digest: of the new module.
-      parent_digest: of the base module; None for a new one.
+      digest: digest of the new module.
+      parent_digest: digest of the base module; None for a new one.
       metrics: evaluation of the new module by name.
-      steps: of training.
-      seconds: of wall time.
-      rows: of training and of evaluation data, and left out.
+      steps: how many steps were trained.
+      seconds: wall time of the whole fine-tuning.
+      rows: how many rows were for ``train`` and for ``evaluation``, and how many ``left_out``.
       history: (step, metrics) of every evaluation.
     """
 
@@ -68,7 +62,7 @@ def fine_tune_files(
     """Fine-tunes a module on files and leaves the best one in ``output``.
 
     ``output`` gets ``module/``, ``serving/``, ``report.json`` and ``training/``, which has
-    checkpoints and TensorBoard events and from which a run that was cut off goes on.
+    checkpoints and TensorBoard events and from which a run that was cut off resumes.
 
     Args:
       base: the module to start from, or how to make one that has no parent.
@@ -81,7 +75,8 @@ def fine_tune_files(
     Raises:
       UsageError: config, module and data do not fit each other.
       InputError: an input is missing or damaged, or holds no label.
-      AuthoringError: the module cannot be trained, or what came out is no module.
+      AuthoringError: the module cannot be trained, or what came out is not a module
+        that could stand in for its parent.
       OutputError: ``output`` is a file, or holds a finished module already.
     """
     started_s = time.monotonic()
@@ -96,7 +91,7 @@ def fine_tune_files(
         module, parent = base.create(work_dir / "new_module", config.seed), None
     else:
         module = parent = base
-    files = _Files.prepare(module, train, evaluation, work_dir / "examples", config)
+    files = collect(module.spec, train, evaluation, work_dir / "examples", config)
     trained = trainer_of(module)(_training_job(module, config, files, work_dir, report))
     made, serving = folder / "module", folder / "serving"
     deliver(trained.best, made, partial(check_tuned, parent=module.spec))
@@ -117,7 +112,7 @@ def fine_tune_files(
 
 
 def trainer_of(base: ResolvedModule) -> Callable[[TrainingJob], Trained]:
-    """The trainer for the format of a module."""
+    """The trainer for the format of a module; each is imported only when it is wanted."""
     if base.spec.format == "tf1_hub":
         from hub_tfx.finetune.tf1_hub.trainer import train as train_tf1_hub
 
@@ -130,7 +125,7 @@ def trainer_of(base: ResolvedModule) -> Callable[[TrainingJob], Trained]:
 def _training_job(
     base: ResolvedModule,
     config: FineTuneConfig,
-    files: "_Files",
+    files: TrainingFiles,
     work_dir: Path,
     report: Callable[[Progress], None],
 ) -> TrainingJob:
@@ -153,86 +148,6 @@ def _training_job(
         work_dir=work_dir,
         report=report,
     )
-
-
-@dataclass(frozen=True)
-class _Files:
-    """Training data as TFRecord files, and what is known of it."""
-
-    train: list[str]
-    evaluation: list[str]
-    features: Features
-    classes: tuple[str, ...]
-    rows: Mapping[str, int]
-
-    @classmethod
-    def prepare(
-        cls,
-        base: ResolvedModule,
-        train: Sequence[str],
-        evaluation: Sequence[str],
-        folder: Path,
-        config: FineTuneConfig,
-    ) -> "_Files":
-        train_files, eval_files = find_files(train), find_files(evaluation)
-        columns = infer_schema(train_files)
-        features = Features.of(config, base.spec, columns)
-        schema = pa.schema([columns.field(name) for name in features.types])
-        _check_label_type(config, features)
-        examples, left_out, labels = read_examples(
-            train_files, schema, config, config.classes, features.sizes
-        )
-        classes = config.classes
-        if not classes and config.task in ("classification", "multilabel"):
-            classes = find_classes(labels)
-        check_classes(config, classes)
-        if eval_files:
-            held_out, eval_left_out, _ = read_examples(
-                eval_files, schema, config, classes, features.sizes
-            )
-        else:
-            held_out, examples, eval_left_out = *_hold_out(examples), 0
-        folder.mkdir(parents=True, exist_ok=True)
-        paths = folder / "train.tfrecord", folder / "eval.tfrecord"
-        for path, part in zip(paths, (examples, held_out), strict=True):
-            write_examples(part, path)
-        rows = {
-            "train": len(examples),
-            "evaluation": len(held_out),
-            "left_out": left_out + eval_left_out,
-        }
-        return cls([str(paths[0])], [str(paths[1])], features, classes, rows)
-
-
-def _hold_out(examples: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    if len(examples) < 2:
-        raise InputError("1 row cannot be trained and evaluated on: give more, or evaluation rows")
-    at = max(1, int(len(examples) * _EVAL_SHARE))
-    return examples[:at], examples[at:]
-
-
-def _check_label_type(config: FineTuneConfig, features: Features) -> None:
-    is_fraction = features.types[config.label] == pa.float32()
-    if is_fraction and config.task in ("classification", "multilabel"):
-        raise ConfigError(
-            f"label {config.label!r} holds fractions, not classes: use task regression, "
-            "or give texts or whole numbers"
-        )
-    is_text = features.types[config.label] == pa.large_binary()
-    if is_text and config.task in ("regression", "similarity"):
-        raise ConfigError(f"label {config.label!r} holds texts: task {config.task} takes numbers")
-
-
-def check_classes(config: FineTuneConfig, classes: Sequence[str]) -> None:
-    """Raises ConfigError where there are too few, or class_weights names another."""
-    if config.task == "classification" and len(classes) < 2:
-        raise ConfigError(
-            f"label {config.label!r} has {len(classes)} class in the training data: "
-            "a classifier needs two"
-        )
-    for name in config.class_weights:
-        if name not in classes:
-            raise ConfigError(f"class_weights: no class {name!r}; there are {', '.join(classes)}")
 
 
 def _write_report(

@@ -18,11 +18,12 @@ from hub_tfx.data.files import find_files
 from hub_tfx.data.tf_example import TF_DTYPES
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import dataset
+from hub_tfx.finetune.collect import check_classes
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.deliver import deliver, write_metrics
 from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
-from hub_tfx.finetune.job import check_classes, trainer_of
+from hub_tfx.finetune.job import trainer_of
 from hub_tfx.finetune.training import Inputs, TrainingJob
 from hub_tfx.module.resolved import ResolvedModule
 

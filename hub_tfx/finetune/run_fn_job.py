@@ -43,12 +43,12 @@ def fine_tune_with(
       fn_args: TFX's FnArgs; ``base_model`` and ``custom_config`` are set here.
       base: the module to start from, or how to make one; None for a run_fn that needs none.
       config: what to learn, and how.
-      folder: an empty directory, for the modules of both ends.
+      folder: an empty directory, for the module that is left and for a new base.
 
     Raises:
-      AuthoringError: run_fn left no module, or what it left is no fit successor of the base, or
+      AuthoringError: run_fn left no module, or what it left lacks something of the base module, or
         does not load by itself.
-      HubTfxError: whatever run_fn raises of these.
+      HubTfxError: run_fn raised it.
     """
     if isinstance(base, NewModule):
         base = base.create(folder, config.seed)

@@ -381,3 +381,8 @@ def test_why_nothing_is_copied_is_one_line(run, module):
     assert err.startswith(f"{told}there is no earlier output in out")
     _, _, err = run(*arguments, "--normalize")
     assert err.strip() == f"{told}normalize changed since the earlier output was made"
+
+
+def test_what_an_error_quotes_cannot_steer_the_terminal(run, module):
+    result = run("--module", module, "--input", "a\x1b[2Jb.txt", "--output", "o")
+    fails(result, 1, r"no file matches the input a\x1b[2Jb.txt")

@@ -41,8 +41,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             module_file, train_args, eval_args, custom_config.
 
         Raises:
-          HubTfxError: the module cannot be trained, or run_fn left none behind; no artifact is
-            published.
+          HubTfxError: the module cannot be trained, or run_fn left none; no artifact is published.
         """
         config = FineTuneConfig.from_json(exec_properties["config"])
         base = _base(input_dict.get("base_module"), exec_properties)
@@ -65,8 +64,8 @@ class Executor(GenericExecutor):  # type: ignore[misc]
 def _base(
     artifacts: Sequence[Any] | None, exec_properties: Mapping[str, Any]
 ) -> ResolvedModule | NewModule | None:
-    """The base module, of which the format must be the given one, if any; or what module_fn builds;
-    or nothing, which a run_fn of one's own may do without."""
+    """The base module, whose format must be the given one, if any; otherwise what module_fn
+    builds; otherwise None, since the user's own run_fn may need no base."""
     module_format = exec_properties.get("module_format")
     if artifacts:
         parent = read_module(artifact_utils.get_single_instance(artifacts))

@@ -26,9 +26,9 @@ class Rejected:
 
 
 class Reader(Protocol):
-    """One file format, on any Beam filesystem.
+    """One file format, on any Beam filesystem. ``hub_tfx.testing.readers`` tests what it promises.
 
-    Both methods raise InputError where the file as a whole cannot be read.
+    Both methods raise InputError, which names the file, where the file as a whole cannot be read.
     """
 
     def infer_schema(self, path: str) -> pa.Schema:
@@ -42,8 +42,9 @@ class Reader(Protocol):
     def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """All records of a file in their order, with the columns of ``schema``.
 
-        A record that cannot be read is a row of nulls, and marked (``marks.mark_rejected``). No
-        value is converted to another one: what the type of its column does not hold is rejected.
+        A batch has at most ``batch_rows`` rows, and ends early once it has MAX_BATCH_BYTES. A
+        record that cannot be read is a row of nulls, and marked (``marks.mark_rejected``). No value
+        is converted to another one: what the type of its column does not hold is rejected.
         """
 
 

@@ -13,7 +13,11 @@ from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 
 
 class PartFile(Protocol):
-    """A file that takes record batches until it is closed; both may raise OSError."""
+    """A file that takes record batches until it is closed; each step may raise OSError.
+
+    It is on disk from the start, so that its size can be watched. ``hub_tfx.testing.writers`` tests
+    what it promises.
+    """
 
     def __init__(self, path: str, schema: pa.Schema, limits: EmbedLimits = DEFAULT_LIMITS): ...
 
@@ -98,7 +102,8 @@ class _ExampleFile:
         from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
         options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
-        self._writer = tf.io.TFRecordWriter(path, options)
+        with self._as_os_error():
+            self._writer = tf.io.TFRecordWriter(path, options)
         self._encoder = RecordBatchToExamplesEncoder()
 
     def write(self, batch: pa.RecordBatch) -> None:
