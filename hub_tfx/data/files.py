@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from glob import glob
 from itertools import pairwise
 from pathlib import Path
 
@@ -144,9 +145,12 @@ def _matching(pattern: str, file_format: str | None) -> list[FileMetadata]:
     # Beam finds nothing for a local glob without a folder.
     here = "./" if "/" not in pattern else ""
     paths = [file.path.removeprefix(here) for file in _glob(here + pattern)]
-    if not paths:
+    if paths:
+        return [_stat(path) for path in paths if _is_wanted(path)]
+    folders = [path for path in glob(pattern) if os.path.isdir(path)]
+    if not folders:
         raise InputError(f"no file matches the input {pattern}")
-    return [_stat(path) for path in paths if _is_wanted(path)]
+    return [file for folder in folders for file in _matching(folder, file_format)]
 
 
 def _glob(pattern: str) -> list[FileMetadata]:

@@ -211,6 +211,7 @@ def test_a_folder_of_tfx_examples_is_all_of_its_splits(tmp_path):
         write(tmp_path / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz", "tfrecord")
     assert values(tmp_path) == ["a", "a"]
     assert values(tmp_path / "Split-eval") == ["a"]
+    assert values(tmp_path / "Split-*") == ["a", "a"]
 
 
 @pytest.mark.parametrize("file_format", READERS)

@@ -98,6 +98,16 @@ def test_a_list_that_is_empty_at_first_costs_no_row(tmp_path, embed):
     assert ([row["tags"] for row in rows], reasons) == (values, {})
 
 
+def test_what_first_records_lack_is_fed_and_kept(tmp_path, embed):
+    lines = ['{"id": 1}\n'] * 1100 + ['{"id": 2, "text": "cat", "about": {"x": 1}}\n']
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    rows, reasons = embed("text", tmp_path / "a.jsonl", keep=("id", "about.x"))
+    assert [(row["id"], row["about.x"]) for row in rows] == [(2, 1)]
+    assert set(reasons.values()) == {"feature 'text' is missing"}
+    with pytest.raises(ConfigError, match="no feature 'other' to keep; the input has id, text"):
+        embed("text", tmp_path / "a.jsonl", keep=("other",))
+
+
 def test_an_object_without_a_key_cannot_be_kept_in_parquet(tmp_path, embed):
     (tmp_path / "a.jsonl").write_text('{"text": "a", "about": {}}\n')
     with pytest.raises(ConfigError, match=r"'about' holds struct<>.*do not keep it"):
