@@ -161,13 +161,14 @@ def feeding_options(command: Any) -> Any:
             "--text-encoding",
             type=click.Choice(["utf-8", "bytes"]),
             help="Feed string inputs text, and reject rows that are not valid UTF-8; or feed them "
-            "any bytes.  [utf-8]",
+            "any bytes. Columns of bytes are fed as they are.  [utf-8]",
         ),
         click.option(
             "--image-paths",
             "image_source",
             flag_value="path",
-            help="Read images from the files whose paths the features hold.",
+            help="Read images, or the bytes for a string input, from the files whose paths the "
+            "features hold.",
         ),
         click.option(
             "--image-size",

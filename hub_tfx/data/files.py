@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from glob import glob
 from itertools import pairwise
 from pathlib import Path
 
@@ -119,16 +120,15 @@ def real_path(path: str) -> str:
 def _formats_of(files: Sequence[FileMetadata]) -> list[str]:
     """The format of each file; an empty one whose name does not say it has that of the others."""
     with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-        found = list(pool.map(lambda f: _format_of(f) if f.size_in_bytes else None, files))
+        found = list(pool.map(_format_if_told, files))
     known = next(filter(None, found), None)
     return [
-        of_file or format_of_name(file.path) or known or format_of(file.path)
-        for file, of_file in zip(files, found, strict=True)
+        of_file or known or format_of(file.path) for file, of_file in zip(files, found, strict=True)
     ]
 
 
-def _format_of(file: FileMetadata) -> str:
-    return format_of(file.path)
+def _format_if_told(file: FileMetadata) -> str | None:
+    return format_of(file.path) if file.size_in_bytes else format_of_name(file.path)
 
 
 def _matching(pattern: str, file_format: str | None) -> list[FileMetadata]:
@@ -145,9 +145,12 @@ def _matching(pattern: str, file_format: str | None) -> list[FileMetadata]:
     # Beam finds nothing for a local glob without a folder.
     here = "./" if "/" not in pattern else ""
     paths = [file.path.removeprefix(here) for file in _glob(here + pattern)]
-    if not paths:
+    if paths:
+        return [_stat(path) for path in paths if _is_wanted(path)]
+    folders = [path for path in glob(pattern) if os.path.isdir(path)]
+    if not folders:
         raise InputError(f"no file matches the input {pattern}")
-    return [_stat(path) for path in paths if _is_wanted(path)]
+    return [file for folder in folders for file in _matching(folder, file_format)]
 
 
 def _glob(pattern: str) -> list[FileMetadata]:

@@ -43,7 +43,8 @@ def read_as_written(texts: pa.Array, number_type: pa.DataType) -> pa.Array:
         numbers = texts.cast(number_type)
     except pa.ArrowInvalid as error:
         raise ValueError(_not_as_written(texts, number_type)) from error
-    is_same = pc.fill_null(pc.equal(numbers.cast(pa.string()), texts), True)
+    is_same = pc.and_(pc.equal(numbers.cast(pa.string()), texts), pc.is_finite(numbers))
+    is_same = pc.fill_null(is_same, True)
     others = texts.filter(pc.invert(is_same))
     is_float = pa.types.is_floating(number_type)  # Of which Arrow and Python write some otherwise.
     if len(others) and not (is_float and all(map(_is_exact_float, others.to_pylist()))):

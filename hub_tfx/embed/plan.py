@@ -18,6 +18,18 @@ _SERIALIZED_EXAMPLE_KEYS = ("examples", "input_example_tensor")
 # What serving signatures call an input that takes serialized tf.Examples, never plain text.
 
 
+class NoFeatureError(ConfigError):
+    """The input lacks features.
+
+    Attributes:
+      features: any of which would do.
+    """
+
+    def __init__(self, message: str, features: Sequence[str]):
+        super().__init__(message)
+        self.features = features
+
+
 @dataclass(frozen=True)
 class EmbedPlan:
     """What is fed and what is written.
@@ -87,7 +99,8 @@ def make_plan(
     }
     for feature in config.keep:
         if available is not None and feature not in available:
-            raise ConfigError(f"no feature {feature!r} to keep; {_there_are(available)}")
+            there_are = _there_are(available)
+            raise NoFeatureError(f"no feature {feature!r} to keep; {there_are}", [feature])
     outputs = _outputs(config, signature)
     keep = tuple(dict.fromkeys(config.keep))
     _check_columns([field.name for column in outputs for field in column.fields], keep)
@@ -130,9 +143,10 @@ def _feature(
         if candidate in available:
             return candidate
     wanted = " or ".join(repr(c) for c in dict.fromkeys(candidates))
-    raise ConfigError(
+    raise NoFeatureError(
         f"input {key!r} ({info}) of signature {signature!r} wants feature {wanted}; "
-        f"{_there_are(available)}; say which with {key}=FEATURE (--input-map)"
+        f"{_there_are(available)}; say which with {key}=FEATURE (--input-map)",
+        candidates,
     )
 
 
