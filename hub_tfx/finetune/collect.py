@@ -86,7 +86,6 @@ def collect(
     eval_files = find_files(evaluation, input_format)
     features = Features.of(config, spec, infer_schema(train_files), train_files, preprocessor)
     _check_label_type(config, features)
-    folder.mkdir(parents=True, exist_ok=True)
     rule = LabelRule(config, config.classes)
     with (
         closing(LeftOutRows(left_out)) as rejected,

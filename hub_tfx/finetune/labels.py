@@ -30,6 +30,8 @@ class LabelRule:
     def column(self, batch: pa.RecordBatch) -> pa.Array:
         """The labels of a batch, as numbers where the task takes numbers."""
         column = batch.column(batch.schema.get_field_index(self.config.label))
+        if pa.types.is_boolean(column.type):  # As tf.Example has it.
+            return column.cast(pa.int64())
         has_numbers = not self._are_classes and is_text(column.type)
         return read_numbers(column, pa.float64()) if has_numbers else column
 

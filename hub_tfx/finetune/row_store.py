@@ -1,6 +1,7 @@
 """Serialized tf.Examples on the disk, which come back in any order."""
 
 import os
+import tempfile
 from array import array
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,14 +16,16 @@ class RowStore:
     """Rows in one scratch file without a name; in memory is where each of them begins.
 
     Files are often sorted by label, and training shuffles within a window only, so all rows are
-    shuffled once before. With ``with``, the file goes at the end.
+    shuffled once before. With ``with``, the file goes at the end; however the process ends, the
+    operating system frees it.
     """
 
-    def __init__(self, folder: Path):
-        """A store whose scratch file is in ``folder``."""
-        self._path = folder / ".rows"
-        self._file = self._path.open("w+b")
-        self._path.unlink()  # The operating system frees it with the process, however that ends.
+    def __init__(self, near: Path):
+        """A store on the disk of a folder, which need not be there yet."""
+        self._folder = next(
+            folder for folder in (near, *near.absolute().parents) if folder.is_dir()
+        )
+        self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
         self._ends = array("q", [0])
 
     def __enter__(self) -> "RowStore":
@@ -51,12 +54,13 @@ class RowStore:
                 self._file.write(example)
                 self._ends.append(self._ends[-1] + len(example))
         except OSError as error:
-            raise OutputError(f"cannot write to {self._path.parent}: {error}") from error
+            raise OutputError(f"cannot write to {self._folder}: {error}") from error
 
     def write(self, rows: Iterable[int], path: Path) -> None:
         """Writes some rows, in this order, as one TFRecord file; raises OutputError."""
         self._file.flush()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for row in rows:
                     start, end = self._ends[row], self._ends[row + 1]
