@@ -17,6 +17,7 @@ from hub_tfx.data.files import find_files
 from hub_tfx.data.images import FileReader
 from hub_tfx.data.readers import READERS, format_of
 from hub_tfx.errors import InputError
+from hub_tfx.testing.remote import RemoteFileSystem
 
 KINDS = Kinds("Files")
 
@@ -192,8 +193,16 @@ def test_a_folder_is_all_of_its_data_files(tmp_path):
     write(tmp_path / "c.jsonl", "jsonl")
     assert [f.path for f in find_files([str(tmp_path)], "csv")] == found
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"the folder .*empty holds no file to read"):
+    with pytest.raises(InputError, match=r"no file matches .*empty, and no folder that holds data"):
         find_files([str(tmp_path / "empty")])
+
+
+def test_folders_may_be_links_also_to_where_they_lie(tmp_path):
+    write(tmp_path / "data" / "a.csv", "csv")
+    (tmp_path / "input").mkdir()
+    (tmp_path / "input" / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "up").symlink_to(tmp_path)
+    assert values(tmp_path / "input") == ["a"]
 
 
 def test_a_glob_leaves_out_markers_and_keeps_what_is_data(tmp_path):
@@ -203,6 +212,20 @@ def test_a_glob_leaves_out_markers_and_keeps_what_is_data(tmp_path):
         (tmp_path / name).write_text("")
     found = find_files([f"{tmp_path}/*"])
     assert [os.path.basename(file.path) for file in found] == ["_b.csv", "a.csv"]
+    with pytest.raises(InputError, match=r"no file matches the input .*_S\*, but for markers"):
+        find_files([f"{tmp_path}/_S*"])
+
+
+@pytest.mark.parametrize("pattern", ["d/*.csv", "d", "d/", "d/**"])
+def test_folders_and_globs_of_other_filesystems_are_found(tmp_path, pattern):
+    for name in ("d/a.csv", "d/.hidden/b.csv", "d/_SUCCESS"):
+        write(tmp_path / name, "csv")
+    with RemoteFileSystem.at(tmp_path):
+        found = [file.path for file in find_files([f"remote://{pattern}"])]
+        assert "remote://d/a.csv" in found
+        assert found == ["remote://d/a.csv"] or pattern == "d/**"
+        with pytest.raises(InputError, match="no file matches the input remote://none"):
+            find_files(["remote://none"])
 
 
 @KINDS.row("a folder of TFX Examples")

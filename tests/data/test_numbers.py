@@ -39,7 +39,7 @@ def test_integers_are_whole_numbers_or_none(text):
     if number is not None:
         assert float(number) == as_float
     elif as_float is not None:
-        assert not as_float.is_integer() or abs(as_float) >= (1 << 53)
+        assert not as_float.is_integer() or abs(as_float) >= (1 << 50)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,8 @@ def test_a_number_type_is_one_from_which_each_text_can_be_had_back(texts):
 
 @given(WRITTEN, st.sampled_from([pa.int64(), pa.float64()]))
 def test_a_text_is_read_as_written_or_refused(text, given_type):
-    try:
-        (number,) = read_as_written(pa.array([text]), given_type).to_pylist()
-    except ValueError:
+    (number,) = read_as_written(pa.array([text]), given_type).to_pylist()
+    if number is None:
         return
     assert math.isfinite(number)
     shortest = pa.array([number], given_type).cast(pa.string())[0].as_py()
