@@ -159,7 +159,7 @@ def test_control_characters_in_names_do_not_reach_the_terminal(
 ) -> None:
     from typing import Any
 
-    from hub_tfx.module.inspect import saved_model_class
+    from hub_tfx.module.proto import saved_model_class
 
     module = minimal_module(tmp_path / "hostile")
     saved_model: Any = saved_model_class()()

@@ -215,10 +215,21 @@ def test_a_damaged_entry_is_set_aside_and_fetched_again(
 def test_a_lost_spec_is_read_from_the_module_again(cache: ModuleCache, root: Path) -> None:
     whole = cache.resolve(VERSIONED)
     for text in ("", "{}", '{"format": 1}', "[]"):
-        (whole.path.parent / "spec.json").write_text(text)
+        (whole.path.parent / "spec-2.json").write_text(text)
         again = cache.resolve(VERSIONED)
         assert again.cache_hit
         assert again.spec == whole.spec
+
+
+def test_the_spec_that_an_earlier_version_read_from_the_graph_is_not_believed(
+    cache: ModuleCache,
+) -> None:
+    whole = cache.resolve(VERSIONED)
+    entry = whole.path.parent
+    earlier = (entry / "spec-2.json").read_text().replace('"default"', '"output_0"')
+    (entry / "spec.json").write_text(earlier)
+    (entry / "spec-2.json").unlink()
+    assert cache.resolve(VERSIONED).spec == whole.spec
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"digest": "../../x"}', '{"digest": 1}'])
@@ -601,7 +612,7 @@ def test_scratch_of_a_careless_fetcher_stays_out_of_the_entry(root: Path, module
             (into.parent / "download").write_text("scratch")
 
     resolved = ModuleCache(root, fetcher=Careless({VERSIONED: module_dir})).resolve(VERSIONED)
-    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec.json"]
+    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec-2.json"]
 
 
 def test_a_source_that_cannot_be_read_is_an_input_error(

@@ -15,7 +15,9 @@ from typing import Any, Literal
 from hub_tfx.module.check import graph as graphs
 from hub_tfx.module.check.common import common_signatures, kind_of, problems
 from hub_tfx.module.check.hermetic import run_moved
-from hub_tfx.module.inspect import call_traces, damage_reported, inspect, meta_graphs
+from hub_tfx.module.functions import call_traces
+from hub_tfx.module.inspect import inspect, meta_graphs
+from hub_tfx.module.proto import damage_reported
 from hub_tfx.module.spec import CALL, ModuleFormat, ModuleSpec, SignatureSpec
 
 Outcome = Literal["pass", "fail", "not-applicable"]
@@ -284,7 +286,7 @@ def _callable(module: _Module) -> _Finding:
         )
     if not module.has_weights:
         return _not_applicable(_NO_WEIGHTS)
-    return _of_training([trace.get("training") for trace in traces])
+    return _of_training([trace.arguments.get("training") for trace in traces])
 
 
 def _of_training(values: Iterable[Any]) -> _Finding:
