@@ -109,10 +109,30 @@ def _is_no_job_message(record: logging.LogRecord) -> bool:
     return record.module != "portable_runner"
 
 
+def _parse_tags(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    return None if value is None else tuple(tag for tag in value.split(",") if tag)
+
+
+tags_option = click.option(
+    "--tags",
+    metavar="TAG,…",
+    callback=_parse_tags,
+    help="Which graph of a module that has several; the one tagged `serve` if not given.",
+)
+
+
 def embed_options(command: Any) -> Any:
     """The options that make an EmbedConfig; see ``embed_config``."""
     options = (
         click.option("--signature", help="Which signature; `__call__` or `default` if not given."),
+        tags_option,
+        click.option(
+            "--no-batch",
+            is_flag=True,
+            default=None,
+            help="The signature has no batch dimension: call it once a row. Found out where that "
+            "alone fits.",
+        ),
         click.option(
             "--input-map",
             multiple=True,

@@ -14,6 +14,8 @@ _CHOICES = {
     "image_source": ("bytes", "path"),
     "output_dtype": ("float32", "float16", "int8"),
 }
+_LATER_FIELDS = ("tags", "no_batch")
+"""Fields that outputs from before them do not name: an unused one must not make another job."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,9 @@ class EmbedConfig:
     Attributes:
       signature: which signature to call; None for ``__call__`` of a SavedModel that has it and
         ``default`` of the TF1 hub format.
+      tags: of the module's graph, where it has several; none for the one that is to serve.
+      no_batch: whether the signature takes one row, without a batch dimension, and is called once a
+        row. Where only that fits, a job finds it out by itself.
       inputs: input key -> feature. An input that is not named takes the feature of its own name; a
         sole input else ``text`` if it takes strings and ``image`` if it takes images.
       outputs: output key -> column; if any is named, only these are written. Else the sole output,
@@ -65,6 +70,8 @@ class EmbedConfig:
     imports: tuple[str, ...] = ()
     deduplicate: bool = False
     max_dead_letter_ratio: float = 1.0
+    tags: tuple[str, ...] = ()
+    no_batch: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "batch_bytes"):
@@ -80,14 +87,22 @@ class EmbedConfig:
             value = getattr(self, name)
             if value not in choices:
                 raise ConfigError(f"{name} is {' or '.join(choices)}, not {value!r}")
-        if not isinstance(self.normalize, bool):
-            raise ConfigError(f"normalize is true or false, not {self.normalize!r}")
+        for name in ("normalize", "no_batch"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is true or false, not {getattr(self, name)!r}")
         size = self.image_size
         if size is not None and (len(size) != 2 or not all(type(n) is int and n > 0 for n in size)):
             raise ConfigError(f"image_size is a height and a width in pixels, not {size!r}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """All fields but unused ones that outputs of earlier versions do not have."""
+        document = asdict(self)
+        return {
+            name: value for name, value in document.items() if value or name not in _LATER_FIELDS
+        }
+
     def to_json(self) -> str:
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(self.to_dict(), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "EmbedConfig":
@@ -95,7 +110,7 @@ class EmbedConfig:
         document = parse_config(text, "embed config", [f.name for f in fields(cls)])
         tuples: dict[str, Any] = {
             name: as_tuple(name, document[name])
-            for name in ("keep", "imports", "image_size")
+            for name in ("keep", "imports", "image_size", "tags")
             if name in document and (name, document[name]) != ("image_size", None)
         }
         try:

@@ -105,6 +105,17 @@ def share_out(files: Sequence[SourceFile]) -> list[tuple[SourceFile, ...]]:
     return [tuple(_joined(share)) for share in shares]
 
 
+def first_rows(files: Sequence[SourceFile], schema: pa.Schema, rows: int) -> pa.RecordBatch | None:
+    """Some of the first rows of an input; None where there are none, or none near at hand."""
+    for file in files:
+        if file.format == "tfrecord" and not is_local(file.path):  # It would be copied as a whole.
+            return None
+        for batch in _batches(file, schema, rows):
+            if batch.num_rows:
+                return batch
+    return None
+
+
 def _joined(files: Iterable[SourceFile]) -> list[SourceFile]:
     """Neighbouring row groups of one file as one."""
     joined: list[SourceFile] = []

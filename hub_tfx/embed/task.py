@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from hub_tfx.data.files import SourceFile
 from hub_tfx.data.schema import check_columns
 from hub_tfx.data.tf_example import example_type
 from hub_tfx.embed.call.inputs import Input
+from hub_tfx.embed.call.no_batch import bind_inputs, settle_batch
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
@@ -22,8 +24,14 @@ from hub_tfx.embed.output.layout import (
     OutputFormat,
 )
 from hub_tfx.embed.plan import EmbedPlan, make_plan
+from hub_tfx.embed.read import first_rows
 from hub_tfx.embed.reuse.previous import MADE_WITH, made_with
 from hub_tfx.module.resolved import ResolvedModule
+
+_log = logging.getLogger(__name__)
+
+_SAMPLED_ROWS = 64
+"""Rows that are looked at where types do not say how the module is to be called."""
 
 
 def _text_for_string_inputs(
@@ -36,6 +44,17 @@ def _text_for_string_inputs(
     texts = {f for key, f in plan.features.items() if plan.inputs[key].dtype == "string"}
     type_ = pa.binary() if config.text_encoding == "bytes" else pa.string()
     return pa.schema([pa.field(c.name, type_ if c.name in texts else c.type) for c in columns])
+
+
+def _columns_to_read(
+    columns: pa.Schema, plan: EmbedPlan, config: EmbedConfig, files: Sequence[SourceFile]
+) -> pa.Schema:
+    """Those that a plan needs, with the types as which they are read."""
+    check_columns(columns, plan.needed if columns.names else ())
+    columns = _text_for_string_inputs(columns, plan, config, files)
+    return pa.schema(
+        [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
+    )
 
 
 @dataclass(frozen=True)
@@ -83,16 +102,19 @@ def make_task(
     Raises:
       UsageError: they do not fit.
     """
-    available = columns.names or None
     first = preprocessor.spec if preprocessor else None
-    plan = make_plan(config, module.spec, available, first)
-    check_columns(columns, plan.needed if columns.names else ())
-    columns = _text_for_string_inputs(columns, plan, config, files)
-    schema = pa.schema(
-        [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
-    )
-    for key, name in plan.features.items() if columns.names else ():
-        Input(key, plan, config, schema.field(name).type)
+
+    def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
+        plan = make_plan(config, module.spec, columns.names or None, first)
+        read = _columns_to_read(columns, plan, config, files)
+        return plan, bind_inputs(plan, config, read) if columns.names else []
+
+    def sample(plan: EmbedPlan) -> pa.RecordBatch | None:
+        return first_rows(files, _columns_to_read(columns, plan, config, files), _SAMPLED_ROWS)
+
+    config = settle_batch(config, bound, sample, tell=_log.warning)
+    plan, _ = bound(config)
+    schema = _columns_to_read(columns, plan, config, files)
     for name in plan.keep if output_format == "tfrecord" else ():
         example_type(schema.field(name).type, name)
     return EmbedTask(module, config, plan, files, schema, preprocessor)
@@ -131,5 +153,5 @@ def _about(task: EmbedTask) -> dict[str, Any]:
         MADE_WITH: task.made_with,
         "embedding_dim": embedding_dim(task.plan.outputs),
         "columns": {column.name: column.about() for column in task.plan.outputs},
-        "config": asdict(task.config),
+        "config": task.config.to_dict(),
     }

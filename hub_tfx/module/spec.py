@@ -41,6 +41,12 @@ class TensorInfo:
     def is_sparse(self) -> bool:
         return self.kind == "sparse"
 
+    def with_batch(self) -> "TensorInfo":
+        """Several such tensors as one, along a new first dimension."""
+        shape = None if self.shape is None else (None, *self.shape)
+        rank = self.ragged_rank + 1 if self.kind == "ragged" else self.ragged_rank
+        return replace(self, shape=shape, ragged_rank=rank)
+
     def to_dict(self) -> dict[str, Any]:
         document: dict[str, Any] = {
             "dtype": self.dtype,
@@ -77,6 +83,12 @@ class SignatureSpec:
     def fed_inputs(self) -> Mapping[str, TensorInfo]:
         """The inputs without those that say whether this is training."""
         return {key: info for key, info in self.inputs.items() if not is_training_flag(key, info)}
+
+    def with_batch(self) -> "SignatureSpec":
+        """As if it took and gave several rows at a time; what switches training stays as it is."""
+        fed = {key: info.with_batch() for key, info in self.fed_inputs.items()}
+        outputs = {key: info.with_batch() for key, info in self.outputs.items()}
+        return SignatureSpec({**self.inputs, **fed}, outputs)
 
     def to_dict(self) -> dict[str, Any]:
         return {

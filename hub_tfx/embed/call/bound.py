@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from hub_tfx.data.arrow import all_but, batch_of, columns_of
 from hub_tfx.embed import digests
-from hub_tfx.embed.call.inputs import Input
-from hub_tfx.embed.call.outputs import Outputs, to_array, to_columns
+from hub_tfx.embed.call.inputs import Input, without_batch
+from hub_tfx.embed.call.no_batch import bind_inputs, settle_batch
+from hub_tfx.embed.call.outputs import Outputs, as_batch, to_array, to_columns
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.digests import Digests
 from hub_tfx.embed.plan import EmbedPlan, make_plan
@@ -53,12 +54,13 @@ class BoundModule:
           UsageError: they do not fit.
         """
         preprocessor = module.preprocessor.spec if module.preprocessor else None
-        self.plan: EmbedPlan = make_plan(config, module.spec, schema.names, preprocessor)
+
+        def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
+            plan = make_plan(config, module.spec, schema.names, preprocessor)
+            return plan, bind_inputs(plan, config, schema)
+
+        self.plan, self._inputs = bound(settle_batch(config, bound))
         self._module = module
-        self._inputs = [
-            Input(key, self.plan, config, schema.field(feature).type)
-            for key, feature in self.plan.features.items()
-        ]
         self.reads_files = any(fed.reads_files for fed in self._inputs)
         self.has_images = any(fed.is_encoded for fed in self._inputs)
 
@@ -124,16 +126,21 @@ class BoundModule:
         batch = feed.batch.slice(start, stop - start)
         if rows > stop - start:
             batch = feed.batch.take(pa.array(called))
-        return {
+        tensors = {
             fed.key: _rows_of_images(feed, fed.key, called)
             if fed.is_encoded
             else fed.to_tensor(_column(batch, fed))
             for fed in self._inputs
         }
+        if self.plan.no_batch:
+            return {key: without_batch(tensor) for key, tensor in tensors.items()}
+        return tensors
 
     def call(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Calls the module: each output that is written as an array, or as a RaggedTensor."""
         outputs = self._module(inputs)
+        if self.plan.no_batch:
+            outputs = {column.key: as_batch(outputs[column.key]) for column in self.plan.outputs}
         return {column.key: to_array(outputs[column.key]) for column in self.plan.outputs}
 
     def columns(self, outputs: Mapping[str, Any], rows: int) -> Outputs:

@@ -13,10 +13,12 @@ from hub_tfx.data.arrow import flatten, is_list
 from hub_tfx.data.images import FileReader, ImageDecoder, as_bytes, header_size
 from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import EmbedPlan, is_image
+from hub_tfx.embed.plan import BatchError, EmbedPlan, is_image
 from hub_tfx.embed.rows import Rows
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
+
+_WAY_OUT = "; with --no-batch, all of them where the signature takes one row at a time"
 
 
 class Input:
@@ -47,10 +49,21 @@ class Input:
         if not pa.types.is_null(value_type):  # Nothing but missing values: each row is told so.
             self._check_type(column_type, value_type)
         self._size = plan.image_size
+        is_one_value = not self._dimensions and not self.is_encoded and not plan.no_batch
+        self._way_out = _WAY_OUT if is_one_value else ""
         if self.is_encoded:
             self._decoder = ImageDecoder(info, self._size)
         if self.reads_files:
             self._read_files = FileReader()
+
+    @property
+    def is_fed_lists(self) -> bool:
+        return self._depth > 0
+
+    @property
+    def row_rank(self) -> int:
+        """Dimensions of a row."""
+        return len(self._dimensions)
 
     def check(self, column: pa.Array) -> dict[int, str]:
         """Rows that cannot become a row of the input -> reason."""
@@ -66,7 +79,8 @@ class Input:
         lengths = np.diff(offsets)
         for row in np.flatnonzero(~self._has_right_length(lengths)).tolist():
             has = f"has {lengths[row]} values" if lengths[row] else "is missing"
-            reject(np.array([row]), f"{has}; the input takes {self._length_in_words} a row")
+            takes = f"the input takes {self._length_in_words} a row"
+            reject(np.array([row]), f"{has}; {takes}{self._way_out if lengths[row] else ''}")
         if values.null_count:
             reject(_rows_of(np.flatnonzero(values.is_null()), offsets), "holds a null")
         if self._depth > 1:
@@ -166,11 +180,11 @@ class Input:
         if pa.types.is_floating(value_type) and not tf.as_dtype(self._info.dtype).is_floating:
             fits = False
         if not fits:
-            raise ConfigError(f"{holds}, which the input {takes} cannot take")
+            raise BatchError(f"{holds}, which the input {takes} cannot take")
         depths = {0, 1} if self.is_encoded else _depths(self._info, self._dimensions)
         if self._depth not in depths:
             wanted = " or ".join(map(str, sorted(depths)))
-            raise ConfigError(
+            raise BatchError(
                 f"{holds}: lists {self._depth} deep; the input {takes} takes them {wanted} deep"
             )
 
@@ -234,6 +248,13 @@ class Input:
             return np.full(len(values), math.prod(self._size) * channels, np.int64)
         sizes = (header_size(as_bytes(value)) or (0, 0) for value in values.to_pylist())
         return np.array([height * width * channels for height, width in sizes], np.int64)
+
+
+def without_batch(tensor: Any) -> Any:
+    """The one row of a tensor, as a signature takes it that has no batch dimension."""
+    if isinstance(tensor, tf.SparseTensor):
+        return tf.sparse.reshape(tensor, tensor.dense_shape[1:])
+    return tensor[0]
 
 
 def _unnest(given: pa.DataType) -> tuple[int, pa.DataType]:
