@@ -14,7 +14,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError, Message
 
 from hub_tfx.errors import NotAModuleError
-from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT
+from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT, why_no_module
 
 # tensorflow/core/protobuf/saved_model.proto; tensorflow_hub/module_attachment.proto and
 # image_module_info.proto. Imported from where they are, they would import TensorFlow.
@@ -69,7 +69,7 @@ def read_graphs(path: Path) -> Iterator[Any]:
         elif text.exists():
             text_format.Parse(text.read_bytes(), saved_model)
         else:
-            raise NotAModuleError(f"{path} is not a module: it holds no {SAVED_MODEL}")
+            raise NotAModuleError(f"{path} is not a module: {why_no_module(path)}")
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({error})") from error
     yield from saved_model.meta_graphs

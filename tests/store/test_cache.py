@@ -441,6 +441,43 @@ def test_what_is_no_module_here_is_refused_before_it_is_read(
     assert not root.exists()
 
 
+@pytest.mark.parametrize("folder", ["text", "modules/v1/text"])
+def test_an_archive_with_the_module_further_down_says_in_which_folder(
+    folder: str, root: Path, tmp_path: Path, module_dir: Path
+) -> None:
+    shutil.copytree(module_dir, tmp_path / "top" / folder)
+    pack(tmp_path / "top", archive := tmp_path / "m.tar.gz")
+    with pytest.raises(NotAModuleError) as error:
+        ModuleCache(root).resolve(str(archive))
+    assert str(error.value) == (
+        f"{archive} is not a module: it holds no saved_model.pb, but its folder {folder!r} does: "
+        f"pack what is in there, tar -C {folder} -czf FILE ."
+    )
+    assert _entries(root) == []
+
+
+def test_a_directory_near_the_module_says_where_it_is(
+    root: Path, tmp_path: Path, module_dir: Path
+) -> None:
+    for name in ("a", "b", "c", "d", "e/1"):
+        shutil.copytree(module_dir, tmp_path / "top" / name)
+
+    def refusal(path: Path) -> str:
+        with pytest.raises(NotAModuleError) as error:
+            ModuleCache(root).resolve(str(path))
+        return str(error.value).removeprefix(str(path))
+
+    give = "(give the directory that does)"
+    lacks = " is not a module: it holds no saved_model.pb"
+    several = f"{lacks}, but its folders 'a', 'b', 'c' and 2 more do {give}"
+    assert refusal(tmp_path / "top") == several
+    assert refusal(tmp_path / "top" / "e") == f"{lacks}, but its folder '1' does {give}"
+    inside = tmp_path / "top" / "a" / "variables"
+    assert refusal(inside) == f"{lacks}, but the directory that it is in does {give}"
+    file = tmp_path / "top" / "a" / "saved_model.pb"
+    assert refusal(file) == f" is a file of a module: give its directory, {file.parent}"
+
+
 def test_a_path_where_nothing_is(root: Path, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="nothing here cannot be read: No such file"):
         ModuleCache(root).resolve(str(tmp_path / "nothing here"))
