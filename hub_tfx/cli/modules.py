@@ -84,12 +84,10 @@ def inspect(
         used = {"used_tags": list(spec.tags[0])}
         print_json(spec.to_dict() | used | _fields(module))
         return
-    fields = {
-        "tags": " ".join(map(_tag_set, module.spec.tags)),
-        "used_tags": _tag_set(spec.tags[0]),
-        "default_signature": _default_signature(spec),
-    }
-    print_fields(_fields(module) | fields)
+    graphs = {"tags": " ".join(map(_tag_set, module.spec.tags))}
+    if len(spec.variants) > 1:
+        graphs["used_tags"] = _tag_set(spec.tags[0])
+    print_fields(_fields(module) | graphs | {"default_signature": _default_signature(spec)})
     click.echo()
     print_table(("signature", "direction", "key", "dtype", "shape"), _rows(spec))
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from hub_tfx.errors import OutputError
@@ -18,12 +19,19 @@ from hub_tfx.errors import OutputError
 _COPY = "a moved copy"  # A space in the path is part of the test.
 
 
-def run_moved(path: str | os.PathLike[str], timeout_s: float) -> tuple[bool, str]:
+def run_moved(
+    path: str | os.PathLike[str],
+    timeout_s: float,
+    imports: Sequence[str] = (),
+    tags: Sequence[str] = (),
+) -> tuple[bool, str]:
     """Whether a copy of the module in another place loads and runs on a made-up input, and why.
 
     Args:
       path: the module's directory.
       timeout_s: how long loading and running may take together.
+      imports: packages that are imported before.
+      tags: of the graph that is run; none for the one for inference.
 
     Raises:
       OutputError: the copy cannot be written.
@@ -35,12 +43,12 @@ def run_moved(path: str | os.PathLike[str], timeout_s: float) -> tuple[bool, str
             raise OutputError(
                 f"{path} cannot be copied to {folder}: {error}; TMPDIR says where to"
             ) from error
-        return _run(folder, timeout_s)
+        return _run(folder, timeout_s, json.dumps({"imports": [*imports], "tags": [*tags]}))
 
 
-def _run(folder: str, timeout_s: float) -> tuple[bool, str]:
+def _run(folder: str, timeout_s: float, options: str) -> tuple[bool, str]:
     result = Path(folder, "result.json")
-    command = [sys.executable, "-m", "hub_tfx.module.check.try_out", _COPY, str(result)]
+    command = [sys.executable, "-m", "hub_tfx.module.check.try_out", _COPY, str(result), options]
     try:
         done = subprocess.run(
             command, cwd=folder, env=_environment(), capture_output=True, timeout=timeout_s

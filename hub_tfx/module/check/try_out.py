@@ -1,11 +1,11 @@
 """Runs a module once on a made-up input: the child process of hermetic.py, which says why.
 
-python -m hub_tfx.module.check.try_out DIRECTORY RESULT_FILE
+python -m hub_tfx.module.check.try_out DIRECTORY RESULT_FILE '{"imports": […], "tags": […]}'
 """
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +20,35 @@ _LENGTH = 8  # Of any other dimension that is open.
 _TEXT = "The cat sat on the mat."
 
 
-def main(directory: str, result_file: str) -> None:
+def main(directory: str, result_file: str, options: str = "{}") -> None:
     """Writes {"passed": bool, "why": str} to ``result_file``; errors of the module are results."""
     quiet_libraries()
     try:
-        result = {"passed": True, "why": try_out(directory)}
+        result = {"passed": True, "why": try_out(directory, **json.loads(options))}
     except Exception as error:  # noqa: BLE001 (whatever a module may raise)
         words = " ".join(str(error).split())
         result = {"passed": False, "why": f"{type(error).__name__}: {words[:500]}"}
     Path(result_file).write_text(json.dumps(result))
 
 
-def try_out(directory: str) -> str:
+def try_out(directory: str, imports: Sequence[str] = (), tags: Sequence[str] = ()) -> str:
     """Loads a module, runs one signature, and says which and what it gave.
+
+    Args:
+      directory: of the module.
+      imports: packages that are imported before.
+      tags: of the graph that is run; none for the one for inference.
 
     Raises:
       HubTfxError: it cannot be loaded.
       ValueError: it gave something else than its signature says.
       Exception: whatever running it raises.
     """
-    from hub_tfx.module.load import load
+    from hub_tfx.module.load import import_packages, load
 
-    name = _signature(inspect(directory))
-    module = load(directory, name)
+    import_packages(imports)
+    name = _signature(inspect(directory).tagged(tags))
+    module = load(directory, name, tags=tags)
     inputs = {key: example(info) for key, info in module.signature_spec.inputs.items()}
     outputs = module(inputs)
     _check_outputs(outputs, module.signature_spec)
