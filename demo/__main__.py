@@ -175,15 +175,15 @@ def _run_finetune(handle: str, *, freeze: bool) -> dict[str, Any]:
 
 def _show_lineage(pipeline: str, step: str, output: str) -> None:
     from hub_tfx.lineage import draw
-    from hub_tfx.lineage.graph import ancestors
+    from hub_tfx.lineage.graph import ancestors_of
     from hub_tfx_pipelines import metadata
 
     store = open_sqlite(str(OUT / "metadata.sqlite"))
     executions = metadata.latest_run(store, pipeline)
     execution = next(e for e in executions if e.type.endswith(step))
-    family = ancestors(store, [metadata.outputs(store, execution)[output]])
+    ancestors = ancestors_of(store, [metadata.outputs(store, execution)[output]])
     console.print(f"\n[bold]Lineage of the {output}, from ML Metadata[/bold]")
-    console.print(draw.as_text(family), markup=False)
+    console.print(draw.as_text(ancestors), markup=False)
 
 
 if __name__ == "__main__":

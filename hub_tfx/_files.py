@@ -1,10 +1,17 @@
-"""Files that must survive a crash: written beside their final name, synced, then renamed."""
+"""Files and directories that must survive a crash: written beside their final name, synced, then
+renamed."""
 
+import ctypes
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # See _beside.
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Of renameat2(2).
 
 
 @contextmanager
@@ -13,7 +20,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     On any error ``path`` is left as it was, and the temporary file is removed.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    temporary = _beside(path)
     try:
         yield temporary
         sync(temporary)
@@ -21,6 +28,50 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
     sync(path.parent)
+
+
+@contextmanager
+def staged_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Gives a new directory beside ``path``, which becomes ``path`` when the block ends well.
+
+    On any error ``path`` is left as it was, and the temporary directory is removed. A process that
+    is killed leaves the old directory or the new one under ``path``. Where the filesystem cannot
+    swap two names, a kill between two renames leaves the old one beside it, and the next call puts
+    it back.
+
+    Args:
+      path: the final directory; its parent is made if it is missing.
+      replace: whether a directory that is there is replaced; otherwise it must be empty or missing.
+
+    Raises:
+      OSError: it cannot be written, or ``path`` is taken.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.hub_tfx-replaced")
+    _recover(path, aside)
+    temporary = _beside(path)
+    try:
+        temporary.mkdir()
+        yield temporary
+        sync_tree(temporary)
+        if replace and path.is_dir():
+            _swap(temporary, path, aside)
+        else:
+            os.rename(temporary, path)
+        sync(path.parent)
+    finally:  # Of the new one if it failed, of the old one if it did not.
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_temporary(folder: Path) -> None:
+    """Removes from a folder what killed processes left half written there."""
+    for left in folder.glob(".*.tmp"):
+        if not _TEMPORARY.fullmatch(left.name):
+            continue
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
 
 
 def sync(path: Path) -> None:
@@ -43,3 +94,37 @@ def sync_tree(root: Path) -> None:
 def why(error: OSError) -> str:
     """The reason without the path, which the message around it names."""
     return error.strerror or str(error) or type(error).__name__
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def _swap(new: Path, path: Path, aside: Path) -> None:
+    """Puts ``new`` in the place of ``path``, and what was there in the place of ``new``."""
+    if _exchange(new, path):
+        return
+    os.rename(path, aside)
+    try:
+        os.rename(new, path)
+    except OSError:
+        os.rename(aside, path)
+        raise
+    os.rename(aside, new)
+
+
+def _recover(path: Path, aside: Path) -> None:
+    """Mends what a kill between the renames of ``_swap`` left."""
+    if not aside.is_dir():
+        return
+    if path.exists():
+        shutil.rmtree(aside)
+    else:
+        os.rename(aside, path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swaps two names in one step; False where the system or the filesystem cannot."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))
+    return rename is not None and rename(*names, _RENAME_EXCHANGE) == 0

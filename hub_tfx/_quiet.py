@@ -20,6 +20,9 @@ def quiet_libraries() -> None:
         warnings.filterwarnings("ignore", category=category, module=_NOISY)
     # TensorFlow and hub log through these two names; absl may be absent, and is slow to look for.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("absl").setLevel(logging.ERROR)
+    absl = logging.getLogger("absl")
+    if absl.level > logging.ERROR:  # Of a command that will tell the error itself.
+        return
+    absl.setLevel(logging.ERROR)
     if "absl.logging" in sys.modules:
         sys.modules["absl.logging"].set_verbosity("error")

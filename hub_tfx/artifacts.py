@@ -122,6 +122,17 @@ def stamp(artifact: Any, properties: Mapping[str, str | int | None]) -> None:
             artifact.set_string_custom_property(name, value)
 
 
+def read_number(artifact: Any, name: str) -> int:
+    """An artifact's ``span`` or ``version``: ExampleGen gives them as custom properties, other
+    components do not.
+
+    See update_output_artifact in tfx/components/example_gen/driver.py; resolvers read either.
+    """
+    if artifact.has_custom_property(name):
+        return int(artifact.get_int_custom_property(name))
+    return int(getattr(artifact, name))
+
+
 def embedding_dim(spec: ModuleSpec) -> int | None:
     """Dimension of the default signature's only output; None where the graph does not say it."""
     try:

@@ -94,7 +94,13 @@ class ModuleStuckError(HubTfxError):
 
 
 class RejectedRowsError(HubTfxError):
+    """``folder``: where the dead letters are, None where nobody keeps them."""
+
     exit_code = 3
+
+    def __init__(self, message: str, folder: str | None = None):
+        super().__init__(message)
+        self.folder = folder
 
 
 class IncompleteError(HubTfxError):

@@ -41,7 +41,7 @@ def check_output(output: str) -> None:
 
 _KFP_ADVICE = (
     "install hub-tfx[kfp] in an environment of its own; in a checkout, run `make kfp` and then "
-    "`.venv-kfp/bin/python -m hub_tfx_kubeflow.compile …`"
+    "`.venv-kfp/bin/hub-tfx compile …`"
 )
 
 
@@ -80,24 +80,35 @@ def vertex_job(pipeline: Any, image: str) -> str:
     """A PipelineJob of Vertex AI Pipelines, in JSON.
 
     Raises:
-      UsageError: a node looks for the newest module, which that platform cannot do.
+      UsageError: a node looks for what the last run made, which that platform cannot do.
     """
     import tfx.v1 as tfx
-    from tfx.dsl.components.common.resolver import RESOLVER_STRATEGY_CLASS
 
-    from hub_tfx.components.latest_module import LatestModuleStrategy
-
-    for node in pipeline.components:
-        if node.exec_properties.get(RESOLVER_STRATEGY_CLASS) is LatestModuleStrategy:
-            raise UsageError(
-                f"{node.id}: Vertex AI Pipelines cannot look for the module of the last run; "
-                "compile a .yaml for Kubeflow Pipelines, or start from a module by its handle"
-            )
+    _check_no_latest(pipeline)
     experimental = tfx.orchestration.experimental
     runner = experimental.KubeflowV2DagRunner(
         config=experimental.KubeflowV2DagRunnerConfig(default_image=image)
     )
     return json.dumps(runner.run(pipeline, write_out=False), sort_keys=True)
+
+
+def _check_no_latest(pipeline: Any) -> None:
+    from tfx.dsl.components.common.resolver import RESOLVER_STRATEGY_CLASS
+
+    from hub_tfx.components.latest_embeddings import LatestOrNoneStrategy
+    from hub_tfx.components.latest_module import LatestModuleStrategy
+
+    unknown = {
+        LatestModuleStrategy: ("module", "start from a module by its handle"),
+        LatestOrNoneStrategy: ("embeddings", "name them in a state directory (--state-dir)"),
+    }
+    for node in pipeline.components:
+        if strategy := unknown.get(node.exec_properties.get(RESOLVER_STRATEGY_CLASS)):
+            made, instead = strategy
+            raise UsageError(
+                f"{node.id}: Vertex AI Pipelines cannot look for the {made} of the last run; "
+                f"compile a .yaml for Kubeflow Pipelines, or {instead}"
+            )
 
 
 def argo_workflow(pipeline: Any, image: str) -> str:

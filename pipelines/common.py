@@ -1,34 +1,54 @@
-"""What all pipelines begin and end with."""
+"""What all pipelines have in common: the base of their configs, and how they begin and end."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import tfx.v1 as tfx
 
 from hub_tfx.beam.runner import beam_arguments
 
 
-class PipelineConfig(Protocol):
-    """The fields that the configs of all pipelines have; see EmbedPipelineConfig."""
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """What every pipeline works on, and how it runs.
+
+    Attributes:
+      pipeline_name: the name under which ML Metadata keeps its runs.
+      pipeline_root: a folder for its artifacts.
+      data_root: a folder with the input.
+      module: handle of the module that it starts from; None for none.
+      module_digest: the digest that the module must have; None for any.
+      example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
+      input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen.
+        By default all files of data_root, split into train and eval 2:1.
+      metadata_path: the SQLite file of ML Metadata; None where the runner brings its own.
+      enable_cache: whether steps whose inputs are those of an earlier run are skipped.
+      beam_pipeline_args: options of every Beam step. Beam runs in the step's own process unless
+        they name another runner.
+    """
+
+    pipeline_name: str
+    pipeline_root: str
+    data_root: str
+    module: str | None
+    module_digest: str | None = None
+    example_gen: Literal["import", "csv"] = "import"
+    input_config: tfx.proto.Input | None = None
+    output_config: tfx.proto.Output | None = None
+    metadata_path: str | None = None
+    enable_cache: bool = True
+    beam_pipeline_args: tuple[str, ...] = ()
 
     @property
-    def pipeline_name(self) -> str: ...
+    def folders(self) -> tuple[str, ...]:
+        """The folders that its steps read and write, on any filesystem that Beam knows."""
+        return (self.data_root, self.pipeline_root)
+
     @property
-    def pipeline_root(self) -> str: ...
-    @property
-    def data_root(self) -> str: ...
-    @property
-    def example_gen(self) -> str: ...
-    @property
-    def input_config(self) -> Any: ...
-    @property
-    def output_config(self) -> Any: ...
-    @property
-    def metadata_path(self) -> str | None: ...
-    @property
-    def enable_cache(self) -> bool: ...
-    @property
-    def beam_pipeline_args(self) -> tuple[str, ...]: ...
+    def handles(self) -> tuple[str, ...]:
+        """The handles that its steps resolve."""
+        return () if self.module is None else (self.module,)
 
 
 def make_example_gen(config: PipelineConfig) -> Any:

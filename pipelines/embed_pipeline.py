@@ -1,7 +1,6 @@
 """ExampleGen and ModuleResolver -> EmbeddingGenerator."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import tfx.v1 as tfx
 
@@ -9,52 +8,39 @@ from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
 from hub_tfx.components.latest_embeddings import latest_embeddings
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx_pipelines.common import make_example_gen, make_pipeline
+from hub_tfx_pipelines.common import PipelineConfig, make_example_gen, make_pipeline
 
 
-@dataclass(frozen=True)
-class EmbedPipelineConfig:
-    """What the embedding pipeline works on.
+@dataclass(frozen=True, kw_only=True)
+class EmbedPipelineConfig(PipelineConfig):
+    """What the embedding pipeline works on, besides what every pipeline does.
 
     Attributes:
-      pipeline_name: under which ML Metadata keeps its runs.
-      pipeline_root: a folder for its artifacts.
-      data_root: a folder with the input.
-      module: handle of the module.
-      module_digest: which it must have; None for any.
+      module: handle of the module that embeds.
       preprocessor: handle of a module that takes the features and feeds the other one; None for
         none.
-      preprocessor_digest: which it must have; None for any.
+      preprocessor_digest: the digest that the preprocessor must have; None for any.
       embed: what to feed, keep and write.
-      example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
-      input_config, output_config: of ExampleGen: patterns with {SPAN} and {VERSION}, and splits. By
-        default all files of data_root, split into train and eval 2:1.
       incremental: whether rows that feed the same are copied from the embeddings of the last run of
         this pipeline. Such a run is never skipped, since each makes the next one's input.
       state_dir: the same for runners that resolve no artifacts of earlier runs, such as Vertex AI
         Pipelines: a directory that names the last embeddings.
-      metadata_path: of the SQLite file; None where the runner brings its own ML Metadata.
-      enable_cache: whether steps whose inputs are those of an earlier run are skipped.
-      beam_pipeline_args: options of every Beam step; its runner is the one in the step's own
-        process if they name none.
     """
 
-    pipeline_name: str
-    pipeline_root: str
-    data_root: str
     module: str
-    module_digest: str | None = None
     preprocessor: str | None = None
     preprocessor_digest: str | None = None
     embed: EmbedConfig = field(default_factory=EmbedConfig)
-    example_gen: Literal["import", "csv"] = "import"
-    input_config: tfx.proto.Input | None = None
-    output_config: tfx.proto.Output | None = None
     incremental: bool = False
     state_dir: str | None = None
-    metadata_path: str | None = None
-    enable_cache: bool = True
-    beam_pipeline_args: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return super().folders + (() if self.state_dir is None else (self.state_dir,))
+
+    @property
+    def handles(self) -> tuple[str, ...]:
+        return super().handles + (() if self.preprocessor is None else (self.preprocessor,))
 
 
 def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import tfx.v1 as tfx
 
@@ -12,54 +12,37 @@ from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.spec import ModuleFormat
-from hub_tfx_pipelines.common import make_example_gen, make_pipeline
+from hub_tfx_pipelines.common import PipelineConfig, make_example_gen, make_pipeline
+from hub_tfx_pipelines.preprocessing import DEFAULT_TEXT
 
 _PREPROCESSING_FN = "hub_tfx_pipelines.preprocessing.preprocessing_fn"
 
 
-@dataclass(frozen=True)
-class FineTunePipelineConfig:
-    """What the fine-tuning pipeline works on.
+@dataclass(frozen=True, kw_only=True)
+class FineTunePipelineConfig(PipelineConfig):
+    """What the fine-tuning pipeline works on, besides what every pipeline does.
 
     Attributes:
-      pipeline_name: under which ML Metadata keeps its runs.
-      pipeline_root: a folder for its artifacts.
-      data_root: a folder with the input.
       fine_tune: what to learn, and how.
-      module: handle of the base module.
-      module_fn: import path of the function that builds a new module, where there is no base.
-      module_format: of the new module; see ModuleTrainer.
+      module: handle of the base module; None where module_fn builds a new one.
+      module_fn: ``package.module:function`` that builds a new module, where there is no base.
+      module_format: format of the new module; see ModuleTrainer.
       warm_start: whether to start from the module that the last run of this pipeline made. There is
         none in the first run, which starts as the others do without.
-      texts: features that hold text, cleaned by Transform.
+      texts: features that hold text, cleaned by Transform. None for the feature ``text``, which the
+        data need not have where ``kept`` names others.
       kept: other features that the module takes, such as encoded images.
-      module_digest: which the base module must have; None for any.
-      example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
-      input_config, output_config: of ExampleGen; see EmbedPipelineConfig.
-      run_fn: import path of a training function of your own.
-      metadata_path: of the SQLite file; None where the runner brings its own ML Metadata.
-      enable_cache: whether steps whose inputs are those of an earlier run are skipped.
-      beam_pipeline_args: options of every Beam step; see EmbedPipelineConfig.
+      run_fn: ``package.module:function`` that trains in place of ours.
     """
 
-    pipeline_name: str
-    pipeline_root: str
-    data_root: str
     fine_tune: FineTuneConfig
     module: str | None = None
     module_fn: str | None = None
     module_format: ModuleFormat | None = None
     warm_start: bool = False
-    texts: Sequence[str] = ("text",)
+    texts: Sequence[str] | None = None
     kept: Sequence[str] = ()
-    module_digest: str | None = None
-    example_gen: Literal["import", "csv"] = "import"
-    input_config: tfx.proto.Input | None = None
-    output_config: tfx.proto.Output | None = None
     run_fn: str | None = None
-    metadata_path: str | None = None
-    enable_cache: bool = True
-    beam_pipeline_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         missing = [self.module, self.module_fn].count(None)
@@ -83,12 +66,7 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         examples=examples,
         schema=schema,
         preprocessing_fn=_PREPROCESSING_FN,
-        custom_config={
-            "label": config.fine_tune.label,
-            "task": config.fine_tune.task,
-            "texts": list(config.texts),
-            "kept": list(config.kept),
-        },
+        custom_config=_features(config),
     )
     starting_from, base_module = _base(config)
     trainer = ModuleTrainer(
@@ -104,6 +82,19 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
     )
     components = [example_gen, statistics_gen, schema_gen, validator, transform]
     return make_pipeline(config, [*components, *starting_from, trainer])
+
+
+def _features(config: FineTunePipelineConfig) -> dict[str, Any]:
+    """The custom_config of hub_tfx_pipelines.preprocessing."""
+    texts = config.texts
+    if texts is None and not config.kept:
+        texts = [DEFAULT_TEXT]
+    return {
+        "label": config.fine_tune.label,
+        "task": config.fine_tune.task,
+        "texts": None if texts is None else list(texts),
+        "kept": list(config.kept),
+    }
 
 
 def _base(config: FineTunePipelineConfig) -> tuple[list[Any], Any]:

@@ -4,13 +4,20 @@
 
     {"label": "topic", "task": "classification", "texts": ["text"], "kept": ["image"]}
 
+Without texts (None) the feature ``text`` is one, if there is such a feature.
+
 Images stay encoded: decoded, one of 224 pixels is 600 KB. They are decoded in the input pipeline.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+
+from hub_tfx.errors import ConfigError
+
+DEFAULT_TEXT = "text"
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
@@ -23,13 +30,29 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     Returns:
       The texts stripped and with single spaces, the kept features as they are, and the label: an id
       from the vocabulary named like it for ``classification``, any number of them for
-      ``multilabel``, else a float.
+      ``multilabel``, otherwise a float.
+
+    Raises:
+      ConfigError: the data has no such feature.
     """
-    outputs = {name: _clean(_dense(inputs[name], b"")) for name in custom_config["texts"]}
-    outputs |= {name: inputs[name] for name in custom_config["kept"]}
-    label = custom_config["label"]
+    label, kept, texts = custom_config["label"], custom_config["kept"], custom_config["texts"]
+    if texts is None:
+        texts = [DEFAULT_TEXT] if DEFAULT_TEXT in inputs else []
+    _check_features(inputs, [*texts, *kept, label])
+    outputs = {name: _clean(_dense(inputs[name], b"")) for name in texts}
+    outputs |= {name: inputs[name] for name in kept}
     outputs[label] = _label(inputs[label], label, custom_config["task"])
     return outputs
+
+
+def _check_features(inputs: dict[str, Any], names: Sequence[str]) -> None:
+    there = ", ".join(sorted(inputs)) or "none at all"
+    for name in names:
+        if name not in inputs:
+            raise ConfigError(
+                f"no feature {name!r}; the input has {there}: choose the label, the texts and the "
+                "features to keep from these"
+            )
 
 
 def _clean(text: Any) -> Any:

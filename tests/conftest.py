@@ -8,6 +8,9 @@ from hub_tfx._quiet import quiet_libraries
 
 quiet_libraries()  # Here, since TensorFlow reads the environment once, at its import.
 
+for suite in ("readers", "writers", "fetchers", "trainers"):
+    pytest.register_assert_rewrite(f"hub_tfx.testing.{suite}")
+
 from hub_tfx import testing  # noqa: E402
 from hub_tfx.module.spec import ModuleFormat  # noqa: E402
 
@@ -20,6 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written instead of compared."""
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves the child process that loads every tuned module, where that is not what is tested."""
+    monkeypatch.setattr("hub_tfx.finetune.checks.check_hermetic", lambda tuned, imports: None)
 
 
 @pytest.fixture(scope="session", params=["tf1_hub", "saved_model"])

@@ -5,8 +5,16 @@ import re
 from pathlib import Path
 
 import pytest
+import tfx.v1 as tfx
 
-from hub_tfx.artifacts import HubModule, embedding_dim, read_module, stamp, write_module
+from hub_tfx.artifacts import (
+    HubModule,
+    embedding_dim,
+    read_module,
+    read_number,
+    stamp,
+    write_module,
+)
 from hub_tfx.errors import NotAModuleError
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import GraphVariant, ModuleSpec, SignatureSpec, TensorInfo
@@ -103,3 +111,11 @@ def signature_of(outputs):
 
 def spec_of(**signatures):
     return ModuleSpec("saved_model", (GraphVariant(("serve",), signatures),))
+
+
+def test_a_span_is_read_where_example_gen_has_it_and_where_other_components_do():
+    examples = tfx.types.standard_artifacts.Examples()
+    examples.span = 3
+    assert (read_number(examples, "span"), read_number(examples, "version")) == (3, 0)
+    examples.set_int_custom_property("span", 7)
+    assert read_number(examples, "span") == 7

@@ -9,6 +9,8 @@ import tensorflow as tf
 import tensorflow_hub as hub
 import tfx.v1 as tfx
 
+from hub_tfx.lineage.graph import ArtifactNode, Lineage
+
 Row = Mapping[str, Any]
 
 
@@ -70,6 +72,12 @@ def _row(made: tf.train.Example) -> dict[str, Any]:
         kind = feature.WhichOneof("kind")
         row[name] = list(getattr(feature, kind).value) if kind else []
     return row
+
+
+def parents_of(lineage: Lineage, artifact_id: int) -> dict[str, ArtifactNode]:
+    """What the step that made an artifact read, by the key of its input."""
+    step = lineage.producer(artifact_id)
+    return {event.key: lineage.artifacts[event.artifact] for event in step.inputs} if step else {}
 
 
 def plain_vectors(path: Path, values: Sequence[Any]) -> np.ndarray:

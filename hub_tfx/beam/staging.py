@@ -1,5 +1,6 @@
 """What workers on other machines can reach: nothing that lies on this machine."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -19,11 +20,21 @@ def is_local_runner(beam_options: Sequence[str]) -> bool:
 
 def check_reach(paths: Iterable[str], beam_options: Sequence[str]) -> None:
     """Raises ConfigError where Dataflow would be given files of this machine."""
-    if "dataflow" not in _runner(beam_options):
-        return
-    for path in paths:
-        if is_local(path):
-            raise ConfigError(f"Dataflow cannot reach {path}: input and output have to be gs://…")
+    if "dataflow" in _runner(beam_options):
+        _refuse(filter(is_local, paths), "Dataflow", "input and output have to be gs://…")
+
+
+def check_reach_of_containers(paths: Iterable[str]) -> None:
+    """Raises ConfigError where the containers of a compiled pipeline would be given what only this
+    machine has: a relative path, or one that is here.
+
+    Any other absolute path may be one of the image, or of a volume that the containers mount.
+    """
+    _refuse(
+        filter(_is_of_this_machine, paths),
+        "the containers of a compiled pipeline",
+        "name a bucket, a URL, or an absolute path that only they have, such as that of a volume",
+    )
 
 
 def stage_module(module: ResolvedModule, folder: str) -> ResolvedModule:
@@ -32,6 +43,16 @@ def stage_module(module: ResolvedModule, folder: str) -> ResolvedModule:
         return module
     copy_directory(module.path, folder)
     return replace(module, remote_path=folder)
+
+
+def _refuse(paths: Iterable[str], who: str, fix: str) -> None:
+    for path in paths:
+        raise ConfigError(f"{who} cannot reach {path}: {fix}")
+
+
+def _is_of_this_machine(path: str) -> bool:
+    path = path.removeprefix("file://")  # As handles may begin, though no filesystem of Beam's.
+    return is_local(path) and (not os.path.isabs(path) or os.path.exists(path))
 
 
 def _runner(beam_options: Sequence[str]) -> str:

@@ -4,31 +4,32 @@ from pathlib import Path
 
 import click
 
-from hub_tfx.cli.options import tags_option
+from hub_tfx.cli.options import cache_dir_option, tags_option
 from hub_tfx.cli.output import json_option, print_json, print_table
 
 _FAILED = 4  # A gate said no.
 
 
-@click.command()
+@click.command(short_help="Say whether others can build on a module.")
 @click.argument("handle")
 @click.option(
     "--import",
     "imports",
     multiple=True,
     metavar="PACKAGE",
-    help="A package to import first, such as one with the module's ops; may be repeated.",
+    help="Import this package first, such as one with the module's ops; may be repeated.",
 )
 @tags_option
-@click.option("--no-run", is_flag=True, help="Do not load and run a copy of it.")
+@click.option("--no-run", is_flag=True, help="Do not load and run a copy of the module.")
 @click.option(
     "--timeout-s",
     type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
     default=600,
     show_default=True,
-    help="Seconds that loading and running may take.",
+    help="Give loading and running at most this many seconds.",
 )
-@click.option("--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]")
+@cache_dir_option
 @json_option
 def check(
     handle: str,

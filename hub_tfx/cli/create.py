@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from hub_tfx.module.create.export import CreatedModule
 
 output_option = click.option(
-    "--output", required=True, metavar="DIR", help="The new module's directory; never replaced."
+    "--output",
+    required=True,
+    metavar="DIR",
+    help="Write the module to this new directory; one that is there is never replaced.",
 )
 
 
@@ -29,7 +32,7 @@ def create() -> None:
     "--vectors",
     required=True,
     metavar="FILE",
-    help="Word vectors of GloVe, fastText (.vec) or word2vec (text or binary), packed or not.",
+    help="Read word vectors of GloVe, fastText (.vec) or word2vec (text or binary), packed or not.",
 )
 @click.option(
     "--strict",
@@ -43,17 +46,22 @@ def create() -> None:
     type=click.Choice(["tf1_hub", "saved_model"]),
     default="tf1_hub",
     show_default=True,
-    help="TF1 hub format or TF2 SavedModel.",
+    help="Write the module in TF1 hub format or as a TF2 SavedModel.",
 )
 @click.option(
     "--num-oov-buckets",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Rows for words outside the vocabulary, chosen by hash.",
+    metavar="N",
+    help="Add N rows for words outside the vocabulary, which are chosen by hash.",
 )
 @click.option(
-    "--oov-seed", type=int, help="Seed for random vectors in those rows.  [default: zero vectors]"
+    "--oov-seed",
+    type=int,
+    metavar="N",
+    help="Fill the rows for words outside the vocabulary with random vectors of the seed N.  "
+    "[zero vectors]",
 )
 @json_option
 def text_embedding(
@@ -65,7 +73,7 @@ def text_embedding(
     oov_seed: int | None,
     as_json: bool,
 ) -> None:
-    """A text embedding module from a file of word vectors.
+    """Make a text embedding module from a file of word vectors.
 
     Texts are put in lower case, rid of punctuation, split at white space, and become the sum of
     their words' vectors divided by the square root of the number of words.
@@ -92,18 +100,21 @@ def text_embedding(
     "--module-fn",
     required=True,
     metavar="PACKAGE.MODULE:FUNCTION",
-    help="Builds the graph and calls hub.add_signature.",
+    help="Build the graph with this function, which calls hub.add_signature.",
 )
 @output_option
 @click.option(
-    "--checkpoint", metavar="PATH", help="Its variables; a prefix, or a directory for its latest."
+    "--checkpoint",
+    metavar="PATH",
+    help="Take the values of variables from this checkpoint: a prefix, or a directory for its "
+    "latest.",
 )
 @click.option(
     "--drop-collection",
     "drop_collections",
     multiple=True,
     metavar="NAME",
-    help="A graph collection that the module is not to keep; may be repeated.",
+    help="Leave this graph collection out of the module; may be repeated.",
 )
 @json_option
 def module_command(
@@ -113,7 +124,7 @@ def module_command(
     drop_collections: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """A module in TF1 hub format from a graph of your own.
+    """Make a module in TF1 hub format from a graph of your own.
 
     The function is imported with the current directory on Python's path. If it has a parameter
     is_training, two variants are built: one without tags (is_training=False) and one tagged train

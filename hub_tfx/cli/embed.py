@@ -10,27 +10,43 @@ import click
 from hub_tfx.cli.options import (
     BeamCommand,
     beam_options,
+    cache_dir_option,
     embed_config,
     embed_options,
     errors_told_once,
+    preprocessor_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json
 
 
 @click.command(cls=BeamCommand)
-@click.option("--module", "handle", required=True, help="URL, archive or directory of the module.")
-@click.option("--preprocessor", metavar="HANDLE", help="Of a module whose outputs feed the module.")
+@click.option(
+    "--module",
+    "handle",
+    required=True,
+    metavar="HANDLE",
+    help="Embed with this module: a URL, an archive or a directory.",
+)
+@preprocessor_option
 @click.option(
     "--input",
     "inputs",
     multiple=True,
     required=True,
     metavar="PATH…",
-    help="Files or globs: .txt (a record a line, feature `text`), .csv, .jsonl, .tfrecord, each "
-    "also with .gz, and .parquet.",
+    help="Read these files, folders or globs: text (a record a line, feature `text`), CSV, JSON "
+    "lines, TFRecord of tf.Example, compressed or not, and Parquet.",
 )
 @click.option(
-    "--output", required=True, metavar="DIR", help="A new directory, or an earlier output."
+    "--input-format",
+    type=click.Choice(["txt", "csv", "jsonl", "parquet", "tfrecord"]),
+    help="Read the input as this format.  [by the ending of a file, otherwise by its first bytes]",
+)
+@click.option(
+    "--output",
+    required=True,
+    metavar="DIR",
+    help="Write to this directory: a new one, or an earlier output, which is replaced.",
 )
 @embed_options
 @click.option(
@@ -39,21 +55,30 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
     type=click.Choice(["parquet", "tfrecord"]),
     default="parquet",
     show_default=True,
-    help="Of the output; tfrecord is gzipped tf.Example.",
+    help="Write Parquet, or gzipped tf.Examples (tfrecord).",
 )
 @click.option(
     "--previous",
     metavar="DIR",
-    help="An earlier output, or the same directory: unchanged rows are copied, not embedded.",
+    help="Copy rows that have not changed from this earlier output, which may be that of --output.",
 )
-@click.option("--report", is_flag=True, help="Write DIR/report/report.html: norms, neighbours, …")
-@click.option("--projector", is_flag=True, help="Write DIR/projector, for TensorBoard.")
-@click.option("--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]")
+@click.option(
+    "--report",
+    is_flag=True,
+    help="Write a page on norms, neighbours and more to report/report.html in the output.",
+)
+@click.option(
+    "--projector",
+    is_flag=True,
+    help="Write a sample for TensorBoard's projector to projector/ in the output.",
+)
+@cache_dir_option
 @json_option
 def embed(
     handle: str,
     preprocessor: str | None,
     inputs: tuple[str, ...],
+    input_format: str | None,
     output: str,
     output_format: Any,
     previous: str | None,
@@ -65,8 +90,8 @@ def embed(
 ) -> None:
     """Embed files with a module, on Apache Beam.
 
-    Rows that cannot be embedded go to DIR/dead_letters with a reason. Options behind `--` go to
-    Beam; without any the job runs in this process.
+    Rows that cannot be embedded go to dead_letters/ in the output, with a reason. Options after
+    `--` go to Beam; without any the job runs in this process.
 
     \b
     Example:
@@ -93,6 +118,7 @@ def embed(
             output_format,
             beam_arguments,
             first,
+            input_format=input_format,
             previous=previous,
             report=report,
             projector=projector,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hub_tfx.cli.fine_tune_options import base_options, fine_tune_config, fine_tune_options
-from hub_tfx.cli.options import ManyValuesCommand, current_directory_on_path
+from hub_tfx.cli.options import ManyValuesCommand, cache_dir_option, current_directory_on_path
 from hub_tfx.cli.output import json_option, print_fields, print_json
 from hub_tfx.errors import UsageError
 from hub_tfx.module.spec import ModuleFormat
@@ -22,18 +22,23 @@ from hub_tfx.module.spec import ModuleFormat
     multiple=True,
     required=True,
     metavar="PATH…",
-    help="Files or globs with training rows, in any format that `embed` reads.",
+    help="Train on the rows of these files or globs, in any format that `embed` reads.",
 )
 @click.option(
     "--eval-input",
     "eval_inputs",
     multiple=True,
     metavar="PATH…",
-    help="The same with evaluation rows; a fifth of the training rows if not given.",
+    help="Evaluate on the rows of these files or globs.  [a fifth of the training rows]",
 )
-@click.option("--output", required=True, metavar="DIR", help="New, or that of a run cut off.")
+@click.option(
+    "--output",
+    required=True,
+    metavar="DIR",
+    help="Write to this directory: a new one, or that of a run that was cut off.",
+)
 @fine_tune_options
-@click.option("--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]")
+@cache_dir_option
 @json_option
 def fine_tune(
     module: str | None,
@@ -46,11 +51,12 @@ def fine_tune(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Fine-tune a module on your rows, or train a new one; DIR/module is the result.
+    """Fine-tune a module on your rows, or train a new one.
 
-    A tuned module keeps the format and the signatures of its parent. DIR/serving answers for
-    serialized tf.Examples, DIR/training has checkpoints and TensorBoard events,
-    DIR/learning-curve.png what happened. A run that was cut off goes on when it is started again.
+    The new module is in module/ in the output; it keeps the format and the signatures of its
+    parent. serving/ answers for serialized tf.Examples, training/ has checkpoints and TensorBoard
+    events, and learning-curve.png shows how it learned. A run that was cut off resumes when it is
+    started again.
 
     \b
     Examples:

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
@@ -13,9 +13,10 @@ from importlib import metadata
 import click
 
 from hub_tfx import __version__
+from hub_tfx._text import printable
 from hub_tfx.errors import HubTfxError
 
-_COMMANDS = {
+_COMMANDS: Mapping[str, str] = {
     "resolve": "hub_tfx.cli.modules:resolve",
     "inspect": "hub_tfx.cli.modules:inspect",
     "check": "hub_tfx.cli.check:check",
@@ -24,8 +25,14 @@ _COMMANDS = {
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
     "lineage": "hub_tfx.cli.lineage:lineage",
 }
-
-
+_SECTIONS: Mapping[str, Sequence[str]] = {
+    "Modules": ("resolve", "inspect", "check", "create"),
+    "Embeddings and training": ("embed", "fine-tune"),
+    "Pipelines": ("run", "compile"),
+    "Lineage": ("lineage",),
+}
+"""What a person wants to do -> the commands for it. The commands of other packages come last."""
+_OTHERS = "Other commands"
 _ENTRY_POINTS = "hub_tfx.commands"
 _SIGNALLED = 128
 _received: list[int] = []
@@ -39,6 +46,23 @@ class _LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*_COMMANDS, *sorted(_entry_points().keys() - _COMMANDS.keys())]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the commands by section, each with the first sentence of its help."""
+        names = self.list_commands(ctx)
+        named = {name for section in _SECTIONS.values() for name in section}
+        others = [name for name in names if name not in named]
+        width = formatter.width - 6 - max(map(len, names))
+        for title, section in {**_SECTIONS, _OTHERS: others}.items():
+            commands = [(n, self.get_command(ctx, n)) for n in section if n in names]
+            rows = [
+                (n, command.get_short_help_str(width))
+                for n, command in commands
+                if command and not command.hidden
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name in _COMMANDS:
@@ -76,7 +100,7 @@ def _load(entry_point: metadata.EntryPoint) -> click.Command:
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="hub-tfx")
 def cli() -> None:
-    """Resolve, inspect, create and embed with TensorFlow Hub modules, on TFX and Apache Beam."""
+    """Embed with TensorFlow Hub modules, fine-tune and create them, on TFX and Apache Beam."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -140,7 +164,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 class _Line(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"hub-tfx: {' '.join(record.getMessage().split())}", err=True)
+        click.echo(f"hub-tfx: {printable(' '.join(record.getMessage().split()))}", err=True)
 
 
 def _debug() -> bool:
@@ -148,5 +172,5 @@ def _debug() -> bool:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    click.echo(f"hub-tfx: error: {' '.join(message.split())}", err=True)
+    click.echo(f"hub-tfx: error: {printable(' '.join(message.split()))}", err=True)
     return exit_code

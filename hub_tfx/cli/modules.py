@@ -5,37 +5,26 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.options import tags_option
+from hub_tfx.cli.options import cache_dir_option, digest_option, tags_option
 from hub_tfx.cli.output import json_option, print_fields, print_json, print_table
 from hub_tfx.errors import SignatureError
-from hub_tfx.module.manifest import parse_digest
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
 from hub_tfx.store.cache import ModuleCache
 
-
-def _parse_digest(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    return None if value is None else parse_digest(value)
-
-
-_cache_dir_option = click.option(
-    "--cache-dir", metavar="DIR", help="Where modules are kept.  [TFHUB_CACHE_DIR]"
-)
-_digest_option = click.option(
+_digest_option = digest_option(
     "--sha256",
     "--digest",
     "digest",
-    metavar="HEX",
-    callback=_parse_digest,
     help="Take only the module with this digest; with it in the cache, the network is not used.",
 )
 
 
-@click.command()
+@click.command(short_help="Bring a module into the cache and print where it is.")
 @click.argument("handle")
-@_cache_dir_option
+@cache_dir_option
 @_digest_option
-@click.option("-q", "--quiet", is_flag=True, help="Print the path only.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but the path of the module.")
 @json_option
 def resolve(
     handle: str, cache_dir: str | None, digest: str | None, quiet: bool, as_json: bool
@@ -59,9 +48,9 @@ def resolve(
         print_fields(fields | {"cache_hit": "yes" if module.cache_hit else "no"})
 
 
-@click.command()
+@click.command(short_help="Show what a module takes and gives, without running it.")
 @click.argument("handle")
-@_cache_dir_option
+@cache_dir_option
 @_digest_option
 @tags_option
 @json_option

@@ -1,4 +1,4 @@
-"""Options that take several values; Beam's own options behind `--`, and Beam's own log."""
+"""What commands share: options, those of Beam after `--`, and the silence of Beam's own log."""
 
 import logging
 import os
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from hub_tfx.errors import UsageError
+from hub_tfx.module.manifest import parse_digest
 
 _BEAM_OPTIONS = "hub_tfx.beam_options"
 
@@ -56,7 +57,7 @@ class BeamCommand(ManyValuesCommand):
 
 
 def beam_options() -> list[str]:
-    """What stood behind `--` on the command line.
+    """What stood after `--` on the command line.
 
     Raises:
       ConfigError: Beam cannot parse a value.
@@ -109,77 +110,115 @@ def _is_no_job_message(record: logging.LogRecord) -> bool:
     return record.module != "portable_runner"
 
 
+def add_options(command: Any, *options: Any) -> Any:
+    """Adds options, or functions that add some, so that --help lists them in this order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def digest_option(*names: str, help: str) -> Any:
+    """An option that takes a digest in hex, checked and in lower case."""
+    return click.option(*names, metavar="HEX", callback=_parse_digest, help=help)
+
+
+def _parse_digest(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else parse_digest(value)
+
+
 def _parse_tags(_: click.Context, __: click.Parameter, value: str | None) -> Any:
     return None if value is None else tuple(tag for tag in value.split(",") if tag)
 
 
+cache_dir_option = click.option(
+    "--cache-dir",
+    metavar="DIR",
+    help="Keep modules in this directory.  [TFHUB_CACHE_DIR, or the user's cache]",
+)
+preprocessor_option = click.option(
+    "--preprocessor",
+    metavar="HANDLE",
+    help="Feed the features to this module first, and its outputs to the other one.",
+)
+signature_option = click.option(
+    "--signature",
+    metavar="NAME",
+    help="Call this signature of the module.  [`__call__` if there is one, otherwise `default`]",
+)
 tags_option = click.option(
     "--tags",
     metavar="TAG,…",
     callback=_parse_tags,
-    help="Which graph of a module that has several; the one tagged `serve` if not given.",
+    help="Use the graph with these tags, of a module that has several.  [the one tagged `serve`]",
+)
+input_map_option = click.option(
+    "--input-map",
+    multiple=True,
+    metavar="KEY=FEATURE…",
+    help="Feed the input KEY from FEATURE.",
 )
 
 
 def embed_options(command: Any) -> Any:
-    """The options that make an EmbedConfig; see ``embed_config``."""
+    """Adds the options that make an EmbedConfig; see ``embed_config``."""
     options = (
-        click.option("--signature", help="Which signature; `__call__` or `default` if not given."),
+        signature_option,
         tags_option,
         click.option(
             "--no-batch",
             is_flag=True,
             default=None,
-            help="The signature has no batch dimension: call it once a row. Found out where that "
-            "alone fits.",
+            help="Call the signature once a row, without a batch dimension.  [found out where only "
+            "that fits]",
         ),
-        click.option(
-            "--input-map",
-            multiple=True,
-            metavar="KEY=FEATURE…",
-            help="Which feature feeds which input.",
-        ),
+        input_map_option,
         click.option(
             "--output-map",
             multiple=True,
             metavar="KEY=FEATURE…",
-            help="Which outputs to write, and under which names.",
+            help="Write only these outputs of the module, each under the name FEATURE.",
         ),
         click.option(
-            "--keep", multiple=True, metavar="FEATURE…", help="Features to copy to the output."
+            "--keep", multiple=True, metavar="FEATURE…", help="Copy these features to the output."
         ),
         click.option(
-            "--batch-size", type=click.IntRange(1), help="Rows a call of the module.  [2048]"
+            "--batch-size",
+            type=click.IntRange(1),
+            metavar="N",
+            help="Call the module with at most N rows.  [2048]",
         ),
         click.option(
             "--batch-bytes",
             type=click.IntRange(1),
-            help="Bytes a call is fed, were all its rows as large as the largest.  [64 MiB]",
+            metavar="N",
+            help="Feed a call at most N bytes, as if all of its rows were as large as the "
+            "largest.  [64 MiB]",
         ),
         click.option(
             "--call-timeout",
             "call_timeout_s",
             type=click.FloatRange(0, min_open=True),
             metavar="SECONDS",
-            help="After which a call of the module is cancelled, and tried with fewer rows.  [600]",
+            help="Cancel a call of the module after this time, and try it with fewer rows.  [600]",
         ),
         click.option(
             "--text-encoding",
             type=click.Choice(["utf-8", "bytes"]),
-            help="What string inputs take; rows that are not valid UTF-8 are rejected.  [utf-8]",
+            help="Feed string inputs text, and reject rows that are not valid UTF-8; or feed them "
+            "any bytes.  [utf-8]",
         ),
         click.option(
             "--image-paths",
             "image_source",
             flag_value="path",
-            help="Features for images hold the paths of image files.",
+            help="Read images from the files whose paths the features hold.",
         ),
         click.option(
             "--image-size",
             nargs=2,
             type=click.IntRange(1),
             metavar="HEIGHT WIDTH",
-            help="To which images are resized, where the module takes any size.",
+            help="Resize images to this size where the module takes any.",
         ),
         click.option(
             "--normalize",
@@ -190,30 +229,29 @@ def embed_options(command: Any) -> Any:
         click.option(
             "--output-dtype",
             type=click.Choice(["float32", "float16", "int8"]),
-            help="Of vectors; int8 has a scale for each row.  [float32]",
+            help="Write vectors in this type; int8 has a scale for each row.  [float32]",
         ),
         click.option(
             "--import",
             "imports",
             multiple=True,
             metavar="PACKAGE…",
-            help="Packages to import before the module is loaded, such as those with its ops.",
+            help="Import these packages, such as those with the module's ops, before it is loaded.",
         ),
         click.option(
             "--deduplicate",
             is_flag=True,
             default=None,
-            help="Embed equal rows once, in each worker, and copy the result.",
+            help="Embed equal rows once in each worker, and copy the result.",
         ),
         click.option(
             "--max-dead-letter-ratio",
             type=click.FloatRange(0, 1),
+            metavar="RATIO",
             help="Fail if a larger share of the rows is rejected.  [1.0: only if all are]",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return add_options(command, *options)
 
 
 def embed_config(input_map: Sequence[str], output_map: Sequence[str], **options: Any) -> Any:
@@ -227,8 +265,8 @@ def embed_config(input_map: Sequence[str], output_map: Sequence[str], **options:
     )
 
 
-def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
-    """Parses values of the form KEY=FEATURE.
+def pairs(option: str, values: Sequence[str], form: str = "KEY=FEATURE") -> dict[str, str]:
+    """Parses values of the form KEY=FEATURE, or another one with `=`.
 
     Raises:
       UsageError: a value has no `=`, or a key is given twice.
@@ -237,7 +275,7 @@ def pairs(option: str, values: Sequence[str]) -> dict[str, str]:
     for value in values:
         key, equals, feature = value.rpartition("=")
         if not (key and equals and feature):
-            raise UsageError(f"{option} takes KEY=FEATURE, not {value!r}")
+            raise UsageError(f"{option} takes {form}, not {value!r}")
         if key in parsed:
             raise UsageError(f"{option} names {key!r} twice")
         parsed[key] = feature

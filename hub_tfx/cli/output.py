@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hub_tfx._text import printable
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
@@ -16,7 +18,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; tab-separated and whole in a pipe."""
-    rows = [[_printable(cell) for cell in row] for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo("\t".join(row))
@@ -35,10 +37,5 @@ def print_fields(document: Mapping[str, Any]) -> None:
     """One field a line, names aligned on a terminal and tab-separated in a pipe."""
     width = max(len(name) for name in document) + 2 if sys.stdout.isatty() else 0
     for name, value in document.items():
-        text = _printable(str(value))
+        text = printable(str(value))
         click.echo(f"{name:<{width}}{text}" if width else f"{name}\t{text}")
-
-
-def _printable(text: str) -> str:
-    """Names come out of modules: one with control characters must not reach the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

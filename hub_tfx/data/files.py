@@ -1,7 +1,9 @@
 """The files of an input: found by pattern, and Parquet files by their row groups."""
 
 import os
-from collections.abc import Iterable
+import stat
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -9,9 +11,16 @@ from pathlib import Path
 from apache_beam.io.filesystem import BeamIOError, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.data.filesystems import is_local
+from hub_tfx.data.filesystems import is_local, kind_of_file
 from hub_tfx.data.readers import PARQUET, format_of
+from hub_tfx.data.readers.formats import format_of_name
 from hub_tfx.errors import InputError
+
+_READ_AT_ONCE = 16
+_HIDDEN = (".", "_")
+"""Names that begin so are those of hidden files, and of markers, as Hadoop's tools have them."""
+_ABOUT_DATASETS = ("dataset_info.json", "dataset_infos.json", "features.json", "README.md")
+"""Files that TensorFlow Datasets and Hugging Face have beside records."""
 
 
 @dataclass(frozen=True)
@@ -72,22 +81,28 @@ def split_row_groups(files: Iterable[SourceFile]) -> list[SourceFile]:
 
 
 def find_files(patterns: Iterable[str], file_format: str | None = None) -> list[SourceFile]:
-    """Expands paths and globs of any Beam filesystem, sorted and each file once.
+    """Expands paths, folders and globs of any Beam filesystem, sorted and each file once.
+
+    Of a folder all files are taken, at any depth, but those that hold no records by their names:
+    hidden ones, markers such as _SUCCESS, and what datasets say of themselves. Of what a glob
+    finds, only the hidden ones and markers without an ending that is read are left out.
 
     Args:
       patterns: the paths.
-      file_format: a key of READERS; None to go by each file's ending.
+      file_format: a key of READERS; None to go by each file's ending, or else by its first bytes.
+        Files in a folder whose ending says another format are left out.
 
     Raises:
-      InputError: a pattern matches nothing, or a file has an ending that is not read.
+      InputError: a pattern matches nothing, or what is not a file, or the format of one cannot be
+        told.
     """
-    found = {file.path: file for pattern in patterns for file in _matching(pattern)}
+    found = {file.path: file for pattern in patterns for file in _matching(pattern, file_format)}
     unique = {real_path(path): found[path] for path in sorted(found, reverse=True)}
+    files = sorted(unique.values(), key=lambda file: file.path)
+    formats = [file_format] * len(files) if file_format else _formats_of(files)
     return [
-        SourceFile(
-            file.path, file_format or format_of(file.path), file.size_in_bytes, _version(file)
-        )
-        for file in sorted(unique.values(), key=lambda file: file.path)
+        SourceFile(file.path, of_file, file.size_in_bytes, _version(file))
+        for file, of_file in zip(files, formats, strict=True)
     ]
 
 
@@ -101,26 +116,108 @@ def real_path(path: str) -> str:
     return os.path.realpath(path) if is_local(path) else path
 
 
-def _matching(pattern: str) -> list[FileMetadata]:
-    if Path(pattern).is_file():  # Its name may hold characters that a glob gives a meaning.
-        return [_stat(pattern)]
+def _formats_of(files: Sequence[FileMetadata]) -> list[str]:
+    """The format of each file; an empty one whose name does not say it has that of the others."""
+    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+        found = list(pool.map(lambda f: _format_of(f) if f.size_in_bytes else None, files))
+    known = next(filter(None, found), None)
+    return [
+        of_file or format_of_name(file.path) or known or format_of(file.path)
+        for file, of_file in zip(files, found, strict=True)
+    ]
+
+
+def _format_of(file: FileMetadata) -> str:
+    return format_of(file.path)
+
+
+def _matching(pattern: str, file_format: str | None) -> list[FileMetadata]:
+    if not is_local(pattern):
+        found = _glob(pattern)
+        if found:
+            return [file for file in found if _is_wanted(file.path)]
+        return _in_folder(pattern, _glob(f"{pattern.rstrip('/')}/**"), file_format)
+    _check_name(pattern)
+    if Path(pattern).exists():  # Its name may hold characters that a glob gives a meaning.
+        if not Path(pattern).is_dir():
+            return [_stat(pattern)]
+        return _in_folder(pattern, list(map(_stat, _walk(pattern))), file_format)
     # Beam finds nothing for a local glob without a folder.
-    here = "./" if is_local(pattern) and "/" not in pattern else ""
+    here = "./" if "/" not in pattern else ""
+    paths = [file.path.removeprefix(here) for file in _glob(here + pattern)]
+    if not paths:
+        raise InputError(f"no file matches the input {pattern}")
+    return [_stat(path) for path in paths if _is_wanted(path)]
+
+
+def _glob(pattern: str) -> list[FileMetadata]:
     try:
-        found = FileSystems.match([here + pattern])[0].metadata_list
-    except (BeamIOError, ValueError) as error:
+        return list(FileSystems.match([pattern])[0].metadata_list)
+    except (BeamIOError, ValueError, OSError) as error:
         raise InputError(f"input {pattern} cannot be listed: {error}") from error
-    if not found:
-        hint = " (it is a directory: name its files)" if Path(pattern).is_dir() else ""
-        raise InputError(f"no file matches the input {pattern}{hint}")
-    if is_local(pattern):
-        return [_stat(file.path.removeprefix(here)) for file in found]
-    return list(found)
+
+
+def _walk(folder: str) -> list[str]:
+    """The files in a folder, at any depth, but for hidden ones and those in hidden folders."""
+    paths = []
+
+    def fail(error: OSError) -> None:
+        raise InputError(f"input {folder} cannot be listed: {error}") from error
+
+    for above, folders, names in os.walk(folder, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
+        paths += [os.path.join(above, name) for name in names]
+    return paths
+
+
+def _in_folder(
+    folder: str, files: Sequence[FileMetadata], file_format: str | None
+) -> list[FileMetadata]:
+    wanted = [
+        file
+        for file in files
+        if not any(part.startswith(_HIDDEN) for part in _parts(file.path, folder))
+        and Path(file.path).name not in _ABOUT_DATASETS
+        and file_format in (None, format_of_name(file.path) or file_format)
+    ]
+    if not wanted:
+        is_folder = bool(files) or is_local(folder)
+        raise InputError(
+            f"the folder {folder} holds no file to read"
+            if is_folder
+            else f"no file matches the input {folder}"
+        )
+    return wanted
+
+
+def _parts(path: str, folder: str) -> tuple[str, ...]:
+    return Path(path.removeprefix(folder).lstrip("/")).parts
+
+
+def _is_wanted(path: str) -> bool:
+    """Whether what a glob found is data, and not what a tool has left beside it."""
+    is_marker = Path(path).name.startswith(_HIDDEN)
+    return not path.endswith("/") and (not is_marker or format_of_name(path) is not None)
+
+
+def _check_name(path: str) -> None:
+    """Raises InputError for a name that cannot be written down in an output."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+        raise InputError(f"input {shown}: its name is not valid UTF-8: rename it") from error
 
 
 def _stat(path: str) -> FileMetadata:
-    stat = os.stat(path)
-    return FileMetadata(path, stat.st_size, stat.st_mtime_ns / 1e9)
+    _check_name(path)
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise InputError(f"input {path} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"input {path} is {kind_of_file(found.st_mode)}, not a file")
+    return FileMetadata(path, found.st_size, found.st_mtime_ns / 1e9)
 
 
 def _version(file: FileMetadata) -> str:

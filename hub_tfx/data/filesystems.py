@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,6 +14,7 @@ from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx._files import replacing
 from hub_tfx.errors import DigestMismatchError, InputError
 from hub_tfx.module.manifest import hash_file
 
@@ -25,11 +27,37 @@ def is_local(path: str) -> bool:
 
 
 def open_file(path: str) -> IO[bytes]:
-    """A file on any filesystem, byte for byte and seekable."""
+    """A file on any filesystem, byte for byte and seekable.
+
+    Raises:
+      OSError: it cannot be opened, or is a device, a FIFO or another thing that may have no end.
+    """
     if is_local(path):  # Beam would unzip it.
-        return open(path, "rb")
+        return _open_regular(path)
     remote = FileSystems.open(path, compression_type="uncompressed")
     return cast("IO[bytes]", io.BufferedReader(remote, _CHUNK_BYTES))
+
+
+def _open_regular(path: str) -> IO[bytes]:
+    # A FIFO that is opened to wait does so until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(f"it is {kind_of_file(mode)}, not a file")
+    return open(descriptor, "rb")
+
+
+def kind_of_file(mode: int) -> str:
+    """What ``st_mode`` says that a path is, in words."""
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a file")
 
 
 @contextmanager
@@ -157,6 +185,15 @@ def write_bytes(path: str, content: bytes) -> None:
     """Writes a file on any filesystem; not atomic."""
     with _create(path) as file:
         file.write(content)
+
+
+def replace_file(path: str, content: bytes) -> None:
+    """Writes a whole file on any filesystem: a reader sees the old one or the new one."""
+    if is_local(path):
+        with replacing(Path(path)) as temporary:
+            temporary.write_bytes(content)
+    else:  # Buckets replace an object as a whole.
+        write_bytes(path, content)
 
 
 def _download(source: str, destination: Path) -> None:

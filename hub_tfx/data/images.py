@@ -2,13 +2,13 @@
 
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx.data.filesystems import open_file
 from hub_tfx.data.isolate import describe
 from hub_tfx.module.spec import TensorInfo
 
@@ -22,21 +22,41 @@ _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset([0x01, *range(0xD0, 0xD9)])
 
 
-class ImageDecoder:
-    """Decodes images for one input, several at a time.
+def decode_image(encoded: Any, info: TensorInfo, size: tuple[int, int] | None) -> Any:
+    """One encoded image as an input takes it, in TensorFlow ops, eager or in a graph.
 
-    An image becomes ``[height, width, channels]`` of the input's dtype: float32 in [0, 1] by the
-    common signature (https://www.tensorflow.org/hub/common_signatures/images), uint8 in [0, 255]
-    where a detector takes that. JPEG, PNG, BMP, and a GIF's first frame.
+    JPEG, PNG, BMP, and a GIF's first frame.
+
+    Args:
+      encoded: scalar string.
+      info: of the input, float32 or uint8 ``[batch, height, width, channels]``.
+      size: height and width to which the image is resized; None to leave it at its own.
+
+    Returns:
+      ``[height, width, channels]``: float32 in [0, 1] by the common signature
+      (https://www.tensorflow.org/hub/common_signatures/images), or uint8 in [0, 255], which
+      detectors take. There are three channels where the input leaves their number open.
     """
+    assert info.shape is not None
+    image = tf.io.decode_image(encoded, info.shape[3] or 3, expand_animations=False)
+    if size is not None:
+        image = tf.image.resize(image, size)
+    if info.dtype == "uint8":
+        return tf.cast(tf.round(image) if size else image, tf.uint8)
+    return tf.cast(image, tf.float32) * (1 / 255)
+
+
+class ImageDecoder:
+    """Decodes images for one input, several at a time; see ``decode_image``."""
 
     def __init__(self, info: TensorInfo, size: tuple[int, int] | None):
-        """Args:
-        info: of the input, float32 or uint8 ``[batch, height, width, channels]``.
-        size: height and width to which images are resized; None to leave each at its own.
-        """
-        assert info.shape is not None
-        self._pixels = _pixels_function(info.dtype, info.shape[3] or 3, size)
+        """Builds the graph that decodes; for the arguments see ``decode_image``."""
+        function = tf.function(
+            lambda encoded: decode_image(encoded, info, size),
+            input_signature=[tf.TensorSpec([], tf.string)],
+            autograph=False,
+        )
+        self._pixels = function.get_concrete_function()
         self._pool = ThreadPoolExecutor(os.cpu_count())
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
@@ -104,22 +124,6 @@ def _jpeg_size(encoded: bytes) -> tuple[int, int]:
             at += 2 + struct.unpack_from(">H", encoded, at + 2)[0]
 
 
-def _pixels_function(
-    dtype: str, channels: int, size: tuple[int, int] | None
-) -> Callable[[Any], Any]:
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[misc]
-    def pixels(encoded: Any) -> Any:
-        image = tf.io.decode_image(encoded, channels, expand_animations=False)
-        if size is not None:
-            image = tf.image.resize(image, size)
-        if dtype == "uint8":
-            return tf.cast(tf.round(image) if size else image, tf.uint8)
-        return tf.cast(image, tf.float32) * (1 / 255)
-
-    concrete: Callable[[Any], Any] = pixels.get_concrete_function()
-    return concrete
-
-
 def as_bytes(value: str | bytes) -> bytes:
     """What an Arrow column of strings or of bytes holds."""
     return value.encode() if isinstance(value, str) else bytes(value)
@@ -134,7 +138,7 @@ def _read_or_say_why(path: Any) -> bytes | str:
 
 def _read(path: Any) -> bytes:
     path = path if isinstance(path, str) else path.decode()
-    with FileSystems.open(path, compression_type="uncompressed") as file:
+    with open_file(path) as file:
         encoded: bytes = file.read(_MAX_ENCODED_BYTES + 1)
     if len(encoded) > _MAX_ENCODED_BYTES:
         raise ValueError(f"{path} is larger than {_MAX_ENCODED_BYTES >> 20} MB")

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from hub_tfx.errors import HubTfxError
 
-_TENSORFLOW_PLACES = re.compile(r"\{\{[^}]*\}\}|\[Op:[^\]]*\]|\[\[[^\]]*\]\]")
+# No bracket inside another one: what a row holds may come here, and must not take quadratic time.
+_TENSORFLOW_PLACES = re.compile(r"\{\{[^{}]*\}\}|\[Op:[^\[\]]*\]|\[\[[^\[\]]*\]\]")
 _TENSORFLOW_TRACE = (
     "<stack traces",
     "Detected at node",
@@ -15,6 +16,9 @@ _TENSORFLOW_TRACE = (
     "Traceback",
     "Original stack",
 )
+
+_MAX_READ_CHARS = 1 << 16
+_MAX_REASON_CHARS = 500
 
 Result = TypeVar("Result")
 
@@ -46,9 +50,15 @@ def isolate(
 
 
 def describe(error: Exception) -> str:
-    """What an error says, in a line for a person."""
-    text = _TENSORFLOW_PLACES.sub("", str(error))
+    """What an error says, in a line for a person, cut where it quotes more than fits."""
+    text = _TENSORFLOW_PLACES.sub("", str(error)[:_MAX_READ_CHARS])
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if lines and lines[0].startswith("Graph execution error"):
         lines = [line for line in lines[1:] if not line.startswith(_TENSORFLOW_TRACE)] or lines
-    return lines[0] if lines else type(error).__name__
+    return as_reason(lines[0] if lines else type(error).__name__)
+
+
+def as_reason(text: str) -> str:
+    """A text that may quote any input, cut to a length and fit to be written as UTF-8."""
+    cut = text if len(text) <= _MAX_REASON_CHARS else f"{text[:_MAX_REASON_CHARS]}…"
+    return cut.encode("utf-8", "backslashreplace").decode()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
+from hub_tfx.data.isolate import as_reason
+
 _SOURCE = b"hub_tfx.source"
 _FIRST_ROW = b"hub_tfx.first_row"
 _BLOCK = b"hub_tfx.block"
@@ -56,7 +58,8 @@ class Position:
 
 def mark_rejected(batch: pa.RecordBatch, rejected: Mapping[int, str]) -> pa.RecordBatch:
     """The batch with rows that could not be read (row -> reason) in its schema."""
-    return _add_metadata(batch, {_REJECTED: json.dumps(list(rejected.items())).encode()})
+    reasons = [(row, as_reason(reason)) for row, reason in rejected.items()]
+    return _add_metadata(batch, {_REJECTED: json.dumps(reasons).encode()})
 
 
 def rejected_of(batch: pa.RecordBatch) -> dict[int, str]:

@@ -1,12 +1,21 @@
 """Columns as tf.Example holds them: lists of bytes, int64 or float32."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from hub_tfx.data.arrow import batch_of, flatten, is_list
+from hub_tfx.data.arrow import batch_of, columns_of, flatten, is_list, rows_of
+from hub_tfx.data.marks import mark_rejected, rejected_of
 from hub_tfx.errors import ConfigError
+
+TF_DTYPES = {pa.large_binary(): "string", pa.int64(): "int64", pa.float32(): "float32"}
+"""What a feature of tf.Example holds -> the dtype, by TensorFlow's name, that it is parsed as."""
+_MAX_INT64 = (1 << 63) - 1
+_NULL_IN_LIST = "a null inside a list"
+_BEYOND_FLOAT32 = "a number beyond float32"
 
 
 def example_type(given: pa.DataType, name: str) -> pa.DataType:
@@ -43,6 +52,43 @@ def to_example_columns(batch: pa.RecordBatch) -> pa.RecordBatch:
             for field, column in zip(batch.schema, batch.columns, strict=True)
         }
     )
+
+
+def reject_unheld(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """The batch; rows with a value that tf.Example cannot hold are rejected, and it is null.
+
+    Args:
+      batch: the rows.
+      names: columns that go into tf.Examples.
+    """
+    columns = columns_of(batch, batch.schema.names)
+    rejected = rejected_of(batch)
+    for name in names:
+        unheld = _unheld(columns[name])
+        for row, what in unheld.items():
+            rejected.setdefault(row, _sentence(name, what))
+        if unheld:
+            places = [None if row in unheld else row for row in range(batch.num_rows)]
+            columns[name] = columns[name].take(pa.array(places, pa.int64()))
+    if len(rejected) == len(rejected_of(batch)):
+        return batch
+    nulled = pa.RecordBatch.from_arrays(list(columns.values()), schema=batch.schema)
+    return mark_rejected(nulled, rejected)
+
+
+def _unheld(column: pa.Array) -> dict[int, str]:
+    """Row of a column -> what in it tf.Example cannot hold."""
+    values, offsets = flatten(column)
+    found: dict[int, str] = {}
+    if is_list(column.type):
+        found |= dict.fromkeys(rows_of(np.flatnonzero(values.is_null()), offsets), _NULL_IN_LIST)
+    if values.type == pa.uint64():
+        is_large = pc.fill_null(pc.greater(values, pa.scalar(_MAX_INT64, pa.uint64())), False)
+        found |= dict.fromkeys(rows_of(np.flatnonzero(is_large), offsets), "a value beyond int64")
+    if values.type == pa.float64():
+        is_large = _becomes_infinite(values, values.cast(pa.float32()))
+        found |= dict.fromkeys(rows_of(np.flatnonzero(is_large), offsets), _BEYOND_FLOAT32)
+    return found
 
 
 def of_example_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -94,7 +140,7 @@ def _to_lists(column: pa.Array, value_type: pa.DataType, name: str) -> pa.Array:
     else:
         values, offsets = flatten(column)
     if values.null_count:
-        raise _not_held(name, "a null inside a list")
+        raise _not_held(name, _NULL_IN_LIST)
     return pa.LargeListArray.from_arrays(
         pa.array(offsets, pa.int64()), _to_values(values, value_type, name)
     )
@@ -105,15 +151,19 @@ def _to_values(values: pa.Array, value_type: pa.DataType, name: str) -> pa.Array
         converted = values.cast(value_type)
     except pa.ArrowInvalid as error:
         raise _not_held(name, f"a value beyond {value_type}") from error
-    if values.type == pa.float64():
-        is_infinite = np.isinf(converted.to_numpy(zero_copy_only=False))
-        if (is_infinite & np.isfinite(values.to_numpy(zero_copy_only=False))).any():
-            raise _not_held(name, "a number beyond float32")
+    if values.type == pa.float64() and _becomes_infinite(values, converted).any():
+        raise _not_held(name, _BEYOND_FLOAT32)
     return converted
 
 
+def _becomes_infinite(values: pa.Array, converted: pa.Array) -> Any:
+    is_infinite = np.isinf(converted.to_numpy(zero_copy_only=False))
+    return is_infinite & np.isfinite(values.to_numpy(zero_copy_only=False))
+
+
 def _not_held(name: str, what: str) -> ConfigError:
-    return ConfigError(
-        f"feature {name!r} holds {what}, which tf.Example cannot hold: do not keep it, "
-        "or write parquet"
-    )
+    return ConfigError(f"{_sentence(name, what)}: do not keep it, or write parquet")
+
+
+def _sentence(name: str, what: str) -> str:
+    return f"feature {name!r} holds {what}, which tf.Example cannot hold"

@@ -4,11 +4,12 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.manifest import WrittenColumn
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
 
@@ -103,12 +104,9 @@ class OutputColumn:
             fields.append(pa.field(self.shape_name, pa.list_(pa.int32())))
         return fields
 
-    def about(self) -> dict[str, Any]:
+    def written(self) -> WrittenColumn:
         """What the manifest says of it."""
-        named = {"scale": self.scale_name, "shapes": self.shape_name}
-        return {"output": self.key, "dtype": self._dtype, "shape": list(self.shape)} | {
-            key: name for key, name in named.items() if name
-        }
+        return WrittenColumn(self.key, self._dtype, self.shape, self.scale_name, self.shape_name)
 
     @property
     def _dtype(self) -> str:

@@ -1,25 +1,19 @@
 """EmbedConfig: what to feed, what to write, what to keep."""
 
-import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
-from hub_tfx._config import as_tuple, parse_config
-from hub_tfx.errors import ConfigError
+from hub_tfx._config import JobConfig, Range
 
 OutputDtype = Literal["float32", "float16", "int8"]
-_CHOICES = {
-    "text_encoding": ("utf-8", "bytes"),
-    "image_source": ("bytes", "path"),
-    "output_dtype": ("float32", "float16", "int8"),
-}
-_LATER_FIELDS = ("tags", "no_batch")
-"""Fields that outputs from before them do not name: an unused one must not make another job."""
+_Count = Annotated[int, Range(least=1)]
+_ImageSize = Annotated[tuple[_Count, _Count], "a height and a width in pixels"]
 
 
 @dataclass(frozen=True)
-class EmbedConfig:
+class EmbedConfig(JobConfig):
     """How rows become embeddings. ``from_json(c.to_json()) == c``; unknown keys are refused.
 
     Attributes:
@@ -55,65 +49,23 @@ class EmbedConfig:
         always where all of them are.
     """
 
+    NAME = "embed config"
+    LATER = ("tags", "no_batch")
+
     signature: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
-    batch_size: int = 2048
-    batch_bytes: int = 64 << 20
-    call_timeout_s: float = 600.0
+    batch_size: _Count = 2048
+    batch_bytes: _Count = 64 << 20
+    call_timeout_s: Annotated[float, Range(above=0, most=math.inf)] = 600.0
     text_encoding: Literal["utf-8", "bytes"] = "utf-8"
     image_source: Literal["bytes", "path"] = "bytes"
-    image_size: tuple[int, int] | None = None
+    image_size: _ImageSize | None = None
     normalize: bool = False
     output_dtype: OutputDtype = "float32"
     imports: tuple[str, ...] = ()
     deduplicate: bool = False
-    max_dead_letter_ratio: float = 1.0
+    max_dead_letter_ratio: Annotated[float, Range(least=0, most=1)] = 1.0
     tags: tuple[str, ...] = ()
     no_batch: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "batch_bytes"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not self.call_timeout_s > 0:
-            raise ConfigError(f"call_timeout_s must be more than 0, not {self.call_timeout_s}")
-        if not 0 <= self.max_dead_letter_ratio <= 1:
-            raise ConfigError(
-                f"max_dead_letter_ratio is a share from 0 to 1, not {self.max_dead_letter_ratio}"
-            )
-        for name, choices in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in choices:
-                raise ConfigError(f"{name} is {' or '.join(choices)}, not {value!r}")
-        for name in ("normalize", "no_batch"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name} is true or false, not {getattr(self, name)!r}")
-        size = self.image_size
-        if size is not None and (len(size) != 2 or not all(type(n) is int and n > 0 for n in size)):
-            raise ConfigError(f"image_size is a height and a width in pixels, not {size!r}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields but unused ones that outputs of earlier versions do not have."""
-        document = asdict(self)
-        return {
-            name: value for name, value in document.items() if value or name not in _LATER_FIELDS
-        }
-
-    def to_json(self) -> str:
-        return json.dumps(self.to_dict(), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> "EmbedConfig":
-        """Raises ConfigError for anything but what ``to_json`` writes, defaults left out or not."""
-        document = parse_config(text, "embed config", [f.name for f in fields(cls)])
-        tuples: dict[str, Any] = {
-            name: as_tuple(name, document[name])
-            for name in ("keep", "imports", "image_size", "tags")
-            if name in document and (name, document[name]) != ("image_size", None)
-        }
-        try:
-            return cls(**{**document, **tuples})
-        except TypeError as error:
-            raise ConfigError(f"embed config: a value has the wrong type: {error}") from error

@@ -29,4 +29,15 @@ def dead_letters(rejected: Mapping[str, str], kept: Mapping[str, pa.Array]) -> p
         KEY: pa.array(list(rejected), pa.string()),
         REASON: pa.array(list(rejected.values()), pa.string()),
     }
-    return batch_of(letters | dict(kept))
+    return batch_of(letters | {name: _of_letters(column) for name, column in kept.items()})
+
+
+def type_in_letters(given: pa.DataType) -> pa.DataType:
+    """The type that a kept feature has in dead letters, where it may be missing."""
+    # Of a fixed-size list that is null, pyarrow 10 writes to Parquet what it cannot read.
+    return pa.list_(given.value_type) if pa.types.is_fixed_size_list(given) else given
+
+
+def _of_letters(column: pa.Array) -> pa.Array:
+    wanted = type_in_letters(column.type)
+    return column if column.type == wanted else pa.array(column.to_pylist(), wanted)

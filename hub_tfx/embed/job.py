@@ -1,10 +1,13 @@
-"""Files in, embeddings out: one Beam job, checked before it starts and counted before it ends."""
+"""Embedding jobs: checked before they start, counted before they end."""
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+import apache_beam as beam
+import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.beam.metrics import Distribution, read_metrics
@@ -13,32 +16,39 @@ from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
 from hub_tfx.data.files import SourceFile, find_files, real_path, split_row_groups
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.output.directory import output_directory
-from hub_tfx.embed.output.layout import OutputFormat, OutputLayout, read_manifest
+from hub_tfx.embed.dead_letters import DEAD_LETTERS
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
+from hub_tfx.embed.manifest import OutputFormat, OutputManifest
+from hub_tfx.embed.output.directory import output_directory, remove_temporary
+from hub_tfx.embed.output.layout import OutputLayout, read_manifest
+from hub_tfx.embed.output.read_back import first_dead_letter
 from hub_tfx.embed.output.resume import take_finished
-from hub_tfx.embed.pipeline import EmbedFiles
-from hub_tfx.embed.report.report import describe
+from hub_tfx.embed.pipeline import EmbedFiles, JobOutput
+from hub_tfx.embed.report.report import write_reports
 from hub_tfx.embed.reuse.previous import find_previous
-from hub_tfx.embed.task import EmbedTask, _identity, make_task
-from hub_tfx.errors import InputError, OutputError
+from hub_tfx.embed.task import EmbedTask, make_task
+from hub_tfx.errors import InputError, OutputError, RejectedRowsError
 from hub_tfx.module.resolved import ResolvedModule
+
+Metrics = Mapping[str, int | Distribution]
+"""Counters and distributions of Beam by name, from whichever runner."""
 
 
 @dataclass(frozen=True)
 class EmbedResult:
-    """What a job did.
+    """What ``embed_files`` did.
 
     Attributes:
       rows: embedded and written.
       dead_letters: rejected and written.
-      resumed: rows of these that an earlier run had embedded before it failed.
+      resumed: of these rows, those that an earlier run had embedded before it failed.
       reused: of the rows, those copied from an earlier output.
-      duplicates: of the rows, those copied from another one.
+      duplicates: of the rows, those copied from another row of this input.
       seconds: of wall time, all told.
       rows_per_s: rows this run embedded a second, without imports and module load.
       output: the directory.
       module_digest: of the module that was used.
-      metrics: counters and distributions of Beam by name, from whichever runner.
+      metrics: see Metrics.
     """
 
     rows: int
@@ -50,7 +60,24 @@ class EmbedResult:
     rows_per_s: float
     output: str
     module_digest: str
-    metrics: Mapping[str, int | Distribution]
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class SplitsResult:
+    """What ``embed_splits`` did.
+
+    Attributes:
+      manifests: split -> the manifest of its output.
+      metrics: see Metrics.
+    """
+
+    manifests: Mapping[str, OutputManifest]
+    metrics: Metrics
+
+    def total(self, count: str) -> int:
+        """``rows``, ``dead_letters``, ``reused`` or ``duplicates`` of all splits together."""
+        return sum(getattr(manifest, count) for manifest in self.manifests.values())
 
 
 def embed_files(
@@ -62,24 +89,28 @@ def embed_files(
     beam_options: Sequence[str] = (),
     preprocessor: ResolvedModule | None = None,
     *,
+    input_format: str | None = None,
     previous: str | None = None,
     report: bool = False,
     projector: bool = False,
+    limits: EmbedLimits = DEFAULT_LIMITS,
 ) -> EmbedResult:
     """Embeds files into ``output``, replacing what an earlier job left there.
 
     Args:
-      module: the module.
-      inputs: paths and globs of any Beam filesystem; formats go by their endings.
+      module: what ``ModuleCache.resolve`` or ``ResolvedModule.of_directory`` gave.
+      inputs: files, folders and globs of any Beam filesystem; see ``data.files.find_files``.
       output: a directory that is new, empty, or an earlier output.
       config: what to feed, keep and write.
       output_format: of the parts.
       beam_options: of the Beam pipeline; the runner in this process if they name none.
       preprocessor: a module that takes the features and feeds the other one.
+      input_format: a key of ``data.readers.READERS``; None to go by endings, or else by bytes.
       previous: directory of an earlier output, which may be ``output``: rows that feed the same are
         copied from it, unless module or config have changed.
       report: whether to write ``report/``: a page and a JSON file.
       projector: whether to write ``projector/``: a sample for TensorBoard's projector.
+      limits: sizes that matter for speed and memory.
 
     Raises:
       UsageError: config, module and input do not fit each other; nothing was started.
@@ -91,50 +122,127 @@ def embed_files(
     started_s = time.monotonic()
     _check_filesystem(output)
     config = config or EmbedConfig()
-    files = find_files(inputs)
+    files = find_files(inputs, input_format)
     _check_one_format(files)
     _check_apart(files, output)
     given = [output] if previous is None else [output, previous]
     check_reach([*given, *(file.path for file in files)], beam_options)
     columns, pieces = infer_schema(files), split_row_groups(files)
     task = make_task(module, config, pieces, columns, output_format, preprocessor)
-    layout = OutputLayout.of_directory(output, output_format, _identity(task, output_format))
+    fingerprint = task.job_fingerprint(output_format)
+    layout = OutputLayout.of_directory(output, output_format, fingerprint)
     earlier = None
     if previous is not None:
         is_output = previous.rstrip("/") == output.rstrip("/")  # There is none in the first run.
-        earlier = find_previous(previous, task.made_with, required=not is_output)
-    with output_directory(output, layout), raise_own_errors():
+        earlier = find_previous(
+            previous, task.vectors_fingerprint, required=not is_output, limits=limits
+        )
+    with output_directory(output, layout):
         finished = take_finished(layout.temporary, files)
         if not is_local_runner(beam_options):
             task = _for_other_machines(task, layout)
-        with make_pipeline(beam_options) as pipeline:
-            job = EmbedFiles(task, layout, finished=finished, previous=earlier)
-            _ = pipeline | "EmbedFiles" >> job
+        job = EmbedFiles([JobOutput(task, layout, finished=finished)], earlier, limits)
+        metrics = _run(job, lambda: make_pipeline(beam_options))
         manifest = read_manifest(layout)
-        describe(layout, output, report=report, projector=projector)
-    rows = manifest["rows"] - finished.rows
+        write_reports(layout, output, report=report, projector=projector)
+    rows = manifest.rows - finished.rows
     return EmbedResult(
-        rows=manifest["rows"],
-        dead_letters=manifest["dead_letters"],
-        reused=manifest["reused"],
-        duplicates=manifest["duplicates"],
+        rows=manifest.rows,
+        dead_letters=manifest.dead_letters,
+        reused=manifest.reused,
+        duplicates=manifest.duplicates,
         seconds=time.monotonic() - started_s,
         resumed=finished.rows,
-        rows_per_s=rows / manifest["working_s"] if manifest["working_s"] else 0.0,
+        rows_per_s=rows / manifest.working_s if manifest.working_s else 0.0,
         output=output,
         module_digest=module.digest,
-        metrics=read_metrics(pipeline.result),
+        metrics=metrics,
     )
 
 
-def _for_other_machines(task: "EmbedTask", layout: OutputLayout) -> "EmbedTask":
+def embed_splits(
+    module: ResolvedModule,
+    splits: Mapping[str, Sequence[SourceFile]],
+    embeddings: str,
+    dead_letters: str,
+    config: EmbedConfig,
+    make_pipeline: Callable[[], beam.Pipeline],
+    columns: pa.Schema | None = None,
+    preprocessor: ResolvedModule | None = None,
+    *,
+    previous: str | None = None,
+    limits: EmbedLimits = DEFAULT_LIMITS,
+) -> SplitsResult:
+    """Embeds the splits of Examples in one Beam pipeline, as TFRecord files of tf.Example.
+
+    The share of rejected rows is judged over all splits together.
+
+    Args:
+      module: the module.
+      splits: split -> its files.
+      embeddings, dead_letters: folders, on any Beam filesystem, which get ``Split-{split}/``.
+      config: what to feed and keep.
+      make_pipeline: makes the Beam pipeline.
+      columns: of all files; None to infer them.
+      preprocessor: a module that takes the features and feeds the other one.
+      previous: folder of earlier embeddings: rows that feed the same are copied from them, unless
+        module or config have changed.
+      limits: sizes that matter for speed and memory.
+
+    Raises:
+      HubTfxError: as ``embed_files``; nothing is left in either folder but dead letters.
+    """
+    if columns is None:
+        columns = infer_schema([file for files in splits.values() for file in files])
+    outputs = [
+        JobOutput(
+            make_task(module, config, files, columns, "tfrecord", preprocessor),
+            OutputLayout.of_split(embeddings, dead_letters, split),
+            split,
+        )
+        for split, files in splits.items()
+    ]
+    earlier = None
+    if previous is not None:  # What vectors depend on is the same for all splits.
+        fingerprint = outputs[0].task.vectors_fingerprint
+        earlier = find_previous(previous, fingerprint, limits=limits)
+    try:
+        metrics = _run(EmbedFiles(outputs, earlier, limits), make_pipeline)
+    finally:
+        for output in outputs:
+            remove_temporary(output.layout)
+    return SplitsResult({o.name: read_manifest(o.layout) for o in outputs}, metrics)
+
+
+def _run(job: EmbedFiles, make_pipeline: Callable[[], beam.Pipeline]) -> Metrics:
+    with _explaining_rejected_rows(job.outputs), raise_own_errors():
+        with make_pipeline() as pipeline:
+            _ = pipeline | "EmbedFiles" >> job
+        return read_metrics(pipeline.result)
+
+
+@contextmanager
+def _explaining_rejected_rows(outputs: Sequence[JobOutput]) -> Iterator[None]:
+    """Adds the first reason to the error, since TFX removes what a failed step wrote."""
+    try:
+        yield
+    except RejectedRowsError as error:
+        for output in outputs:
+            folder = output.layout.folders[DEAD_LETTERS]
+            if letter := first_dead_letter(output.layout):
+                first = "the first is {}: {}".format(*letter)
+                raise RejectedRowsError(f"{error} ({first}); see {folder}", folder) from error
+        raise
+
+
+def _for_other_machines(task: EmbedTask, layout: OutputLayout) -> EmbedTask:
     """The task with its modules beside the output, where that is on no machine of ours."""
 
     def moved(module: ResolvedModule, name: str) -> ResolvedModule:
         return stage_module(module, FileSystems.join(layout.temporary, name))
 
-    first = task.preprocessor and moved(task.preprocessor, "preprocessor")
-    return replace(task, module=moved(task.module, "module"), preprocessor=first)
+    preprocessor = task.preprocessor and moved(task.preprocessor, "preprocessor")
+    return replace(task, module=moved(task.module, "module"), preprocessor=preprocessor)
 
 
 def _check_filesystem(output: str) -> None:

@@ -1,12 +1,15 @@
 """An embedding job as one Beam transform: read, embed, write, commit."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.utils.shared import Shared
 
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
-from hub_tfx.embed.output.commit import CommitParts
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
+from hub_tfx.embed.output.commit import CommitParts, PlannedOutput
 from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout
 from hub_tfx.embed.output.resume import (
     NOTHING_FINISHED,
@@ -18,67 +21,97 @@ from hub_tfx.embed.output.resume import (
 from hub_tfx.embed.output.sink import WriteParts
 from hub_tfx.embed.read import BLOCKS, ReadRecordBatches
 from hub_tfx.embed.reuse.previous import Previous
-from hub_tfx.embed.task import EmbedTask, _about, _schemas
+from hub_tfx.embed.task import EmbedTask
 from hub_tfx.embed.transform import EmbedRecordBatches
 
-_WINDOW_ROWS = 2048
-"""Rows among which those of like size are sought for one call of the module."""
+
+@dataclass(frozen=True)
+class JobOutput:
+    """One output of a job.
+
+    Attributes:
+      task: what to do.
+      layout: where its files go.
+      name: tells the outputs of one job apart, such as the name of a split.
+      finished: what an earlier run of the job has left in ``layout.temporary``.
+    """
+
+    task: EmbedTask
+    layout: OutputLayout
+    name: str = ""
+    finished: Finished = NOTHING_FINISHED
+
+    def planned(self) -> PlannedOutput:
+        """What is known of the output before the job runs."""
+        manifest = self.task.manifest(self.layout.format)
+        return PlannedOutput(self.layout, manifest, self.task.output_schemas, self.finished)
 
 
 class EmbedFiles(beam.PTransform):  # type: ignore[misc]
-    """A whole job as one transform: reads, embeds, writes and commits; gives its one manifest."""
+    """A whole job as one transform: a PCollection of one element, the manifests of its outputs.
+
+    All outputs are committed together, or none is: counts and rejected rows are judged over all of
+    them.
+    """
 
     def __init__(
         self,
-        task: EmbedTask,
-        layout: OutputLayout,
-        shared: Shared | None = None,
-        finished: Finished = NOTHING_FINISHED,
+        outputs: Sequence[JobOutput],
         previous: Previous | None = None,
+        limits: EmbedLimits = DEFAULT_LIMITS,
     ):
-        """Args:
-        task: what to do.
-        layout: where the output goes.
-        shared: lets several jobs of one pipeline use one copy of the module.
-        finished: what an earlier run of the job has left in ``layout.temporary``.
-        previous: rows that are copied; several jobs of one pipeline may share it.
+        """A job.
+
+        Args:
+          outputs: with the same module and config, and names that differ.
+          previous: rows that are copied.
+          limits: sizes that matter for speed and memory.
         """
         super().__init__()
-        self._previous = previous or Previous()
-        self._task = task
-        self._layout = layout
-        self._shared = shared
-        self._finished = finished
+        self.outputs = outputs
+        self._previous = previous or Previous(limits=limits)
+        self._limits = limits
 
     def expand(self, root: Any) -> Any:
-        task, layout = self._task, self._layout
-        read = root | "ReadRecordBatches" >> ReadRecordBatches(
-            left_to_read(task.files, self._finished),
-            task.schema,
-            max(task.config.batch_size, _WINDOW_ROWS),
+        shared = Shared()  # So that all outputs use one copy of the module.
+        written = tuple(self._write(root, output, shared) for output in self.outputs)
+        return written | "CommitParts" >> CommitParts(
+            [output.planned() for output in self.outputs],
+            self.outputs[0].task.config.max_dead_letter_ratio,
         )
-        embedded = read.batches | "EmbedRecordBatches" >> EmbedRecordBatches(
+
+    def _write(self, root: Any, output: JobOutput, shared: Shared) -> Any:
+        """The parts of an output under temporary names, and the blocks that were read."""
+        task, layout = output.task, output.layout
+        label = f"[{output.name}]" if output.name else ""
+        read = root | f"ReadRecordBatches{label}" >> ReadRecordBatches(
+            left_to_read(task.files, output.finished),
+            task.schema,
+            max(task.config.batch_size, self._limits.window_rows),
+            self._limits,
+            task.plan.keep if layout.format == "tfrecord" else (),
+        )
+        preprocessor = task.preprocessor
+        embedded = read.batches | f"EmbedRecordBatches{label}" >> EmbedRecordBatches(
             task.module.worker_path,
             task.config,
             task.module.digest,
-            self._shared,
-            task.preprocessor.worker_path if task.preprocessor else None,
-            task.preprocessor.digest if task.preprocessor else None,
+            shared,
+            preprocessor.worker_path if preprocessor else None,
+            preprocessor.digest if preprocessor else None,
             self._previous,
+            limits=self._limits,
         )
+        letters = embedded[DEAD_LETTERS]
         parts = (
-            embedded[EMBEDDINGS] | "WriteEmbeddings" >> WriteParts(EMBEDDINGS, layout),
-            embedded[DEAD_LETTERS] | "WriteRejected" >> WriteParts(DEAD_LETTERS, layout),
+            embedded[EMBEDDINGS]
+            | f"WriteEmbeddings{label}" >> WriteParts(EMBEDDINGS, layout, self._limits),
+            letters | f"WriteRejected{label}" >> WriteParts(DEAD_LETTERS, layout, self._limits),
         )
         # Recorded before they meet, since a runner may hold back what goes through a Flatten.
         recorded = [
-            of_kind | f"RecordParts{n}" >> beam.Map(record_part) for n, of_kind in enumerate(parts)
+            of_kind | f"RecordParts{n}{label}" >> beam.Map(record_part)
+            for n, of_kind in enumerate(parts)
         ]
-        blocks = read[BLOCKS] | "RecordBlocks" >> beam.Map(record_block, layout.temporary)
-        return (recorded | "Parts" >> beam.Flatten(), blocks) | "CommitParts" >> CommitParts(
-            layout,
-            _schemas(task),
-            _about(task),
-            task.config.max_dead_letter_ratio,
-            self._finished,
-        )
+        blocks = read[BLOCKS] | f"RecordBlocks{label}" >> beam.Map(record_block, layout.temporary)
+        return recorded | f"Parts{label}" >> beam.Flatten(), blocks

@@ -16,7 +16,6 @@ SOLE_OUTPUT = "embedding"
 _DEFAULT_OUTPUT = "default"
 _SERIALIZED_EXAMPLE_KEYS = ("examples", "input_example_tensor")
 # What serving signatures call an input that takes serialized tf.Examples, never plain text.
-_IMAGE_CHANNELS = (None, 1, 3, 4)
 
 
 class BatchError(ConfigError):
@@ -124,16 +123,14 @@ def make_plan(
     )
 
 
-def is_image(info: TensorInfo) -> bool:
-    """Whether an input can take images: ``[batch, height, width, channels]`` of float32 in [0, 1],
-    as TF Hub's common signature wants them, or of uint8."""
-    return (
-        info.dtype in ("float32", "uint8")
-        and info.kind == "dense"
-        and info.shape is not None
-        and len(info.shape) == 4
-        and info.shape[3] in _IMAGE_CHANNELS
-    )
+def file_inputs(inputs: Mapping[str, TensorInfo], config: EmbedConfig) -> tuple[str, ...]:
+    """The inputs that are fed by files which a feature names: images, or else a sole string input,
+    which gets the bytes."""
+    if config.image_source != "path":
+        return ()
+    images = tuple(key for key, info in inputs.items() if info.is_image)
+    texts = tuple(key for key, info in inputs.items() if info.dtype == "string")
+    return images or (texts if len(texts) == 1 else ())
 
 
 def _feature(
@@ -163,9 +160,11 @@ def _feature(
 def _usual_features(key: str, info: TensorInfo, config: EmbedConfig) -> tuple[str, ...]:
     if key in _SERIALIZED_EXAMPLE_KEYS:
         return ()
-    if is_image(info):
+    if info.is_image:
         return ("path", "image") if config.image_source == "path" else ("image",)
-    return ("text",) if info.dtype == "string" else ()
+    if info.dtype != "string":
+        return ()
+    return ("path", "image") if config.image_source == "path" else ("text",)
 
 
 def _outputs(
@@ -235,19 +234,16 @@ def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signatu
                 f"input {key!r} ({info}) of signature {signature!r} takes what no feature can "
                 "hold: name another signature"
             )
-    asked = [
-        option
-        for option, is_asked in {
-            "image_source path (--image-paths)": config.image_source == "path",
-            "image_size (--image-size)": config.image_size is not None,
-        }.items()
-        if is_asked
-    ]
-    if asked and not any(is_image(info) for info in inputs.values()):
-        takes = ", ".join(f"{key} ({info})" for key, info in inputs.items())
-        is_one_image = any(is_image(info.with_batch()) for info in inputs.values())
+    takes = ", ".join(f"{key} ({info})" for key, info in inputs.items())
+    is_one_image = any(info.with_batch().is_image for info in inputs.values())
+    if config.image_source == "path" and not file_inputs(inputs, config):
         raise (BatchError if is_one_image else ConfigError)(
-            f"{asked[0]}: signature {signature!r} takes no image, but {takes}"
+            f"image_source path (--image-paths): signature {signature!r} takes neither images nor "
+            f"one string, but {takes}"
+        )
+    if config.image_size is not None and not any(info.is_image for info in inputs.values()):
+        raise (BatchError if is_one_image else ConfigError)(
+            f"image_size (--image-size): signature {signature!r} takes no image, but {takes}"
         )
 
 
@@ -266,7 +262,7 @@ def _image_size(
 ) -> tuple[int, int] | None:
     size = config.image_size or attached
     for key, info in inputs.items():
-        if not is_image(info):
+        if not info.is_image:
             continue
         _, height, width, _ = info.shape or ()
         if height and width:

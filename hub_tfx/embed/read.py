@@ -14,15 +14,12 @@ from hub_tfx.data.filesystems import is_local
 from hub_tfx.data.marks import Position, slice_rows
 from hub_tfx.data.prefetch import one_ahead
 from hub_tfx.data.readers import PARQUET, READERS
+from hub_tfx.data.tf_example import reject_unheld
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.errors import InputError
 
 BATCHES = "batches"
 BLOCKS = "blocks"
-_MIN_SHARE_BYTES, _MAX_SHARE_BYTES = 64 << 10, 64 << 20
-_SHARES = 64
-"""That there are at least, if the smallest size allows."""
-_BLOCK_S = 300.0
-"""Work that is lost when a worker dies, at most."""
 
 
 @dataclass(frozen=True)
@@ -65,44 +62,58 @@ class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]
     """Reads files into record batches whose schema says where their rows came from.
 
     Returns PCollections of RecordBatch under ``batches`` and of Block under ``blocks``. Records
-    that cannot be read are rows of nulls, and marked (``failures.rejected_of``).
+    that cannot be read are rows of nulls, and marked (``data.marks.rejected_of``).
     """
 
-    def __init__(self, files: Sequence[SourceFile], schema: pa.Schema, batch_rows: int = 2048):
-        """Args:
-        files: what to read.
-        schema: the columns to read, with their types.
-        batch_rows: rows of a batch, at most; fewer where they are large.
+    def __init__(
+        self,
+        files: Sequence[SourceFile],
+        schema: pa.Schema,
+        batch_rows: int = 2048,
+        limits: EmbedLimits = DEFAULT_LIMITS,
+        into_examples: Sequence[str] = (),
+    ):
+        """A reading of files.
+
+        Args:
+          files: what to read.
+          schema: the columns to read, with their types.
+          batch_rows: upper bound on rows of a batch; large rows come in smaller batches.
+          limits: of work units and blocks.
+          into_examples: columns that are written as tf.Example; rows that it cannot hold are
+            marked.
         """
         super().__init__()
-        self._shares = share_out(files)
-        self._read = _ReadShare(schema, batch_rows)
+        self._units = make_work_units(files, limits)
+        self._read = _ReadWorkUnit(schema, batch_rows, limits, into_examples)
 
     def expand(self, root: Any) -> Any:
         return (
             root
-            | "Shares" >> beam.Create(self._shares)
+            | "WorkUnits" >> beam.Create(self._units)
             | "Spread" >> beam.Reshuffle()
             | "Read" >> beam.ParDo(self._read).with_outputs(BLOCKS, main=BATCHES)
         )
 
 
-def share_out(files: Sequence[SourceFile]) -> list[tuple[SourceFile, ...]]:
+def make_work_units(
+    files: Sequence[SourceFile], limits: EmbedLimits = DEFAULT_LIMITS
+) -> list[tuple[SourceFile, ...]]:
     """Neighbouring files in groups, each for one worker.
 
-    Small files share a group, since each is at least a part of the output.
+    Small files share a group, since each group is at least a part of the output.
     """
     total = sum(file.size_bytes for file in files)
-    most = min(max(_MIN_SHARE_BYTES, total // _SHARES), _MAX_SHARE_BYTES)
-    shares: list[list[SourceFile]] = []
+    most = min(max(limits.min_unit_bytes, total // limits.work_units), limits.max_unit_bytes)
+    units: list[list[SourceFile]] = []
     left = -1
     for file in files:
         left -= file.size_bytes
         if left < 0:
-            shares.append([])
+            units.append([])
             left = most - file.size_bytes
-        shares[-1].append(file)
-    return [tuple(_joined(share)) for share in shares]
+        units[-1].append(file)
+    return [tuple(_joined(unit)) for unit in units]
 
 
 def first_rows(files: Sequence[SourceFile], schema: pa.Schema, rows: int) -> pa.RecordBatch | None:
@@ -129,27 +140,39 @@ def _joined(files: Iterable[SourceFile]) -> list[SourceFile]:
     return joined
 
 
-class _ReadShare(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, schema: pa.Schema, batch_rows: int):
+class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
+    def __init__(
+        self,
+        schema: pa.Schema,
+        batch_rows: int,
+        limits: EmbedLimits,
+        into_examples: Sequence[str],
+    ):
         self._schema = schema
+        self._into_examples = into_examples
         self._batch_rows = batch_rows
+        self._block_s = limits.block_s
 
     def process(self, files: Sequence[SourceFile]) -> Iterator[Any]:
         block = _OpenBlock()
         for file in files:
             row = file.start
-            for batch in one_ahead(_batches(file, self._schema, self._batch_rows)):
+            for batch in one_ahead(self._batches(file)):
                 for start, stop in file.unfinished(row, row + batch.num_rows):
                     block.add(file, start, stop)
                     position = Position(file.path, start, block.id)
                     yield position.mark(slice_rows(batch, start - row, stop - row))
                 row += batch.num_rows
-                if time.time() - block.started_s >= _BLOCK_S:
+                if time.time() - block.started_s >= self._block_s:
                     yield beam.pvalue.TaggedOutput(BLOCKS, block.closed())
                     block = _OpenBlock()
             _check_unchanged(file)
             block.add(file, row, row, is_end=file.row_groups is None)
         yield beam.pvalue.TaggedOutput(BLOCKS, block.closed())
+
+    def _batches(self, file: SourceFile) -> Iterator[pa.RecordBatch]:
+        for batch in _batches(file, self._schema, self._batch_rows):
+            yield reject_unheld(batch, self._into_examples)
 
 
 def _check_unchanged(file: SourceFile) -> None:

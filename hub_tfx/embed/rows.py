@@ -54,7 +54,7 @@ class EmbeddedRows:
 
 
 @dataclass(frozen=True)
-class Origin:
+class BatchStats:
     """How the rows of a batch got their outputs.
 
     Attributes:
@@ -69,7 +69,7 @@ class Origin:
     sizes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, batch: pa.RecordBatch) -> "Origin":
+    def of(cls, batch: pa.RecordBatch) -> "BatchStats":
         """Read from the batch's schema, where ``mark`` has put it."""
         metadata = batch.schema.metadata or {}
         counts = json.loads(metadata.get(_COUNTS, b"[0, 0, {}]"))

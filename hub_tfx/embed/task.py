@@ -10,51 +10,40 @@ from typing import Any
 import pyarrow as pa
 
 from hub_tfx import __version__
+from hub_tfx.data.arrow import has_empty_struct
 from hub_tfx.data.files import SourceFile
-from hub_tfx.data.schema import check_columns
 from hub_tfx.data.tf_example import example_type
+from hub_tfx.data.uses import look_further, typed_by_use
+from hub_tfx.embed.call.bound_inputs import inputs_of, uses_of
 from hub_tfx.embed.call.inputs import Input
-from hub_tfx.embed.call.no_batch import bind_inputs, settle_batch
+from hub_tfx.embed.call.no_batch import settle_batch
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
-from hub_tfx.embed.output.layout import (
-    EMBEDDINGS,
-    MADE_BY,
-    OutputFormat,
-)
+from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON, type_in_letters
+from hub_tfx.embed.manifest import ModuleRef, OutputFormat, OutputManifest
+from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.embed.read import first_rows
-from hub_tfx.embed.reuse.previous import MADE_WITH, made_with
+from hub_tfx.embed.reuse.previous import vectors_fingerprint
+from hub_tfx.errors import ConfigError
 from hub_tfx.module.resolved import ResolvedModule
 
 _log = logging.getLogger(__name__)
 
 _SAMPLED_ROWS = 64
 """Rows that are looked at where types do not say how the module is to be called."""
-
-
-def _text_for_string_inputs(
-    columns: pa.Schema, plan: EmbedPlan, config: EmbedConfig, files: Sequence[SourceFile]
-) -> pa.Schema:
-    """Reads what feeds a string input, from a file without types, as text or bytes, whatever it
-    looks like."""
-    if not files or files[0].format not in ("csv", "txt"):
-        return columns
-    texts = {f for key, f in plan.features.items() if plan.inputs[key].dtype == "string"}
-    type_ = pa.binary() if config.text_encoding == "bytes" else pa.string()
-    return pa.schema([pa.field(c.name, type_ if c.name in texts else c.type) for c in columns])
-
-
-def _columns_to_read(
-    columns: pa.Schema, plan: EmbedPlan, config: EmbedConfig, files: Sequence[SourceFile]
-) -> pa.Schema:
-    """Those that a plan needs, with the types as which they are read."""
-    check_columns(columns, plan.needed if columns.names else ())
-    columns = _text_for_string_inputs(columns, plan, config, files)
-    return pa.schema(
-        [columns.field(name) if columns.names else (name, pa.string()) for name in plan.needed]
-    )
+_MAKES_A_ROW = (
+    "made_by",
+    "version",
+    "module",
+    "preprocessor",
+    "signature",
+    "made_with",
+    "embedding_dim",
+    "columns",
+    "config",
+)
+"""Keys of a manifest: what the output of a row depends on."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +65,49 @@ class EmbedTask:
     preprocessor: ResolvedModule | None = None
 
     @property
-    def made_with(self) -> dict[str, Any]:
-        """What its vectors depend on, other than the rows; see previous.made_with."""
-        return made_with(
+    def vectors_fingerprint(self) -> dict[str, Any]:
+        """What its vectors depend on, other than the rows; see reuse.previous."""
+        return vectors_fingerprint(
             self.config,
             self.plan.signature,
             self.module.digest,
             self.preprocessor.digest if self.preprocessor else None,
         )
+
+    @property
+    def output_schemas(self) -> dict[str, pa.Schema]:
+        """Kind of part -> its columns."""
+        kept = [self.schema.field(name).remove_metadata() for name in self.plan.keep]
+        letters = [(KEY, pa.string()), (REASON, pa.string())]
+        return {
+            EMBEDDINGS: pa.schema([*kept, *self.plan.output_fields]),
+            DEAD_LETTERS: pa.schema(
+                [*letters, *(field.with_type(type_in_letters(field.type)) for field in kept)]
+            ),
+        }
+
+    def manifest(self, output_format: OutputFormat) -> OutputManifest:
+        """The manifest of its output, before there is a row."""
+        return OutputManifest(
+            version=__version__,
+            module=_ref(self.module),
+            preprocessor=_ref(self.preprocessor) if self.preprocessor else None,
+            signature=self.plan.signature,
+            made_with=self.vectors_fingerprint,
+            embedding_dim=embedding_dim(self.plan.outputs),
+            columns={column.name: column.written() for column in self.plan.outputs},
+            config=json.loads(self.config.to_json()),
+            format=output_format,
+        )
+
+    def job_fingerprint(self, output_format: OutputFormat) -> str:
+        """The same for jobs that make the same of a row, whatever else is in their input."""
+        manifest = self.manifest(output_format).to_dict()
+        about = {name: manifest[name] for name in _MAKES_A_ROW}
+        for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio"):
+            del about["config"][name]
+        described = json.dumps([about, str(self.schema), output_format], sort_keys=True)
+        return hashlib.sha256(described.encode()).hexdigest()[:32]
 
 
 def make_task(
@@ -102,12 +126,14 @@ def make_task(
     Raises:
       UsageError: they do not fit.
     """
+    named = {*config.keep, *config.inputs.values()} - set(columns.names)
+    columns = look_further(columns, files, named)
     first = preprocessor.spec if preprocessor else None
 
     def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
         plan = make_plan(config, module.spec, columns.names or None, first)
-        read = _columns_to_read(columns, plan, config, files)
-        return plan, bind_inputs(plan, config, read) if columns.names else []
+        schema = _columns_to_read(columns, plan, config, files)
+        return plan, inputs_of(plan, config, schema) if columns.names else []
 
     def sample(plan: EmbedPlan) -> pa.RecordBatch | None:
         return first_rows(files, _columns_to_read(columns, plan, config, files), _SAMPLED_ROWS)
@@ -115,43 +141,34 @@ def make_task(
     config = settle_batch(config, bound, sample, tell=_log.warning)
     plan, _ = bound(config)
     schema = _columns_to_read(columns, plan, config, files)
-    for name in plan.keep if output_format == "tfrecord" else ():
-        example_type(schema.field(name).type, name)
+    for name in plan.keep:
+        _check_kept(schema.field(name), output_format)
     return EmbedTask(module, config, plan, files, schema, preprocessor)
 
 
-def _identity(task: EmbedTask, output_format: OutputFormat) -> str:
-    """The same for jobs that make the same of a row, whatever else is in their input."""
-    about = _about(task)
-    for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio"):
-        del about["config"][name]
-    described = json.dumps([about, str(task.schema), output_format], sort_keys=True)
-    return hashlib.sha256(described.encode()).hexdigest()[:32]
+def _columns_to_read(
+    columns: pa.Schema, plan: EmbedPlan, config: EmbedConfig, files: Sequence[SourceFile]
+) -> pa.Schema:
+    """Those that a plan needs, with the types as which they are read."""
+    file_format = files[0].format if files else None
+    if not columns.names:  # There is not a single record, or none that can be read.
+        is_example = file_format == "tfrecord"
+        any_type = pa.large_list(pa.large_binary()) if is_example else pa.string()
+        return pa.schema([(name, any_type) for name in plan.needed])
+    columns = look_further(columns, files, plan.needed)
+    return typed_by_use(columns, uses_of(plan, config), file_format)
 
 
-def _schemas(task: EmbedTask) -> dict[str, pa.Schema]:
-    """Columns of the output."""
-    kept = [task.schema.field(name) for name in task.plan.keep]
-    letters = [(KEY, pa.string()), (REASON, pa.string())]
-    return {
-        EMBEDDINGS: pa.schema([*kept, *task.plan.output_fields]),
-        DEAD_LETTERS: pa.schema([*letters, *kept]),
-    }
+def _check_kept(field: pa.Field, output_format: OutputFormat) -> None:
+    """Raises ConfigError for what the output cannot hold."""
+    if output_format == "tfrecord":
+        example_type(field.type, field.name)
+    elif has_empty_struct(field.type):
+        raise ConfigError(
+            f"feature {field.name!r} holds {field.type}, an object without a key in any record, "
+            "which Parquet cannot hold: do not keep it"
+        )
 
 
-def _named(module: ResolvedModule) -> dict[str, str]:
-    return {"handle": module.handle, "digest": module.digest}
-
-
-def _about(task: EmbedTask) -> dict[str, Any]:
-    return {
-        "made_by": MADE_BY,
-        "version": __version__,
-        "module": _named(task.module),
-        "preprocessor": _named(task.preprocessor) if task.preprocessor else None,
-        "signature": task.plan.signature,
-        MADE_WITH: task.made_with,
-        "embedding_dim": embedding_dim(task.plan.outputs),
-        "columns": {column.name: column.about() for column in task.plan.outputs},
-        "config": task.config.to_dict(),
-    }
+def _ref(module: ResolvedModule) -> ModuleRef:
+    return ModuleRef(module.handle, module.digest)

@@ -17,26 +17,25 @@ from apache_beam.utils.windowed_value import WindowedValue
 from hub_tfx.data.arrow import columns_of
 from hub_tfx.data.filesystems import local_directory
 from hub_tfx.data.marks import Position, slice_rows
-from hub_tfx.embed.call.batching import CallLimits, CheckedRows, check_rows, embed_rows
+from hub_tfx.embed.call.batching import CallLimits, embed_rows
 from hub_tfx.embed.call.bound import BoundModule
+from hub_tfx.embed.call.bound_inputs import CheckedRows
 from hub_tfx.embed.call.deadline import CallThreads
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, dead_letters
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan
 from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.reuse.known import KnownRows
 from hub_tfx.embed.reuse.previous import Previous
-from hub_tfx.embed.rows import EmbeddedRows, Origin, count_sizes
+from hub_tfx.embed.rows import BatchStats, EmbeddedRows, count_sizes
 from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
 
-_MAX_OUTPUT_BYTES = 64 << 20
-"""Of the outputs that are held at once."""
-_FILES_AT_ONCE = 64
 _AT_ONCE = 2
-"""Of which one is with the module; the other one is got ready or made into columns."""
+"""Windows in work: one is with the module, the other is prepared or made into columns."""
 
 
 class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
@@ -59,15 +58,19 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         preprocessor_path: str | os.PathLike[str] | None = None,
         preprocessor_digest: str | None = None,
         previous: Previous | None = None,
+        limits: EmbedLimits = DEFAULT_LIMITS,
     ):
-        """Args:
-        module_path: a module's directory, the same on each worker, on any Beam filesystem.
-        config: what to feed, keep and write.
-        digest: of the module; each worker refuses to work with another one.
-        shared: lets several transforms with the same module use one copy of it.
-        preprocessor_path: of a module that takes the features and feeds the other one.
-        preprocessor_digest: of that module.
-        previous: rows that are copied; with it batches carry their digests (embedded.Origin).
+        """An embedding of record batches.
+
+        Args:
+          module_path: a module's directory, the same on each worker, on any Beam filesystem.
+          config: what to feed, keep and write.
+          digest: of the module; each worker refuses to work with another one.
+          shared: lets several transforms with the same module use one copy of it.
+          preprocessor_path: of a module that takes the features and feeds the other one.
+          preprocessor_digest: of that module.
+          previous: rows that are copied; with it batches carry their digests (rows.BatchStats).
+          limits: sizes that matter for speed and memory.
         """
         super().__init__()
         module = _Source(os.fspath(module_path), digest)
@@ -76,8 +79,10 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         )
         config = config or EmbedConfig()
         if config.deduplicate:
-            previous = previous or Previous()
-        self._embed = _Embed(module, preprocessor or None, config, shared or Shared(), previous)
+            previous = previous or Previous(limits=limits)
+        self._embed = _Embed(
+            module, preprocessor or None, config, shared or Shared(), previous, limits
+        )
 
     def expand(self, batches: Any) -> Any:
         return batches | "Embed" >> beam.ParDo(self._embed).with_outputs(
@@ -113,7 +118,9 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         config: EmbedConfig,
         shared: Shared,
         previous: Previous | None,
+        limits: EmbedLimits,
     ):
+        self._limits = limits
         self._source = module
         self._preprocessor = preprocessor
         self._config = config
@@ -140,7 +147,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         config = self._config
         tag = f"{self._source} {self._preprocessor} {config.signature} {config.tags}"
         self._module = self._shared.acquire(self._load, tag=tag)
-        self._limits = CallLimits.of(self._config)
+        self._call_limits = CallLimits.of(self._config)
         # To be known to those behind them, rows have to be done.
         self._threads = CallThreads(1 if self._config.deduplicate else _AT_ONCE)
 
@@ -173,9 +180,9 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
                 self._known = self._previous.known(pa.schema(self._bound.plan.output_fields))
         bound, start = self._bound, 0
         while start < batch.num_rows:
-            rows = _FILES_AT_ONCE if bound.reads_files else self._window_rows()
+            rows = self._limits.files_at_once if bound.reads_files else self._window_rows()
             stop = min(start + rows, batch.num_rows)
-            checked = check_rows(bound, slice_rows(batch, start, stop))
+            checked = bound.checked(slice_rows(batch, start, stop))
             self._running.append(self._start(bound, checked, timestamp, window))
             if len(self._running) > _AT_ONCE:
                 yield from self._outputs(self._running.popleft())
@@ -193,7 +200,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         batch_size = self._config.batch_size
         if not self._output_row_bytes:
             return batch_size
-        return max(batch_size, _MAX_OUTPUT_BYTES // self._output_row_bytes)
+        return max(batch_size, self._limits.window_output_bytes // self._output_row_bytes)
 
     def _start(
         self, bound: BoundModule, checked: CheckedRows, timestamp: Any, window: Any
@@ -202,7 +209,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             embed_rows,
             bound,
             checked,
-            self._limits,
+            self._call_limits,
             self._known,
             deduplicate=self._config.deduplicate,
         )
@@ -259,7 +266,7 @@ def _embedded(plan: EmbedPlan, batch: pa.RecordBatch, done: EmbeddedRows) -> pa.
     if done.digests is None:
         return embedded
     sizes = count_sizes(done.row_bytes)
-    return Origin(done.digests.tobytes(), done.reused, done.duplicates, sizes).mark(embedded)
+    return BatchStats(done.digests.tobytes(), done.reused, done.duplicates, sizes).mark(embedded)
 
 
 def _letters(

@@ -1,27 +1,32 @@
 """What a tuned module must be before anybody gets it: complete, compatible, and on its own."""
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 from hub_tfx.errors import AuthoringError
+from hub_tfx.module.check.hermetic import load_moved
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
 
 _LOAD_TIMEOUT_S = 600.0
-_LOAD = """
-import json, sys
-from hub_tfx._quiet import quiet_libraries
-quiet_libraries()
-from hub_tfx.module.load import load
-for signature in json.loads(sys.argv[2]):
-    load(sys.argv[1], signature)
-"""
+
+
+def check_tuned(
+    tuned: str | os.PathLike[str], parent: ModuleSpec | None, imports: Iterable[str] = ()
+) -> None:
+    """All that a tuned module is checked for before it is handed over.
+
+    Args:
+      tuned: its directory.
+      parent: whose signatures and graph variants it must have; None for a module without a parent.
+      imports: packages that register what it needs, such as its ops.
+
+    Raises:
+      AuthoringError: it lacks something of its parent, or does not load by itself.
+    """
+    if parent is not None:
+        check_compatible(tuned, parent)
+    check_hermetic(tuned, imports)
 
 
 def check_compatible(tuned: str | os.PathLike[str], parent: ModuleSpec) -> None:
@@ -38,37 +43,13 @@ def check_compatible(tuned: str | os.PathLike[str], parent: ModuleSpec) -> None:
             raise AuthoringError(f"the tuned module lost the graph variant {set(tags) or '{}'}")
 
 
-def check_hermetic(tuned: Path) -> None:
-    """Loads a moved copy of the module in a child process, with nothing of ours at hand.
-
-    Raises:
-      AuthoringError: it does not load; it points at something outside its own directory.
-    """
-    signatures = list(inspect(tuned).signatures)
-    with tempfile.TemporaryDirectory() as folder:
-        moved = Path(folder, "moved")
-        shutil.copytree(tuned, moved)
-        hidden = tuned.with_name(tuned.name + ".hidden")
-        tuned.rename(hidden)
-        try:
-            child = subprocess.run(
-                [sys.executable, "-c", _LOAD, str(moved), json.dumps(signatures)],
-                capture_output=True,
-                text=True,
-                timeout=_LOAD_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise AuthoringError(
-                f"the tuned module did not load within {_LOAD_TIMEOUT_S:.0f} s from another place"
-            ) from error
-        finally:
-            hidden.rename(tuned)
-    if child.returncode:
-        reason = (child.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise AuthoringError(
-            f"the tuned module does not load away from where it was made: {reason}"
-        )
+def check_hermetic(tuned: str | os.PathLike[str], imports: Iterable[str] = ()) -> None:
+    """Raises AuthoringError unless each of the module's signatures loads in another process from a
+    copy in another place, where ``imports`` were imported."""
+    signatures = inspect(tuned).signatures
+    passed, why = load_moved(tuned, signatures, _LOAD_TIMEOUT_S, imports)
+    if not passed:
+        raise AuthoringError(f"the tuned module does not load away from where it was made: {why}")
 
 
 def _check_same(

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import tensorflow as tf
 
+from hub_tfx.data.tf_example import TF_DTYPES
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.features import _TF_TYPES
 from hub_tfx.finetune.training import Inputs
 
 _SHUFFLE_ROWS = 10_000
@@ -60,7 +60,7 @@ def label_parser(
 
     Class names and class ids are both names: the id 3 is the class ``3``.
     """
-    dtype = tf.as_dtype(_TF_TYPES[label_type])
+    dtype = tf.as_dtype(TF_DTYPES[label_type])
 
     def lookup(values: Any) -> Any:
         names = values if dtype == tf.string else tf.strings.as_string(values)

@@ -12,9 +12,7 @@ Two things to know of hub's feature columns:
   what Keras tracks, and leave the module of a trainable column as it was, without a word.
 """
 
-import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,13 @@ from tensorflow_hub.feature_column import _TextEmbeddingColumn
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import dataset
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.deliver import deliver, write_metrics
 
 
 class ExportedTextColumn(_TextEmbeddingColumn):  # type: ignore[misc]
     """hub.text_embedding_column that registers its module for export, in every mode.
 
-    The module is made inside of a canned model_fn, where nobody else gets hold of it. In one model
+    The module is made inside a canned model_fn, where nobody else can reach it. In one model
     there may be one such column, which hub.LatestModuleExporter exports as ``module``.
     """
 
@@ -100,9 +99,8 @@ def run_fn(fn_args: Any) -> None:
         ),
     )
     serving_model = estimator.export_saved_model(f"{fn_args.model_run_dir}/serving", serving)
-    shutil.copytree(os.fsdecode(serving_model), fn_args.serving_model_dir, dirs_exist_ok=True)
-    metrics = {name: float(value) for name, value in metrics.items()}
-    Path(fn_args.model_run_dir, "metrics.json").write_text(json.dumps(metrics))
+    deliver(Path(os.fsdecode(serving_model)), Path(fn_args.serving_model_dir))
+    write_metrics(Path(fn_args.model_run_dir), metrics)
 
 
 def _check(config: FineTuneConfig, transform: tft.TFTransformOutput, text: str) -> int:

@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 import tensorflow as tf
 
-from hub_tfx.data.tf_example import example_type
+from hub_tfx.data.images import decode_image
+from hub_tfx.data.tf_example import TF_DTYPES, example_type
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import is_image, make_plan
+from hub_tfx.embed.plan import make_plan
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.training import PAIR, Inputs
@@ -25,11 +26,14 @@ class Features:
       inputs: input key, or PAIR and input key -> feature.
       infos: the same keys -> what the signature takes.
       types: feature -> ``large_binary``, ``int64`` or ``float32``, as tf.Example holds it.
+      image_size: height and width to which encoded images are resized; None where the module does
+        not say it.
     """
 
     inputs: Mapping[str, str]
     infos: Mapping[str, TensorInfo]
     types: Mapping[str, pa.DataType]
+    image_size: tuple[int, int] | None = None
 
     @classmethod
     def of(cls, config: FineTuneConfig, spec: ModuleSpec, schema: pa.Schema) -> "Features":
@@ -59,29 +63,46 @@ class Features:
             name: example_type(schema.field(name).type, name)
             for name in {*inputs.values(), config.label}
         }
-        return cls(inputs, infos, types)
-
-    def parse(self, serialized: Any) -> Inputs:
-        """Serialized tf.Examples ``[batch] string`` -> the module's inputs, in TensorFlow ops."""
-        parsed = tf.io.parse_example(serialized, self._parsing_spec())
-        return {key: self.tensor(key, parsed[feature]) for key, feature in self.inputs.items()}
+        return cls(inputs, infos, types, plan.image_size)
 
     @property
     def sizes(self) -> dict[str, int]:
         """Input feature -> how many values a row has."""
         return {feature: math.prod(self._shape(key)) for key, feature in self.inputs.items()}
 
-    def _parsing_spec(self) -> dict[str, Any]:
-        return {
+    def parse(self, serialized: Any) -> Inputs:
+        """Serialized tf.Examples ``[batch] string`` -> the module's inputs, in TensorFlow ops."""
+        spec = {
             feature: tf.io.FixedLenFeature(
-                self._shape(key), tf.as_dtype(_TF_TYPES[self.types[feature]])
+                self._shape(key), tf.as_dtype(TF_DTYPES[self.types[feature]])
             )
             for key, feature in self.inputs.items()
         }
+        parsed = tf.io.parse_example(serialized, spec)
+        return {key: self.tensor(key, parsed[feature]) for key, feature in self.inputs.items()}
+
+    def tensor(self, key: str, values: Any) -> Any:
+        """A parsed feature ``[batch, …]`` as the input takes it."""
+        info = self.infos[key]
+        rows = tf.shape(values)[0]
+        if self._is_encoded_image(key):
+            return self._decode(tf.reshape(values, [rows]), info)
+        if info.shape is not None:
+            values = tf.reshape(values, [rows, *self._shape(key)])
+        return values if info.dtype == "string" else tf.cast(values, info.dtype)
 
     def _shape(self, key: str) -> list[int]:
+        """Of a row of the parsed feature."""
         info, feature = self.infos[key], self.inputs[key]
-        if self._is_encoded_image(key) or info.shape is None:
+        if self._is_encoded_image(key):
+            if self.image_size is None:
+                raise ConfigError(
+                    f"input {key!r} ({info}) takes images of any size, but those of a batch must "
+                    "have one: choose a module that says it, in its signature or as "
+                    "image_module_info"
+                )
+            return []
+        if info.shape is None:
             return []
         if None in info.shape[1:]:
             raise ConfigError(
@@ -91,33 +112,15 @@ class Features:
         return [size for size in info.shape[1:] if size is not None]
 
     def _is_encoded_image(self, key: str) -> bool:
-        return is_image(self.infos[key]) and self.types[self.inputs[key]] == pa.large_binary()
+        return self.infos[key].is_image and self.types[self.inputs[key]] == pa.large_binary()
 
-    def tensor(self, key: str, values: Any) -> Any:
-        """A parsed feature ``[batch, …]`` as the input takes it."""
-        info = self.infos[key]
-        rows = tf.shape(values)[0]
-        if self._is_encoded_image(key):
-            return decode_images(tf.reshape(values, [rows]), info)
-        if info.shape is not None:
-            values = tf.reshape(values, [rows, *self._shape(key)])
-        return values if info.dtype == "string" else tf.cast(values, info.dtype)
-
-
-_TF_TYPES = {pa.large_binary(): "string", pa.int64(): "int64", pa.float32(): "float32"}
-
-
-def decode_images(encoded: Any, info: TensorInfo) -> Any:
-    """Encoded images ``[batch] string`` -> ``[batch, height, width, 3] float32`` in [0, 1]."""
-    assert info.shape is not None
-    _, height, width, _ = info.shape
-
-    def decode(image: Any) -> Any:
-        pixels = tf.io.decode_image(image, 3, expand_animations=False)
-        pixels = tf.image.convert_image_dtype(pixels, tf.float32)
-        return tf.image.resize(pixels, (height, width))
-
-    return tf.map_fn(decode, encoded, fn_output_signature=tf.float32)
+    def _decode(self, encoded: Any, info: TensorInfo) -> Any:
+        """Encoded images ``[batch] string`` -> ``[batch, height, width, channels]``."""
+        return tf.map_fn(
+            lambda image: decode_image(image, info, self.image_size),
+            encoded,
+            fn_output_signature=tf.as_dtype(info.dtype),
+        )
 
 
 def signature_of(config: FineTuneConfig, spec: ModuleSpec) -> tuple[str, SignatureSpec]:

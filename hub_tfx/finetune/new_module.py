@@ -18,7 +18,7 @@ class NewModule:
     """A module that has no parent.
 
     Attributes:
-      module_fn: ``package.module.function`` that builds it. For ``tf1_hub`` as
+      module_fn: ``package.module:function`` that builds it. For ``tf1_hub`` as
         hub.create_module_spec takes it; where it has a parameter ``is_training`` it builds two
         variants, one without tags and one tagged ``train``. For ``saved_model`` it takes nothing
         and returns a built Keras 2 model.

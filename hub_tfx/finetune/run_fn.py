@@ -6,8 +6,6 @@ is the directory of the base module, or of what module_fn built; None where ther
 serving model goes to ``serving_model_dir``, everything else to ``model_run_dir``.
 """
 
-import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,15 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from hub_tfx.data.files import find_files
+from hub_tfx.data.tf_example import TF_DTYPES
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import dataset
+from hub_tfx.finetune.collect import check_classes
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.deliver import deliver, write_metrics
 from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
-from hub_tfx.finetune.job import check_classes, trainer_of
+from hub_tfx.finetune.job import trainer_of
 from hub_tfx.finetune.training import Inputs, TrainingJob
 from hub_tfx.module.resolved import ResolvedModule
 
@@ -77,10 +78,9 @@ def run_fn(fn_args: Any) -> None:
             work_dir=Path(fn_args.model_run_dir),
         )
     )
-    shutil.copytree(trained.best, fn_args.custom_config["module_dir"])
-    shutil.copytree(trained.serving, fn_args.serving_model_dir, dirs_exist_ok=True)
-    metrics = {name: float(value) for name, value in trained.best_metrics.items()}
-    Path(fn_args.model_run_dir, "metrics.json").write_text(json.dumps(metrics))
+    deliver(trained.best, Path(fn_args.custom_config["module_dir"]))
+    deliver(trained.serving, Path(fn_args.serving_model_dir))
+    write_metrics(Path(fn_args.model_run_dir), trained.best_metrics)
 
 
 def _classes(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ def _dense(values: Any) -> Any:
 
 def _schema(feature_spec: dict[str, Any]) -> pa.Schema:
     """Types of transformed features, as the readers would give them."""
-    types = {tf.string: pa.large_binary(), tf.int64: pa.int64(), tf.float32: pa.float32()}
+    types = {dtype: arrow_type for arrow_type, dtype in TF_DTYPES.items()}
     return pa.schema(
-        [(name, pa.large_list(types[spec.dtype])) for name, spec in feature_spec.items()]
+        [(name, pa.large_list(types[spec.dtype.name])) for name, spec in feature_spec.items()]
     )

@@ -13,7 +13,7 @@ History = Sequence[tuple[int, Mapping[str, float]]]
 
 
 def factor(config: FineTuneConfig, step: Any) -> Any:
-    """What learning rates are multiplied with at a step: warm-up, then decay; a float32 scalar."""
+    """What learning rates are multiplied by at a step: warm-up, then decay; a float32 scalar."""
     step = tf.cast(step, tf.float32)
     warm = tf.minimum(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
     left = max(1, config.steps - config.warmup_steps)
@@ -27,7 +27,7 @@ def factor(config: FineTuneConfig, step: Any) -> Any:
 
 
 def module_factor(config: FineTuneConfig, step: Any) -> Any:
-    """The same for the module's weights: 0 as long as it is frozen."""
+    """What the module's learning rate is multiplied by at a step: 0 while the module is frozen."""
     if not config.freeze:
         return factor(config, step)
     if config.unfreeze_after is None:
@@ -49,7 +49,7 @@ def index_of_best(history: History) -> int:
 def is_stalled(config: FineTuneConfig, history: History) -> bool:
     """Whether training is to stop, since none of the last ``patience`` evaluations was the best.
 
-    Those of a module that is yet to be unfrozen do not count.
+    Evaluations before a frozen module begins to learn do not count.
     """
     if config.patience is None or not history:
         return False

@@ -1,4 +1,4 @@
-"""What the trainers of both formats are given, and what they give back."""
+"""What the trainers of both formats take, and what they give back."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -24,10 +24,11 @@ class Progress:
     """One line of what a person sees while it trains.
 
     Attributes:
-      step: of ``config.steps``.
-      loss: of the last training batch; None where only metrics are new.
-      metrics: of the last evaluation, if there was one at this step: ``loss`` and the head's own.
-      steps_per_s: since the last report.
+      step: how many of ``config.steps`` are done.
+      loss: loss of the last training batch; None where only metrics are new.
+      metrics: what the evaluation at this step found, ``loss`` and the head's own; None where there
+        was none.
+      steps_per_s: rate since the last report.
     """
 
     step: int
@@ -45,16 +46,18 @@ class TrainingJob:
       signature: name of the signature that is trained.
       signature_spec: its inputs and outputs.
       head: loss and metrics.
-      config: all the rest.
+      config: how long to train, how fast, and what learns.
       train: a new ``tf.data.Dataset`` of (inputs, labels), shuffled by the seed, without an end.
         Inputs are keyed as the signature's, ready for the module; see PAIR. Labels: see Head.loss.
-      evaluate: the same over the evaluation data, once, in order.
+      evaluate: a new dataset of the evaluation data, once and in order.
       serving: serialized tf.Examples ``[batch] string`` -> inputs, in TensorFlow ops; for the
         serving model.
-      work_dir: checkpoints, TensorBoard events and exports; a run that finds its own there goes on.
+      work_dir: checkpoints, TensorBoard events and exports; a run that finds its own there
+        resumes.
       report: called with progress.
       serving_resources: the object in which ``serving`` has tables or weights, such as TFX
-        Transform's layer: TensorFlow saves eager ones (``keras.train``) only if it is told of them.
+        Transform's layer. TensorFlow saves those that are eager, as for a SavedModel, only where
+        they are named.
     """
 
     base: Path
@@ -72,7 +75,7 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a trainer leaves in its work directory. The caller copies it out before it is collected.
+    """What a trainer leaves in its work directory, from where ``deliver`` copies it.
 
     Attributes:
       newest: the module after the last step.
@@ -81,7 +84,7 @@ class Trained:
         ``[batch] string`` -> the head's predictions.
       metrics: evaluation of ``newest``: ``loss`` and the head's own.
       best_metrics: evaluation of ``best``.
-      steps: after which training ended, fewer than configured where it stopped early.
+      steps: steps that were trained, fewer than configured where training stopped early.
       history: (step, metrics) of every evaluation, in order.
     """
 
@@ -95,24 +98,28 @@ class Trained:
 
 
 class Trainer(Protocol):
-    """Trains a module of one format: ``estimator.train`` and ``keras.train``."""
+    """Trains a module of one format: ``tf1_hub.trainer.train`` and ``saved_model.trainer.train``.
+
+    ``hub_tfx.testing.trainers`` tests what it promises.
+    """
 
     def __call__(self, job: TrainingJob) -> Trained:
-        """Runs, or goes on with, a training.
+        """Runs a training, or resumes one that was cut off.
 
         Raises:
           AuthoringError: nothing was exported, or the module cannot be trained (no trainable
             variable, a signature that cannot be applied in training).
           InputError: there is no row, or one does not hold what the module takes.
+          OutputError: ``job.work_dir`` holds another training.
         """
 
 
 @contextmanager
 def naming_features() -> Iterator[None]:
-    """For a trainer: says which feature it is that TensorFlow cannot parse in a tf.Example.
+    """Says, around a trainer, which feature TensorFlow cannot parse in a tf.Example.
 
     Raises:
-      InputError: a row has none, or too many values, or others than the module takes.
+      InputError: a row has no value of the feature, too many, or one that the module does not take.
     """
     try:
         yield

@@ -1,9 +1,10 @@
-"""A family as text, Graphviz or Mermaid. Names and handles in it may hold any character."""
+"""A lineage as text, Graphviz or Mermaid. Names and handles in it may hold any character."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hub_tfx.lineage.graph import Family, Member, Step
+from hub_tfx._text import printable
+from hub_tfx.lineage.graph import ArtifactNode, Lineage, Step
 
 _FACTS = (
     "handle",
@@ -20,44 +21,44 @@ _FACTS = (
 _MERMAID_SAFE = frozenset(" _.,/=@+-()")
 
 
-def as_text(family: Family) -> str:
+def as_text(lineage: Lineage) -> str:
     """A tree for each root: what it was made from, then what was made with it.
 
-    What comes up again is a reference (`#7 module, see above`).
+    An artifact that occurs again is a reference (`#7 module, see above`).
     """
-    drawing = _Drawing(family)
-    trees = ["\n".join(_lines(drawing.root(root))) for root in family.roots]
-    if family.cut:
+    drawing = _Drawing(lineage)
+    trees = ["\n".join(_lines(drawing.root(root))) for root in lineage.roots]
+    if lineage.cut:
         trees.append("… there are more generations: --generations shows them")
     return "\n\n".join(trees)
 
 
-def as_dot(family: Family) -> str:
-    """For Graphviz: `hub-tfx lineage … --format dot | dot -Tsvg`."""
+def as_dot(lineage: Lineage) -> str:
+    """A graph for Graphviz: `hub-tfx lineage … --format dot | dot -Tsvg`."""
     lines = ["digraph lineage {", "  rankdir=LR;"]
-    for artifact in family.artifacts.values():
-        style = ' penwidth="2"' if artifact.id in family.roots else ""
+    for artifact in lineage.artifacts.values():
+        style = ' penwidth="2"' if artifact.id in lineage.roots else ""
         lines.append(f'  a{artifact.id} [shape="box"{style} label={_dot(*_label(artifact))}];')
-    for step in family.steps.values():
+    for step in lineage.steps.values():
         lines.append(f'  s{step.id} [shape="ellipse" label={_dot(*_step_label(step))}];')
-    for source, target, text, is_link in _edges(family):
+    for source, target, text, is_link in _edges(lineage):
         style = ' style="dashed"' if is_link else ""
         lines.append(f"  {source} -> {target} [label={_dot(text)}{style}];")
     return "\n".join([*lines, "}"])
 
 
-def as_mermaid(family: Family) -> str:
-    """For Markdown pages that draw Mermaid, such as GitHub's."""
+def as_mermaid(lineage: Lineage) -> str:
+    """A flowchart for Markdown pages that draw Mermaid, such as GitHub's."""
     lines = ["flowchart LR"]
-    for artifact in family.artifacts.values():
+    for artifact in lineage.artifacts.values():
         lines.append(f"  a{artifact.id}[{_mermaid(*_label(artifact))}]")
-    for step in family.steps.values():
+    for step in lineage.steps.values():
         lines.append(f"  s{step.id}([{_mermaid(*_step_label(step))}])")
-    for source, target, text, is_link in _edges(family):
+    for source, target, text, is_link in _edges(lineage):
         arrow = "-.->" if is_link else "-->"
         label = f"|{_mermaid(text)}|" if text else ""
         lines.append(f"  {source} {arrow}{label} {target}")
-    for root in family.roots:
+    for root in lineage.roots:
         lines.append(f"  style a{root} stroke-width:3px")
     return "\n".join(lines)
 
@@ -65,16 +66,16 @@ def as_mermaid(family: Family) -> str:
 # --- What is said of each ------------------------------------------------------------------------
 
 
-def _title(artifact: Member) -> str:
+def _title(artifact: ArtifactNode) -> str:
     return " ".join(filter(None, [f"#{artifact.id}", artifact.name, f"({artifact.type_name})"]))
 
 
-def _facts(artifact: Member) -> list[str]:
+def _facts(artifact: ArtifactNode) -> list[str]:
     values = {name: artifact.properties.get(name, "") for name in _FACTS} | {"uri": artifact.uri}
     return [f"{name} {value}" for name, value in values.items() if value != ""]
 
 
-def _label(artifact: Member) -> list[str]:
+def _label(artifact: ArtifactNode) -> list[str]:
     return [_title(artifact), *_facts(artifact)]
 
 
@@ -82,27 +83,22 @@ def _step_label(step: Step) -> list[str]:
     return [step.name, f"step {step.id}"]
 
 
-def _edges(family: Family) -> Iterator[tuple[str, str, str, bool]]:
-    """Source, target, words on it, and whether a digest says so in place of a step."""
-    for step in family.steps.values():
-        for use in step.inputs:
-            yield f"a{use.artifact}", f"s{step.id}", use.key, False
-        for use in step.outputs:
-            yield f"s{step.id}", f"a{use.artifact}", use.key, False
-    for link in family.links:
+def _edges(lineage: Lineage) -> Iterator[tuple[str, str, str, bool]]:
+    """Source, target, label, and whether a digest ties the two and not a step."""
+    for step in lineage.steps.values():
+        for event in step.inputs:
+            yield f"a{event.artifact}", f"s{step.id}", event.key, False
+        for event in step.outputs:
+            yield f"s{step.id}", f"a{event.artifact}", event.key, False
+    for link in lineage.links:
         yield f"a{link.parent}", f"a{link.child}", link.by, True
 
 
 # --- Escaping ------------------------------------------------------------------------------------
 
 
-def printable(text: str) -> str:
-    """One line, without control characters."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _dot(*lines: str) -> str:
-    """A quoted string of Graphviz's; there, backslashes and HTML's entities mean something."""
+    """A quoted string for Graphviz, in which backslashes and HTML entities have a meaning."""
     escaped = [
         printable(line).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
         for line in lines
@@ -111,9 +107,9 @@ def _dot(*lines: str) -> str:
 
 
 def _mermaid(*lines: str) -> str:
-    """A quoted label of Mermaid's: everything it might read as its own by its number.
+    """A quoted label for Mermaid, with the numbers of all characters that Mermaid might interpret.
 
-    The colon, too: in a line with `style…:` and `#…;` Mermaid drops the semicolon.
+    The colon is one of them: in a line with `style…:` and `#…;` Mermaid drops the semicolon.
     """
     return '"' + "<br/>".join("".join(map(_mermaid_character, printable(x))) for x in lines) + '"'
 
@@ -129,17 +125,17 @@ def _mermaid_character(character: str) -> str:
 
 @dataclass
 class _Tree:
-    """A node of the drawing: its own lines, and its branches."""
+    """A node of the drawing: its own lines and its branches."""
 
     lines: list[str]
     branches: list["_Tree"] = field(default_factory=list)
 
 
 class _Drawing:
-    """Says everything of an artifact once, and its ancestors and descendants once."""
+    """Describes each artifact once, and draws its ancestors and its descendants once."""
 
-    def __init__(self, family: Family):
-        self._family = family
+    def __init__(self, lineage: Lineage):
+        self._lineage = lineage
         self._told: set[int] = set()
         self._above: set[int] = set()
         self._below: set[int] = set()
@@ -150,7 +146,7 @@ class _Drawing:
         return tree
 
     def _artifact(self, artifact_id: int, prefix: str = "") -> _Tree:
-        artifact = self._family.artifacts[artifact_id]
+        artifact = self._lineage.artifacts[artifact_id]
         title = printable(prefix + _title(artifact))
         if artifact_id in self._told:
             return _Tree([f"{title}, see above"])
@@ -161,13 +157,13 @@ class _Drawing:
         if artifact_id in self._above:
             return []
         self._above.add(artifact_id)
-        step = self._family.maker(artifact_id)
+        step = self._lineage.producer(artifact_id)
         branches = (
             [] if step is None else [_Tree([printable(f"made by {step.name} (step {step.id})")])]
         )
-        for use in () if step is None else step.inputs:
-            branches[0].branches.append(self._ancestor(use.artifact, f"from {use.key}: "))
-        for link in self._family.links:
+        for event in () if step is None else step.inputs:
+            branches[0].branches.append(self._ancestor(event.artifact, f"from {event.key}: "))
+        for link in self._lineage.links:
             if link.child == artifact_id:
                 branches.append(self._ancestor(link.parent, f"by its {link.by} from "))
         return branches
@@ -182,11 +178,11 @@ class _Drawing:
             return []
         self._below.add(artifact_id)
         branches = []
-        for step in self._family.readers(artifact_id):
-            made = [self._descendant(use.artifact, "") for use in step.outputs]
+        for step in self._lineage.consumers(artifact_id):
+            made = [self._descendant(event.artifact, "") for event in step.outputs]
             title = printable(f"read by {step.name} (step {step.id}), which made")
             branches.append(_Tree([title], made))
-        for link in self._family.links:
+        for link in self._lineage.links:
             if link.parent == artifact_id:
                 branches.append(self._descendant(link.child, f"by its {link.by} the parent of "))
         return branches
@@ -198,7 +194,7 @@ class _Drawing:
 
 
 def _lines(tree: _Tree) -> Iterator[str]:
-    """The lines of a tree, with bars and corners before them."""
+    """The lines of a tree, each after its bars and corners."""
     waiting: list[tuple[_Tree, str, str]] = [(tree, "", "")]
     while waiting:
         node, first, rest = waiting.pop()

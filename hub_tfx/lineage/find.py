@@ -1,50 +1,64 @@
 """Which artifacts of ML Metadata a digest or a directory stands for."""
 
+import difflib
 import json
 import os
 import re
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from hub_tfx.errors import InputError, UsageError
+from hub_tfx.lineage.graph import artifacts_with_digest
 from hub_tfx.module.files import holds_module
 from hub_tfx.module.manifest import Manifest
 
-_HEX = re.compile(r"[0-9a-fA-F]{1,64}")
-
-
+# Also the beginning of a digest, which finds nothing: the error names the digests that begin alike.
+_DIGEST_OR_PREFIX = re.compile(r"[0-9a-fA-F]{1,64}")
 _NEAREST = 3
 
 
-def find_roots(store: Any, target: str, metadata_path: str) -> tuple[str | None, list[Any]]:
-    """The module's digest, if one is asked for, and the artifacts to begin with.
+def find_roots(
+    store: MetadataStore, target: str, metadata_path: str
+) -> tuple[str | None, list[mlmd.Artifact]]:
+    """The artifacts that a digest or a directory stands for.
+
+    Args:
+      store: ML Metadata.
+      target: what a person asked for.
+      metadata_path: where the store lies, for messages.
+
+    Returns:
+      The module's digest, or None where a directory is found by its path, and the artifacts.
 
     Raises:
       UsageError: the target is neither a digest nor a directory.
-      InputError: the directory holds none of ours, or ML Metadata knows of no such artifact.
+      InputError: the directory holds nothing of ours, or ML Metadata has no such artifact.
     """
-    from hub_tfx.lineage.graph import with_digest
-
     if os.path.isdir(target):
         digest = _digest_of_module(Path(target))
-        if digest is None and (found := _at(store, target)):
+        if digest is None and (found := _artifacts_at(store, target)):
             return None, found
         digest = digest or _digest_of_embeddings(Path(target))
-    elif _HEX.fullmatch(target):
+    elif _DIGEST_OR_PREFIX.fullmatch(target):
         digest = target.lower()
     else:
-        raise UsageError(f"{target} is neither a directory nor a digest (64 hex digits)")
-    found = with_digest(store, digest)
+        raise UsageError(
+            f"{target} is neither a directory nor a digest, which has 64 hex digits: give one "
+            "of the two"
+        )
+    found = artifacts_with_digest(store, digest)
     if not found:
         raise InputError(
-            f"{metadata_path} knows no artifact with digest {digest}; {_nearest(store, digest)}"
+            f"{metadata_path} has no artifact with digest {digest}; {_nearest(store, digest)}"
         )
     return digest, found
 
 
 def _digest_of_module(directory: Path) -> str | None:
-    """Of a module's directory or a HubModule's; None for any other."""
+    """The digest of a module's directory or of a HubModule's; None for any other directory."""
     if holds_module(directory):
         return Manifest.of_directory(directory).digest
     manifest = directory / "manifest.json"
@@ -56,7 +70,7 @@ def _digest_of_module(directory: Path) -> str | None:
         raise InputError(f"{manifest} is not the manifest of a HubModule: {error}") from error
 
 
-def _at(store: Any, directory: str) -> list[Any]:
+def _artifacts_at(store: MetadataStore, directory: str) -> list[mlmd.Artifact]:
     """The artifacts whose files are in a directory."""
     absolute = {os.path.abspath(directory), os.path.realpath(directory)}
     uris = {uri for path in (directory.rstrip("/"), *absolute) for uri in (path, f"{path}/")}
@@ -65,7 +79,7 @@ def _at(store: Any, directory: str) -> list[Any]:
 
 
 def _digest_of_embeddings(directory: Path) -> str:
-    """Of the module that made the embeddings in a directory, from their manifest.
+    """The digest of the module that made the embeddings in a directory, from their manifest.
 
     Raises:
       InputError: there is no manifest of embeddings.
@@ -76,15 +90,13 @@ def _digest_of_embeddings(directory: Path) -> str:
         except (OSError, ValueError, LookupError, TypeError):
             continue
     raise InputError(
-        f"{directory} holds neither a module nor embeddings, and ML Metadata knows no artifact "
+        f"{directory} holds neither a module nor embeddings, and ML Metadata has no artifact "
         "there: give a module's directory, the directory of an artifact, or a digest"
     )
 
 
-def _nearest(store: Any, digest: str) -> str:
-    """The digests that are there, those first that begin alike."""
-    import difflib
-
+def _nearest(store: MetadataStore, digest: str) -> str:
+    """The digests that the store has, those first that begin like the one that was asked for."""
     known = {
         a.custom_properties[name].string_value
         for a in store.get_artifacts()
@@ -97,4 +109,4 @@ def _nearest(store: Any, digest: str) -> str:
         return len(list(same)), difflib.SequenceMatcher(None, digest, other).ratio()
 
     nearest = sorted(sorted(known), key=likeness, reverse=True)[:_NEAREST]
-    return f"nearest: {', '.join(nearest)}" if nearest else "it knows no module at all"
+    return f"the nearest: {', '.join(nearest)}" if nearest else "it has no module at all"

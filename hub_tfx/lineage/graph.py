@@ -1,8 +1,8 @@
-"""An artifact's family in ML Metadata: what it was made from, and what was made with it.
+"""Where an artifact of ML Metadata comes from, and what was made with it.
 
 Steps tie artifacts together by the events that ML Metadata keeps. Where a pipeline begins with a
-module that another one made, there is no such event; there the digests that our components stamp
-tie them: `parent_digest` of a fine-tuned module, `module_digest` of embeddings, and an equal
+module that another pipeline made, there is no such event. There the digests that our components
+stamp tie them: `parent_digest` of a fine-tuned module, `module_digest` of embeddings, and an equal
 `digest` of a module that was resolved again.
 """
 
@@ -14,14 +14,15 @@ from ml_metadata.metadata_store import ListOptions, MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from hub_tfx.lineage.store import event_key, is_input, is_output, properties_of
+from hub_tfx.module.manifest import is_digest
 
 MODULE_TYPE = "hub_tfx.HubModule"
 MAX_GENERATIONS = 50
 
 
 @dataclass(frozen=True)
-class Use:
-    """An artifact and the key under which a step reads or gives it."""
+class Event:
+    """An artifact, by its id, and the key under which a step reads or produces it."""
 
     key: str
     artifact: int
@@ -29,29 +30,32 @@ class Use:
 
 @dataclass(frozen=True)
 class Step:
-    """An execution.
+    """An execution of a component.
 
     Attributes:
-      id: in ML Metadata.
-      name: its type, without the package.
-      inputs, outputs: those artifacts of the family that it read, and that it made.
+      id: id of the execution in ML Metadata.
+      name: type of the execution, without the package.
+      inputs: the artifacts of the lineage that the step read.
+      outputs: the artifacts of the lineage that the step produced.
     """
 
     id: int
     name: str
-    inputs: tuple[Use, ...]
-    outputs: tuple[Use, ...]
+    inputs: tuple[Event, ...]
+    outputs: tuple[Event, ...]
 
 
 @dataclass(frozen=True)
-class Member:
-    """An artifact.
+class ArtifactNode:
+    """An artifact of a lineage.
 
     Attributes:
-      id: in ML Metadata.
-      name: the key under which its step gave it; its own name where no step is known.
-      type_name, uri, properties: of the artifact.
-      made_by: id of the step that made it first; None where none is known.
+      id: id of the artifact in ML Metadata.
+      name: the key under which a step produced the artifact; its own name where no step is known.
+      type_name: name of the artifact's type.
+      uri: where the artifact's files lie.
+      properties: properties of the artifact, custom ones included.
+      made_by: id of the first step that produced the artifact; None where no step is known.
     """
 
     id: int
@@ -64,10 +68,11 @@ class Member:
 
 @dataclass(frozen=True)
 class Link:
-    """Two artifacts that a digest ties together, and no step.
+    """Two artifacts that no step ties together, but a digest does.
 
     Attributes:
-      parent, child: ids of the artifacts.
+      parent: id of the artifact that has the digest.
+      child: id of the artifact that names it.
       by: the child's property: `parent_digest`, `module_digest` or `digest`.
     """
 
@@ -77,33 +82,38 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Family:
-    """Artifacts by id, steps by id, and links.
+class Lineage:
+    """A graph of artifacts: what the roots were made from, and what was made with them.
 
     Attributes:
       roots: ids of the artifacts that were asked for.
+      artifacts: artifacts by id.
+      steps: steps by id.
+      links: ties by digest.
       cut: whether there are more generations than were asked for.
     """
 
     roots: tuple[int, ...]
-    artifacts: Mapping[int, Member]
+    artifacts: Mapping[int, ArtifactNode]
     steps: Mapping[int, Step]
     links: tuple[Link, ...]
     cut: bool
 
-    def maker(self, artifact_id: int) -> Step | None:
+    def producer(self, artifact_id: int) -> Step | None:
+        """The step that produced an artifact; None where none is known."""
         made_by = self.artifacts[artifact_id].made_by
         return None if made_by is None else self.steps.get(made_by)
 
-    def readers(self, artifact_id: int) -> list[Step]:
-        """The steps that made something with an artifact."""
+    def consumers(self, artifact_id: int) -> list[Step]:
+        """The steps that read an artifact and produced another one."""
         return [
             step
             for step in self.steps.values()
-            if step.outputs and any(use.artifact == artifact_id for use in step.inputs)
+            if step.outputs and any(event.artifact == artifact_id for event in step.inputs)
         ]
 
     def to_dict(self) -> dict[str, Any]:
+        """The JSON document of `hub-tfx lineage --json`, without the digest."""
         return {
             "roots": list(self.roots),
             "artifacts": [asdict(artifact) for artifact in self.artifacts.values()],
@@ -113,49 +123,49 @@ class Family:
         }
 
 
-def ancestors(
+def ancestors_of(
     store: MetadataStore, roots: Sequence[mlmd.Artifact], generations: int = MAX_GENERATIONS
-) -> Family:
-    """The roots and what they were made from."""
+) -> Lineage:
+    """The roots and what they were made from, as ``lineage_of`` without what was made with them."""
     reader = _Reader(store)
-    return reader.family(roots, reader.walk(roots, reader.parents, generations))
+    return reader.lineage(roots, reader.walk(roots, reader.parents, generations))
 
 
-def whole_family(
+def lineage_of(
     store: MetadataStore, roots: Sequence[mlmd.Artifact], generations: int = MAX_GENERATIONS
-) -> Family:
+) -> Lineage:
     """The roots, what they were made from, and what was made with them.
 
     Args:
       store: ML Metadata.
       roots: the artifacts to begin with.
-      generations: how many steps to follow, up and down.
+      generations: how many steps to follow in each direction.
     """
     reader = _Reader(store)
     cut_above = reader.walk(roots, reader.parents, generations)
     cut_below = reader.walk(roots, reader.children, generations)
-    return reader.family(roots, cut_above or cut_below)
+    return reader.lineage(roots, cut_above or cut_below)
 
 
-def with_digest(store: MetadataStore, digest: str) -> list[mlmd.Artifact]:
+def artifacts_with_digest(store: MetadataStore, digest: str) -> list[mlmd.Artifact]:
     """The modules with a digest, and then the embeddings that were made with such a module."""
-    return [*_modules(store, digest), *_where(store, "module_digest", digest)]
+    return [*_modules(store, digest), *_stamped_with(store, "module_digest", digest)]
 
 
 def _modules(store: MetadataStore, digest: str) -> list[mlmd.Artifact]:
-    return [a for a in _where(store, "digest", digest) if a.type == MODULE_TYPE]
+    return [a for a in _stamped_with(store, "digest", digest) if a.type == MODULE_TYPE]
 
 
-def _where(store: MetadataStore, name: str, value: str) -> list[mlmd.Artifact]:
-    """Artifacts by a custom property, the oldest first."""
-    if not value.isalnum():  # Digests are. Anybody may have stamped it, and this is a query.
+def _stamped_with(store: MetadataStore, name: str, digest: str) -> list[mlmd.Artifact]:
+    """Artifacts with a digest in a custom property, the oldest first."""
+    if not is_digest(digest):  # Anybody may have stamped it, and it becomes part of a query.
         return []
-    query = f'custom_properties.{name}.string_value = "{value}"'
+    query = f'custom_properties.{name}.string_value = "{digest}"'
     found = store.get_artifacts(list_options=ListOptions(filter_query=query))
     return sorted(found, key=lambda artifact: artifact.id)
 
 
-def _stamped(artifact: mlmd.Artifact, name: str) -> str:
+def _stamp(artifact: mlmd.Artifact, name: str) -> str:
     values = artifact.custom_properties
     return str(values[name].string_value) if name in values else ""
 
@@ -166,7 +176,7 @@ _More = Callable[[Sequence[mlmd.Artifact]], list[mlmd.Artifact]]
 class _Reader:
     """Reads generation by generation, with a few queries for each.
 
-    What it knows may be more than the family: `members` says which artifacts belong to that.
+    It may know more artifacts than the lineage has: `_included` says which belong to that.
     """
 
     def __init__(self, store: MetadataStore):
@@ -175,20 +185,20 @@ class _Reader:
         self._made: dict[int, mlmd.Event] = {}
         self._read: dict[int, list[mlmd.Event]] = {}
         self._links: dict[int, Link | None] = {}
-        self._members: set[int] = set()
+        self._included: set[int] = set()
 
     def walk(self, roots: Sequence[mlmd.Artifact], more: _More, generations: int) -> bool:
-        """Follows `more` from the roots; whether there is more than the given generations."""
+        """Follows `more` from the roots; returns whether it stopped before the last generation."""
         seen = {root.id for root in roots}
         self._learn(roots)
-        self._members |= seen
+        self._included |= seen
         frontier = list(roots)
         for _ in range(generations):
             frontier = self._new(more(frontier), seen)
             if not frontier:
                 return False
             seen |= {artifact.id for artifact in frontier}
-            self._members |= seen
+            self._included |= seen
         return bool(self._new(more(frontier), seen))
 
     def parents(self, generation: Sequence[mlmd.Artifact]) -> list[mlmd.Artifact]:
@@ -198,22 +208,22 @@ class _Reader:
 
     def children(self, generation: Sequence[mlmd.Artifact]) -> list[mlmd.Artifact]:
         events = self._store.get_events_by_artifact_ids([a.id for a in generation])
-        readers = sorted({event.execution_id for event in events if is_input(event)})
-        given = self._store.get_events_by_execution_ids(readers) if readers else []
-        outputs = self._load([event.artifact_id for event in given if is_output(event)])
-        # A step that was taken from the cache gives what another one made.
-        made = [a for a in outputs if self._made[a.id].execution_id in readers]
+        consumers = sorted({event.execution_id for event in events if is_input(event)})
+        written = self._store.get_events_by_execution_ids(consumers) if consumers else []
+        outputs = self._load([event.artifact_id for event in written if is_output(event)])
+        # A step that was taken from the cache names what another one made.
+        made = [a for a in outputs if self._made[a.id].execution_id in consumers]
         return made + [child for artifact in generation for child in self._linked(artifact)]
 
-    def family(self, roots: Sequence[mlmd.Artifact], cut: bool) -> Family:
-        makers = {self._made[i].execution_id for i in self._members if i in self._made}
-        executions = self._store.get_executions_by_id(sorted(makers)) if makers else []
-        links = (self._links.get(member) for member in sorted(self._members))
-        return Family(
+    def lineage(self, roots: Sequence[mlmd.Artifact], cut: bool) -> Lineage:
+        producers = {self._made[i].execution_id for i in self._included if i in self._made}
+        executions = self._store.get_executions_by_id(sorted(producers)) if producers else []
+        links = (self._links.get(i) for i in sorted(self._included))
+        return Lineage(
             roots=tuple(root.id for root in roots),
-            artifacts={i: self._member(self._artifacts[i]) for i in sorted(self._members)},
+            artifacts={i: self._node(self._artifacts[i]) for i in sorted(self._included)},
             steps={e.id: self._step(e) for e in sorted(executions, key=lambda e: e.id)},
-            links=tuple(link for link in links if link and link.parent in self._members),
+            links=tuple(link for link in links if link and link.parent in self._included),
             cut=cut,
         )
 
@@ -230,7 +240,7 @@ class _Reader:
         return [self._artifacts[i] for i in wanted if i in self._artifacts]
 
     def _learn(self, artifacts: Iterable[mlmd.Artifact]) -> None:
-        """Keeps artifacts, the steps that made them and what those read."""
+        """Keeps artifacts, the steps that made them, and what those steps read."""
         new = {a.id: a for a in artifacts if a.id not in self._artifacts}
         self._artifacts |= new
         events = self._store.get_events_by_artifact_ids(list(new)) if new else []
@@ -256,39 +266,40 @@ class _Reader:
 
     def _find_link(self, artifact: mlmd.Artifact) -> Link | None:
         for name in ("parent_digest", "module_digest", "digest"):
-            if digest := _stamped(artifact, name):
+            if digest := _stamp(artifact, name):
                 parent = self._parent(artifact, name, digest)
                 return None if parent is None else Link(parent.id, artifact.id, name)
         return None
 
     def _parent(self, artifact: mlmd.Artifact, name: str, digest: str) -> mlmd.Artifact | None:
-        """The module with a digest that an artifact came from, unless its step read it.
+        """The module with a digest that an artifact came from; None where its step read it.
 
-        The oldest one that was fine-tuned, or else the oldest: others are the same module, resolved
-        again. Those have no family of their own, except in such a fine-tuned one.
+        It is the oldest one that was fine-tuned, since the others are the same module, resolved
+        again. Where none was fine-tuned, it is the oldest, unless the artifact itself is one that
+        was resolved again.
         """
         read = self._load(event.artifact_id for event in self._inputs(artifact))
-        if any(_stamped(parent, "digest") == digest for parent in read):
+        if any(_stamp(parent, "digest") == digest for parent in read):
             return None
         modules = [m for m in _modules(self._store, digest) if m.id != artifact.id]
-        tuned = [module for module in modules if _stamped(module, "parent_digest")]
+        tuned = [module for module in modules if _stamp(module, "parent_digest")]
         parent = next(iter(tuned if name == "digest" else tuned or modules), None)
         return None if parent is None else self._load([parent.id])[0]
 
     def _linked(self, artifact: mlmd.Artifact) -> list[mlmd.Artifact]:
-        digest = _stamped(artifact, "digest")
+        digest = _stamp(artifact, "digest")
         if artifact.type != MODULE_TYPE or not digest:
             return []
         named = ("parent_digest", "module_digest", "digest")
-        found = self._load(a.id for name in named for a in _where(self._store, name, digest))
+        found = self._load(a.id for name in named for a in _stamped_with(self._store, name, digest))
         links = {child.id: self._link(child) for child in found}
         return [c for c in found if (link := links[c.id]) and link.parent == artifact.id]
 
     # --- Results ---------------------------------------------------------------------------------
 
-    def _member(self, artifact: mlmd.Artifact) -> Member:
+    def _node(self, artifact: mlmd.Artifact) -> ArtifactNode:
         made = self._made.get(artifact.id)
-        return Member(
+        return ArtifactNode(
             id=artifact.id,
             name=(made is not None and event_key(made)) or artifact.name,
             type_name=artifact.type,
@@ -299,13 +310,13 @@ class _Reader:
 
     def _step(self, execution: mlmd.Execution) -> Step:
         outputs = [
-            Use(event_key(self._made[member]), member)
-            for member in sorted(self._members)
-            if member in self._made and self._made[member].execution_id == execution.id
+            Event(event_key(self._made[i]), i)
+            for i in sorted(self._included)
+            if i in self._made and self._made[i].execution_id == execution.id
         ]
         inputs = [
-            Use(event_key(event), event.artifact_id)
+            Event(event_key(event), event.artifact_id)
             for event in self._read[execution.id]
-            if event.artifact_id in self._members
+            if event.artifact_id in self._included
         ]
         return Step(execution.id, execution.type.rpartition(".")[2], tuple(inputs), tuple(outputs))

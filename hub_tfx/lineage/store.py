@@ -10,8 +10,6 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from hub_tfx.errors import InputError
 
 _OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)
-
-
 _INPUT_EVENTS = (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)
 
 
@@ -20,13 +18,13 @@ def open_sqlite(path: str, *, read_only: bool = False) -> MetadataStore:
 
     Args:
       path: the file.
-      read_only: do not even bring its tables up to date.
+      read_only: do not write to the file, not even to bring its tables up to date.
 
     Raises:
       InputError: there is no such file, or it holds something else.
     """
     if not Path(path).is_file():
-        raise InputError(f"there is no ML Metadata in {path}: give the sqlite file of a run")
+        raise InputError(f"there is no ML Metadata in {path}: give the SQLite file of a run")
     modes = mlmd.SqliteMetadataSourceConfig
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = path
@@ -48,13 +46,15 @@ def properties_of(artifact: mlmd.Artifact) -> dict[str, Any]:
 
 
 def is_output(event: mlmd.Event) -> bool:
+    """Whether a step produced the event's artifact."""
     return event.type in _OUTPUT_EVENTS
 
 
 def is_input(event: mlmd.Event) -> bool:
+    """Whether a step read the event's artifact."""
     return event.type in _INPUT_EVENTS
 
 
 def event_key(event: mlmd.Event) -> str:
-    """The name under which a step reads or gives an artifact."""
+    """The name under which a step reads or produces an artifact; empty where it has none."""
     return next((step.key for step in event.path.steps if step.WhichOneof("value") == "key"), "")

@@ -14,7 +14,6 @@ from hub_tfx.module.functions import (
     tensor_info,
 )
 from hub_tfx.module.proto import damage_reported, message_classes, read_graphs
-from hub_tfx.module.proto import saved_model_class as saved_model_class
 from hub_tfx.module.spec import CALL, GraphVariant, ModuleFormat, ModuleSpec, SignatureSpec
 
 _TF1_HUB_FORMAT_3 = b"\x08\x03"  # ModuleDef{format: FORMAT_V3}, the only format there is.

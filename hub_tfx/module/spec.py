@@ -10,6 +10,7 @@ from hub_tfx.errors import SignatureError
 ModuleFormat = Literal["tf1_hub", "saved_model"]
 TensorKind = Literal["dense", "sparse", "ragged"]
 
+_IMAGE_CHANNELS = (None, 1, 3, 4)
 TRAINING_FLAGS = ("training", "is_training", "train", "keras_learning_phase")
 """Names of inputs and arguments that say whether this is training."""
 CALL = "__call__"
@@ -40,6 +41,18 @@ class TensorInfo:
     @property
     def is_sparse(self) -> bool:
         return self.kind == "sparse"
+
+    @property
+    def is_image(self) -> bool:
+        """Whether an input can take images: ``[batch, height, width, channels]`` of float32 in
+        [0, 1], as TF Hub's common signature wants them, or of uint8."""
+        return (
+            self.dtype in ("float32", "uint8")
+            and self.kind == "dense"
+            and self.shape is not None
+            and len(self.shape) == 4
+            and self.shape[3] in _IMAGE_CHANNELS
+        )
 
     def with_batch(self) -> "TensorInfo":
         """Several such tensors as one, along a new first dimension."""

@@ -1,4 +1,4 @@
-"""Functions of the user's that build modules: found by name, and the variants they build."""
+"""Functions of the user's: found by name, and the variants that those of modules build."""
 
 import importlib
 import inspect
@@ -32,6 +32,11 @@ def import_function(name: str) -> Callable[..., Any]:
     if not callable(function):
         raise ConfigError(f"module_fn {name}: it is no function")
     return function  # type: ignore[no-any-return]
+
+
+def dotted(name: str) -> str:
+    """``package.module.function``, as TFX takes it, of ``package.module:function``."""
+    return name.replace(":", ".")
 
 
 def variants(function: Callable[..., Any]) -> Variants | None:

@@ -231,7 +231,12 @@ def test_a_required_option_is_named(run, left_out):
 def test_everything_rejected_is_exit_code_3_and_only_dead_letters(run, module):
     Path("a.jsonl").write_text('{"text": null}\n' * 3)
     result = run("--module", module, "--input", "a.jsonl", "--output", "o")
-    fails(result, 3, "3 of 3 records were rejected, not all may be: no embeddings written; see o/")
+    fails(
+        result,
+        3,
+        "3 of 3 records were rejected, not all may be: no embeddings written (the first is "
+        "a.jsonl:1: feature 'text' is missing); see o/dead_letters",
+    )
     assert os.listdir("o") == ["dead_letters"]
 
 
@@ -372,8 +377,12 @@ def test_why_nothing_is_copied_is_one_line(run, module):
     fails(run(*arguments[:-1], "new"), 1, "there is no earlier output in out")
     code, _, err = run(*arguments)
     assert (code, len(err.splitlines())) == (0, 1)
-    assert err.startswith("hub-tfx: all rows are embedded anew: there is no earlier output in out")
+    told = "hub-tfx: nothing is copied, all rows are embedded: "
+    assert err.startswith(f"{told}there is no earlier output in out")
     _, _, err = run(*arguments, "--normalize")
-    assert err.strip() == (
-        "hub-tfx: all rows are embedded anew: normalize changed since the earlier output was made"
-    )
+    assert err.strip() == f"{told}normalize changed since the earlier output was made"
+
+
+def test_what_an_error_quotes_cannot_steer_the_terminal(run, module):
+    result = run("--module", module, "--input", "a\x1b[2Jb.txt", "--output", "o")
+    fails(result, 1, r"no file matches the input a\x1b[2Jb.txt")

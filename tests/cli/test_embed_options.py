@@ -1,10 +1,18 @@
 """From options to an EmbedConfig."""
 
+import logging
+
 import click
 import pytest
 from click.testing import CliRunner
 
-from hub_tfx.cli.options import ManyValuesCommand, embed_config, embed_options
+from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.options import (
+    ManyValuesCommand,
+    embed_config,
+    embed_options,
+    errors_told_once,
+)
 from hub_tfx.embed.config import EmbedConfig
 
 
@@ -43,3 +51,14 @@ def test_without_options_all_is_by_default():
 )
 def test_options_are_the_attributes_of_the_config(arguments, config):
     assert config_of(*arguments) == config
+
+
+def test_tfx_says_nothing_of_an_error_that_the_command_tells():
+    """Though libraries are quieted again while it runs, once TFX has been imported."""
+    import absl.logging  # noqa: F401
+
+    absl_logger = logging.getLogger("absl")
+    with errors_told_once():
+        quiet_libraries()
+        assert not absl_logger.isEnabledFor(logging.ERROR)
+    assert absl_logger.isEnabledFor(logging.ERROR)

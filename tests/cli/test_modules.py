@@ -228,6 +228,7 @@ print(sorted({{"tensorflow", "tfx", "apache_beam", "requests"}} & sys.modules.ke
         "import hub_tfx.store.cache, hub_tfx.store.archive, hub_tfx.store.fetch.local",
         "import hub_tfx.module.handle, hub_tfx.module.inspect, hub_tfx.testing",
         "from hub_tfx.cli.main import run; run(['--help'])",
+        "import hub_tfx_pipelines.cli, hub_tfx_kubeflow.cli",  # As --help does.
         "from hub_tfx.cli.main import run; run(['resolve', '--help'])",
         "from hub_tfx.cli.main import run; assert run(['inspect', {module!r}]) == 0",
     ],

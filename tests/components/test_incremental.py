@@ -90,7 +90,7 @@ def test_another_module_embeds_all_anew(run, hub_module, tmp_path, caplog):
     second = run({"train": TEXTS}, first, module=other)
     assert reused(second) == 0
     assert len(read_examples(second.uri, "train")[0]["embedding"]) == 5
-    assert "all rows are embedded anew: module changed" in caplog.text
+    assert "nothing is copied, all rows are embedded: module changed" in caplog.text
 
 
 def test_damaged_embeddings_are_refused_and_the_fix_named(run):

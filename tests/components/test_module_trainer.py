@@ -159,6 +159,7 @@ def test_an_estimator_with_latest_module_exporter_works_unchanged(
     assert properties["spans"] == "[1, 3]"
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_module_in_module_dir_is_taken_with_its_metrics(
     train: Any, trained: Any, text: Path
 ) -> None:
@@ -210,6 +211,7 @@ def module_fn() -> None:
     hub.add_signature(inputs=text, outputs=tf.gather(table, tf.strings.length(text)))
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_without_a_base_a_run_fn_gets_what_module_fn_builds(train: Any, trained: Any) -> None:
     properties = train(KEEPING_RUN_FN, base=False, module_fn=f"{__name__}.module_fn")
     assert properties["module_fn"] == f"{__name__}.module_fn"
@@ -217,12 +219,14 @@ def test_without_a_base_a_run_fn_gets_what_module_fn_builds(train: Any, trained:
     assert read_module(trained).spec.signature().outputs["default"].shape == (None, 2)
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_base_is_preferred_to_module_fn(train: Any, text: Path) -> None:
     properties = train(KEEPING_RUN_FN, module_fn=f"{__name__}.module_fn")
     assert properties["parent_digest"] == Manifest.of_directory(text).digest
     assert "module_fn" not in properties
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_run_fn_of_ones_own_may_do_without_any_base(train: Any, trained: Any, text: Path) -> None:
     properties = train(FREE_RUN_FN, base=False)
     assert read_module(trained).digest == Manifest.of_directory(text).digest

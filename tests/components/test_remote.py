@@ -1,12 +1,8 @@
 """Artifacts on a filesystem that is not this machine's, as gs:// is."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tfx.v1 as tfx
-from apache_beam.io.filesystem import FileMetadata, FileSystem, MatchResult
-from apache_beam.io.localfilesystem import LocalFileSystem
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_helpers import examples_artifact, plain_vectors, read_examples
@@ -16,92 +12,15 @@ from hub_tfx.components.embedding_generator import executor
 from hub_tfx.components.module_resolver.executor import Executor as ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.errors import DigestMismatchError, InputError
+from hub_tfx.testing.remote import RemoteFileSystem
 
 _KEEP_ID = EmbedConfig(keep=("id",))
 
 
-class RemoteFileSystem(FileSystem):
-    """``remote://…`` for what lies below ``root``; Beam finds it by its scheme."""
-
-    root = Path()
-
-    @classmethod
-    def scheme(cls):
-        return "remote"
-
-    def _local(self, path):
-        return str(self.root / path.removeprefix("remote://"))
-
-    def _remote(self, path):
-        return f"remote://{Path(path).relative_to(self.root)}"
-
-    def join(self, base, *parts):
-        return "/".join([base.rstrip("/"), *parts])
-
-    def split(self, path):
-        head, _, tail = path.rpartition("/")
-        return head, tail
-
-    def has_dirs(self):
-        return False
-
-    def mkdirs(self, path):
-        raise AssertionError("buckets have no folders to make")
-
-    def match(self, patterns, limits=None):
-        results = []
-        for pattern in patterns:
-            below = pattern.removeprefix("remote://")
-            paths = [path for path in self.root.glob(below) if path.is_file()]
-            if pattern.endswith("/**"):
-                paths = [p for p in (self.root / below[:-3]).rglob("*") if p.is_file()]
-            files = [FileMetadata(self._remote(p), p.stat().st_size) for p in paths]
-            results.append(MatchResult(pattern, files))
-        return results
-
-    def create(self, path, mime_type="application/octet-stream", compression_type="auto"):
-        Path(self._local(path)).parent.mkdir(parents=True, exist_ok=True)
-        return LocalFileSystem(None).create(self._local(path), mime_type, compression_type)
-
-    def open(self, path, mime_type="application/octet-stream", compression_type="auto"):
-        return LocalFileSystem(None).open(self._local(path), mime_type, compression_type)
-
-    def copy(self, sources, destinations):
-        raise NotImplementedError
-
-    def rename(self, sources, destinations):
-        for source, destination in zip(sources, destinations, strict=True):
-            target = Path(self._local(destination))
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Path(self._local(source)).rename(target)
-
-    def exists(self, path):
-        return Path(self._local(path)).is_file()
-
-    def size(self, path):
-        return Path(self._local(path)).stat().st_size
-
-    def last_updated(self, path):
-        return Path(self._local(path)).stat().st_mtime
-
-    def checksum(self, path):
-        return str(self.size(path))
-
-    def metadata(self, path):
-        return FileMetadata(path, self.size(path), self.last_updated(path))
-
-    def delete(self, paths):
-        for path in paths:
-            LocalFileSystem(None).delete([self._local(path)])
-
-    def _list(self, dir_or_prefix):
-        raise NotImplementedError
-
-
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(RemoteFileSystem, "root", tmp_path / "bucket")
-    return tmp_path / "bucket"
+def root(tmp_path):
+    with RemoteFileSystem.at(tmp_path / "bucket"):
+        yield tmp_path / "bucket"
 
 
 def artifact(kind, name):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from hub_tfx.data.marks import Position, mark_rejected, rejected_of, slice_rows
 from hub_tfx.data.prefetch import one_ahead
-from hub_tfx.data.readers import READERS, base, format_of, schema_of_tfmd, tfrecord
+from hub_tfx.data.readers import READERS, base, format_of, schema_of_tfmd, streams
+from hub_tfx.data.readers.tfrecord import records_of
 from hub_tfx.errors import InputError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -129,7 +130,7 @@ def test_a_later_json_number_is_never_cut_to_fit(tmp_path):
     items = read("jsonl", path, batch_rows=600)
     assert items[-1] == {"n": 2}
     assert [item for item in items if isinstance(item, str)] == [
-        "feature 'n': not int64 like its first values"
+        "feature 'n': 1.5 is not of the column's type, int64"
     ]
 
 
@@ -157,16 +158,8 @@ def test_a_later_value_of_another_type_is_rejected_not_converted(tmp_path):
     items = read("csv", path, batch_rows=1000)
     assert sum(isinstance(item, dict) for item in items) == 1501
     assert [item for item in items if isinstance(item, str)] == [
-        "column 'n': Failed to parse string: 'many' as a scalar of type int64"
+        "column 'n': 'many' is not written as int64 is, which its first values are"
     ]
-
-
-@pytest.mark.parametrize("content", ["", "a,a\n1,2\n"])
-def test_a_csv_without_a_usable_header_is_an_error(tmp_path, content):
-    path = tmp_path / "a.csv"
-    path.write_text(content)
-    with pytest.raises(InputError, match=r"header|column names"):
-        read("csv", path)
 
 
 @given(st.lists(st.fixed_dictionaries({"s": TEXTS, "v": st.lists(st.integers(0, 9))}), min_size=1))
@@ -181,7 +174,8 @@ def test_json_lines_come_back(tmp_path, records):
 def test_broken_json_lines_are_rejected_alone(tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"n": 1}\n{"n": 2\n[3]\n{"n": "four"}\n{"m": 5}\n{"n": 6}\n')
-    assert READERS["jsonl"].infer_schema(str(path)).names == ["m"]  # `n` has no one type.
+    assert READERS["jsonl"].infer_schema(str(path)).names == ["n", "m"]
+    assert read("jsonl", path, ["n"])[3] == "feature 'n': 'four' is not of the column's type, int64"
     path.write_text('{"n": 1}\n{"n": 2\n[3]\n{"m": 5}\n{"n": 6}\n')
     items = read("jsonl", path, ["n"])
     assert items[0] == {"n": 1}
@@ -195,13 +189,6 @@ def test_parquet_comes_back_with_the_columns_that_are_asked_for(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet")
     rows = read("parquet", tmp_path / "a.parquet", ["v", "text"])
     assert rows == table.select(["v", "text"]).to_pylist()
-
-
-def test_a_damaged_parquet_file_is_an_error_that_names_it(tmp_path):
-    path = tmp_path / "a.parquet"
-    path.write_bytes(b"PAR1 and no more")
-    with pytest.raises(InputError, match=r"a\.parquet cannot be read as Parquet"):
-        read("parquet", path)
 
 
 @given(
@@ -239,12 +226,8 @@ def test_records_that_are_no_examples_are_rejected_alone(tmp_path):
     assert all(isinstance(item, str) and item for item in items[1:3])
 
 
-@pytest.mark.parametrize("one_by_one", [10, 64])
 @pytest.mark.parametrize("compression", ["GZIP", ""])
-def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(
-    tmp_path, compression, one_by_one, monkeypatch
-):
-    monkeypatch.setattr(tfrecord, "_SAMPLE_RECORDS", one_by_one)
+def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(tmp_path, compression):
     path = tmp_path / "a.tfrecord"
     records = [example(i=[n]) for n in range(20)]
     write_examples(path, records, compression)
@@ -253,7 +236,7 @@ def test_a_tfrecord_file_cut_at_any_byte_loses_no_record_silently(
     for cut in set(range(len(content))) - record_ends:
         path.write_bytes(content[:cut])
         with pytest.raises(InputError, match=r"a\.tfrecord is cut short or damaged"):
-            list(tfrecord._chunks(str(path), 20))
+            list(records_of(str(path)))
 
 
 @pytest.mark.parametrize("size", [10, 20_000])
@@ -271,11 +254,12 @@ def test_a_tfrecord_file_of_several_gzip_members_is_whole(tmp_path):
     assert [row["i"] for row in read("tfrecord", path)] == [[1], [2], [1], [2]]
 
 
-@pytest.mark.parametrize("file_format", ["txt", "csv", "jsonl"])
-def test_a_gzip_file_cut_short_is_an_error_that_names_it(tmp_path, file_format):
-    path = tmp_path / f"a.{file_format}.gz"
-    path.write_bytes(gzip.compress(b'{"a": 1}\n' * 1000)[:-9])
-    with pytest.raises(InputError, match="is cut short or damaged"):
+@pytest.mark.parametrize("file_format", READERS)
+def test_a_damaged_file_is_an_error_that_says_so(tmp_path, file_format):
+    path = tmp_path / f"a.{file_format}"
+    path.write_bytes(b"\x1f\x8b and no more")
+    why = "cannot be read as Parquet" if file_format == "parquet" else "is cut short or damaged"
+    with pytest.raises(InputError, match=rf"a\.{file_format} {why}"):
         read(file_format, path)
 
 
@@ -312,12 +296,6 @@ def test_the_ending_gives_the_format(name, file_format):
     assert format_of(name) == file_format
 
 
-@pytest.mark.parametrize("name", ["a", "a.json", "a.gz", "a.parquet.gz", "txt"])
-def test_an_unknown_ending_is_an_error_that_lists_the_known(name):
-    with pytest.raises(InputError, match=r"\.jsonl"):
-        format_of(name)
-
-
 def test_one_ahead_gives_the_same_items_and_the_same_error():
     def items():
         yield from range(5)
@@ -351,8 +329,9 @@ def test_a_later_csv_integer_that_a_float_would_round_is_rejected(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("x\n" + "1.5\n" * 1000 + f"{2**53 + 1}\n{2**53}\n0.1234567890123456789\n")
     rows = read("csv", path, batch_rows=2000)
-    assert rows[1000] == f"column 'x': {2**53 + 1} is no float64"
-    assert [row["x"] for row in rows[1001:]] == [2.0**53, 0.12345678901234568]
+    assert f"'{2**53 + 1}' is not written as double is" in rows[1000]
+    assert rows[1001] == {"x": 2.0**53}
+    assert "'0.1234567890123456789' is not written as double is" in rows[1002]
 
 
 def test_a_later_json_object_keeps_all_its_keys_or_is_rejected(tmp_path):
@@ -366,62 +345,6 @@ def test_a_later_json_object_keeps_all_its_keys_or_is_rejected(tmp_path):
         assert "feature 's'" in row
 
 
-# --- Batches --------------------------------------------------------------------------------------
-
-
-def batches_of(file_format, path, names, batch_rows=2048):
-    reader = READERS[file_format]
-    schema = reader.infer_schema(str(path))
-    return list(
-        reader.read(str(path), pa.schema([schema.field(name) for name in names]), batch_rows)
-    )
-
-
-def write_large_rows(path, sizes):
-    """Records with texts of these sizes, in the format of the path's ending."""
-    texts = ["x" * size for size in sizes]
-    match path.suffix:
-        case ".txt":
-            path.write_text("".join(text + "\n" for text in texts))
-        case ".csv":
-            path.write_text("\n".join(["text", *texts, ""]))
-        case ".jsonl":
-            path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-        case ".parquet":
-            pq.write_table(pa.table({"text": texts, "other": texts}), path, row_group_size=50)
-        case ".tfrecord":
-            write_examples(path, [example(text=[text.encode()]) for text in texts], "")
-
-
-@pytest.mark.parametrize("file_format", READERS)
-def test_batches_of_large_rows_have_few_rows_in_every_format(tmp_path, file_format, monkeypatch):
-    monkeypatch.setattr(base, "MAX_BATCH_BYTES", 100_000)
-    path = tmp_path / f"a.{file_format}"
-    sizes = [*([2000] * 100), *([10] * 300), 300_000, 10, 10]
-    write_large_rows(path, sizes)
-    batches = batches_of(file_format, path, ["text"])
-    texts = [
-        [row[0] if isinstance(row, list) else row for row in batch.column(0).to_pylist()]
-        for batch in batches
-    ]
-    lengths = [[len(text) for text in of_batch] for of_batch in texts]
-    assert [length for of_batch in lengths for length in of_batch] == sizes
-    for of_batch in lengths:
-        assert sum(of_batch) - max(of_batch) <= 100_000
-
-
-def test_a_batch_keeps_its_size_however_many_records_it_cannot_read(tmp_path):
-    path = tmp_path / "a.jsonl"
-    path.write_text("".join("{oops\n" if n % 3 == 1 else f'{{"n": {n}}}\n' for n in range(100)))
-    batches = batches_of("jsonl", path, ["n"], 40)
-    assert [batch.num_rows for batch in batches] == [40, 40, 20]
-    assert [list(rejected_of(batch)) for batch in batches] == [
-        [row for row in range(batch.num_rows) if (start + row) % 3 == 1]
-        for start, batch in zip((0, 40, 80), batches, strict=True)
-    ]
-    assert batches[1].column(0).to_pylist()[:4] == [40 if 40 % 3 != 1 else None, 41, 42, None]
-
-
 def test_some_rows_of_a_batch_keep_their_places_and_reasons():
     batch = pa.RecordBatch.from_pydict({"n": [0, None, 2, None, 4]})
     marked = Position("f", 10, "b").mark(mark_rejected(batch, {1: "one", 3: "three"}))
@@ -433,8 +356,8 @@ def test_some_rows_of_a_batch_keep_their_places_and_reasons():
 
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.txt.gz"])
 def test_a_line_that_never_ends_is_rejected_and_not_held(tmp_path, name, monkeypatch):
-    monkeypatch.setattr(base, "MAX_LINE_BYTES", 1000)
-    monkeypatch.setattr(base, "_SKIP_BYTES", 64)
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 1000)
+    monkeypatch.setattr(streams, "_SKIP_BYTES", 64)
     content = b'{"text": "one"}\n' + b"x" * 10_000 + b'\n{"text": "two"}\n' + b"y" * 1000
     path = tmp_path / name
     path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)

@@ -68,7 +68,9 @@ def test_json_records_of_some_files_may_have_more_keys(tmp_path):
         [
             ("n", pa.float64()),
             ("s", pa.struct([("a", pa.int64()), ("b", pa.string())])),
+            ("s.a", pa.int64()),
             ("more", pa.bool_()),
+            ("s.b", pa.string()),
         ]
     )
 

@@ -56,30 +56,34 @@ def test_a_config_that_an_earlier_version_could_write_has_the_same_json_still():
         '[], "max_dead_letter_ratio": 1.0, "normalize": false, "output_dtype": "float32", '
         '"outputs": {}, "signature": null, "text_encoding": "utf-8"}'
     )
-    of_graph = EmbedConfig(tags=("serve",), no_batch=True).to_dict()
-    assert (of_graph["tags"], of_graph["no_batch"]) == (("serve",), True)
+    of_graph = EmbedConfig(tags=("serve",), no_batch=True).to_json()
+    assert '"no_batch": true' in of_graph
+    assert '"tags": ["serve"]' in of_graph
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{", "not JSON"),
+        ("{", "the embed config is not JSON"),
         ("[]", "not an object"),
         ('{"sgnature": "x"}', "'sgnature'"),
-        ('{"batch_size": 0}', "at least 1"),
-        ('{"max_dead_letter_ratio": 2}', "from 0 to 1"),
-        ('{"text_encoding": "latin-1"}', "utf-8 or bytes"),
-        ('{"keep": "id"}', "keep is a list, not 'id'"),
-        ('{"batch_size": "many"}', "wrong type"),
-        ('{"image_source": "url"}', "image_source is bytes or path, not 'url'"),
-        ('{"image_size": [224]}', "a height and a width"),
+        ('{"batch_size": 0}', "batch_size takes a whole number from 1, not 0"),
+        ('{"batch_size": "many"}', "batch_size takes a whole number from 1, not 'many'"),
+        ('{"call_timeout_s": 0}', "call_timeout_s takes a number above 0, not 0"),
+        ('{"max_dead_letter_ratio": 2}', "from 0 to 1, not 2"),
+        ('{"text_encoding": "latin-1"}', "text_encoding takes utf-8 or bytes, not 'latin-1'"),
+        ('{"image_source": "url"}', "image_source takes bytes or path, not 'url'"),
+        ('{"output_dtype": "float64"}', "float32, float16 or int8, not 'float64'"),
+        ('{"keep": "id"}', "keep takes a list of texts, not 'id'"),
+        ('{"imports": [1]}', r"imports takes a list of texts, not \[1\]"),
+        ('{"inputs": {"x": 1}}', "inputs takes a mapping from texts to texts, not {'x': 1}"),
+        ('{"image_size": [224]}', r"a height and a width in pixels or nothing, not \[224\]"),
         ('{"image_size": [0, 224]}', "a height and a width"),
-        ('{"image_size": 224}', "image_size is a list, not 224"),
+        ('{"image_size": 224}', "a height and a width"),
         ('{"normalize": 1}', "true or false, not 1"),
-        ('{"output_dtype": "float64"}', "float32 or float16 or int8"),
-        ('{"imports": "tensorflow_text"}', "imports is a list"),
-        ('{"tags": "serve"}', "tags is a list"),
-        ('{"no_batch": 1}', "no_batch is true or false, not 1"),
+        ('{"deduplicate": null}', "true or false, not None"),
+        ('{"tags": "serve"}', "tags takes a list of texts, not 'serve'"),
+        ('{"no_batch": 1}', "no_batch takes true or false, not 1"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(text, complaint):
@@ -170,7 +174,12 @@ OPEN_IMAGE = TensorInfo("float32", (None, None, None, 3))
         ({"x": TensorInfo("int64", (None, 2, 2), "sparse")}, {}, "'x'.*no feature can hold"),
         ({"x": TensorInfo("int64", None, "sparse")}, {}, "'x'.*no feature can hold"),
         ({"x": TensorInfo("int64", (None, None, None), "ragged")}, {}, "'x'.*no feature can hold"),
-        ({"x": TEXT}, {"image_source": "path"}, r"--image-paths\).*takes no image, but x \(string"),
+        (
+            {"x": VECTOR},
+            {"image_source": "path"},
+            r"--image-paths\).*takes neither images nor one string, but x \(float32",
+        ),
+        ({"x": TEXT, "y": TEXT}, {"image_source": "path"}, "neither images nor one string"),
         ({"x": TEXT}, {"image_size": (2, 2)}, r"--image-size\).*takes no image, but x \(string"),
         (
             {"x": IMAGE},

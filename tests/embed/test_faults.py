@@ -20,8 +20,14 @@ from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
 _FILES, _ROWS = 12, 60
-_ONE_FILE_A_SHARE = "from hub_tfx.embed import read; read._MIN_SHARE_BYTES = 1"
-_COMMAND = f"{_ONE_FILE_A_SHARE}; from hub_tfx.cli.main import main; main()"
+_COMMAND = """
+from hub_tfx.cli.main import main
+from hub_tfx.embed.job import embed_files
+from hub_tfx.embed.limits import EmbedLimits
+
+embed_files.__kwdefaults__["limits"] = EmbedLimits(min_unit_bytes=1)  # A work unit for each file.
+main()
+"""
 _TWO_PROCESSES = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
 
 

@@ -19,9 +19,10 @@ from apache_beam.utils.shared import Shared
 from hub_tfx.beam.runner import beam_arguments
 from hub_tfx.data.isolate import isolate
 from hub_tfx.data.readers import READERS
-from hub_tfx.embed import pipeline, read, transform
+from hub_tfx.embed import transform
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
+from hub_tfx.embed.limits import EmbedLimits
 from hub_tfx.embed.output import sink
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import (
@@ -186,21 +187,20 @@ def test_many_files_become_one_output_in_their_order(tmp_path, module):
     assert texts == ["cat 0", "cat 1", "cat 1", "cat 2", "cat 2", "cat 2"]
 
 
-def test_a_large_output_is_several_parts(tmp_path, module, monkeypatch):
-    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
-    monkeypatch.setattr(sink, "_MAX_PART_BYTES", 1)
-    source = write(tmp_path / "in.csv")
-    embed_files(module, [source], str(tmp_path / "out"), EmbedConfig(keep=("n",), batch_size=4))
+def test_a_large_output_is_several_parts(tmp_path, module):
+    source, config = write(tmp_path / "in.csv"), EmbedConfig(keep=("n",), batch_size=4)
+    limits = EmbedLimits(window_rows=1, part_bytes=1)
+    embed_files(module, [source], str(tmp_path / "out"), config, limits=limits)
     names = sorted(path.name for path in (tmp_path / "out").glob("*.parquet"))
     assert names == [f"embeddings-{n:05d}-of-00004.parquet" for n in range(4)]
     assert [row["n"] for row in rows_of(tmp_path / "out")] == list(range(len(TEXTS)))
 
 
-def test_a_rerun_leaves_no_file_of_the_run_before(tmp_path, module, monkeypatch):
+def test_a_rerun_leaves_no_file_of_the_run_before(tmp_path, module):
     source, output = write(tmp_path / "in.csv"), str(tmp_path / "out")
-    with monkeypatch.context() as patch:
-        patch.setattr(sink, "_MAX_PART_BYTES", 1)
-        embed_files(module, [source], output, EmbedConfig(batch_size=4))
+    embed_files(
+        module, [source], output, EmbedConfig(batch_size=4), limits=EmbedLimits(part_bytes=1)
+    )
     embed_files(module, [source], output)
     assert sorted(os.listdir(output)) == [
         "dead_letters",
@@ -379,13 +379,13 @@ class Unshaped(tf.Module):
         return tf.ones([tf.shape(inputs)[0], width])
 
 
-def test_rows_differ_in_a_dimension_that_the_graph_leaves_open(tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
+def test_rows_differ_in_a_dimension_that_the_graph_leaves_open(tmp_path):
     tf.saved_model.save(Unshaped(), str(tmp_path / "module"))
     module = ResolvedModule.of_directory(tmp_path / "module")
     source = write(tmp_path / "in.csv", ["four", "four", "three", "three", "four"])
     config = EmbedConfig(batch_size=2)
-    result = embed_files(module, [source], str(tmp_path / "out"), config)
+    limits = EmbedLimits(window_rows=1)
+    result = embed_files(module, [source], str(tmp_path / "out"), config, limits=limits)
     assert (result.rows, result.dead_letters) == (5, 0)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["embedding_dim"] is None
@@ -412,8 +412,7 @@ def test_the_transform_works_in_a_pipeline_of_ones_own(fussy):
         assert_that(ids, equal_to([2]), label="dead")
 
 
-def test_two_worker_processes_lose_and_double_nothing(tmp_path, fussy, monkeypatch):
-    monkeypatch.setattr(read, "_MIN_SHARE_BYTES", 1)  # So that both have work.
+def test_two_worker_processes_lose_and_double_nothing(tmp_path, fussy):
     for n in range(4):
         write(tmp_path / f"in{n}.csv", ["a", "poison", "bb"] * 5)
     result = embed_files(
@@ -422,6 +421,7 @@ def test_two_worker_processes_lose_and_double_nothing(tmp_path, fussy, monkeypat
         str(tmp_path / "out"),
         EmbedConfig(keep=("text",)),
         beam_options=["--direct_num_workers=2", "--direct_running_mode=multi_processing"],
+        limits=EmbedLimits(min_unit_bytes=1),  # So that both have work.
     )
     assert (result.rows, result.dead_letters) == (40, 20)
     assert len(rows_of(tmp_path / "out")) == 40

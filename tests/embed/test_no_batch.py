@@ -13,7 +13,7 @@ from real_modules import save
 
 from hub_tfx.data.files import find_files
 from hub_tfx.data.schema import infer_schema
-from hub_tfx.embed.call.batching import CallLimits, check_rows, embed_rows
+from hub_tfx.embed.call.batching import CallLimits, embed_rows
 from hub_tfx.embed.call.bound import BoundModule
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
@@ -103,7 +103,7 @@ def embedded(module: ResolvedModule, table: Any, **config: Any) -> dict[str, lis
     """What a worker makes of a table, all rows of which it can embed."""
     [batch] = pa.table(table).to_batches()
     bound = BoundModule(load(module.path), EmbedConfig(**config), batch.schema)
-    done = embed_rows(bound, check_rows(bound, batch), CallLimits(100, 1 << 20, 60))
+    done = embed_rows(bound, bound.checked(batch), CallLimits(100, 1 << 20, 60))
     assert done.rejected == {}
     assert done.calls == (1,) * batch.num_rows or not bound.plan.no_batch
     return {name: column.to_pylist() for name, column in done.columns.items()}

@@ -16,7 +16,7 @@ from hub_tfx.data.filesystems import copy_directory, read_bytes, write_bytes
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.output.layout import OutputLayout
-from hub_tfx.embed.pipeline import EmbedFiles
+from hub_tfx.embed.pipeline import EmbedFiles, JobOutput
 from hub_tfx.embed.task import make_task
 from hub_tfx.module.resolved import ResolvedModule
 
@@ -81,7 +81,7 @@ def job(module, corpus):
     task = make_task(module, EmbedConfig(keep=("n",)), files, infer_schema(files), "parquet")
     with beam.Pipeline(options=PipelineOptions(beam_arguments(OPTIONS))) as pipeline:
         _ = pipeline | "EmbedFiles" >> EmbedFiles(
-            task, OutputLayout.of_directory("gs://acme/out", "parquet")
+            [JobOutput(task, OutputLayout.of_directory("gs://acme/out", "parquet"))]
         )
     staged = FileSystems.match(["gs://acme/staging/**"])[0].metadata_list
     (path,) = (file.path for file in staged if file.path.endswith("/pipeline.pb"))

@@ -182,11 +182,8 @@ def test_the_tuned_module_is_the_one_that_the_estimator_uses(train: Any, text: s
     assert metrics["accuracy"] == ((logits > 0) == HAS_DOG).mean() == 1
 
 
-def test_a_frozen_column_leaves_the_module_as_it_was(
-    train: Any, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A child process that loads the module: seconds, and nothing that is asked here.
-    monkeypatch.setattr(executor, "check_hermetic", lambda path: None)
+@pytest.mark.usefixtures("taken_on_trust")
+def test_a_frozen_column_leaves_the_module_as_it_was(train: Any, text: str) -> None:
     tuned = read_module(train(FineTuneConfig("topic", freeze=True, **OPTIONS))["module"])
     vectors = [load(path)({"default": TEXTS})["default"].numpy() for path in (tuned.path, text)]
     np.testing.assert_array_equal(*vectors)

@@ -55,8 +55,8 @@ def test_what_json_leaves_out_has_its_default() -> None:
         ("[]", "not an object"),
         ("{}", "`label` is missing"),
         ('{"label": "a", "epochs": 3}', r"unknown key 'epochs'; the keys are .*warmup_steps"),
-        ('{"label": "a", "steps": 0}', "steps takes whole numbers from 1, not 0"),
-        ('{"label": "a", "hidden": 8}', "hidden is a list, not 8"),
+        ('{"label": "a", "steps": 0}', "steps takes a whole number from 1, not 0"),
+        ('{"label": "a", "hidden": 8}', "hidden takes a list of whole numbers from 1, not 8"),
     ],
 )
 def test_json_that_is_no_config_is_refused(text: str, complaint: str) -> None:
@@ -67,8 +67,8 @@ def test_json_that_is_no_config_is_refused(text: str, complaint: str) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"task": "ranking"}, "task is one of classification, .*not 'ranking'"),
-        ({"decay": "steep"}, "decay is one of none, linear, cosine"),
+        ({"task": "ranking"}, "task takes classification, .* or similarity, not 'ranking'"),
+        ({"decay": "steep"}, "decay takes none, linear or cosine, not 'steep'"),
         ({"unfreeze_after": 5}, "unfreeze_after needs freeze"),
         ({"task": "similarity"}, "pair names the second feature"),
         ({"pair": "other"}, "pair names the second feature"),
@@ -81,12 +81,12 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], complai
 
 WRONG = {
     "label": [None, 3],
-    "classes": [None, ["a"], "ab", (1,)],
-    "class_weights": [None, [("a", 1)], {"a": None}, {"a": -1.0}, {"a": math.nan}],
+    "classes": [None, "ab", (1,), [1]],
+    "class_weights": [None, [("a", 1)], {"a": None}, {"a": -1.0}, {"a": math.nan}, {1: 1.0}],
     "signature": [0],
     "inputs": [None, {"default": 0}],
     "pair": [0],
-    "hidden": [None, [8], 8, (0,), (8.0,), (True,)],
+    "hidden": [None, 8, (0,), [0], (8.0,), (True,)],
     "dropout": [None, "0", -0.1, 1, math.nan],
     "steps": [None, "9", 0, 9.0, True],
     "batch_size": [None, 0, 9.0],

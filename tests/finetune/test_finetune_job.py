@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from tfx_helpers import example
 
 from hub_tfx import __version__, testing
 from hub_tfx.errors import AuthoringError, ConfigError, InputError, OutputError
-from hub_tfx.finetune import job
+from hub_tfx.finetune import checks, job
 from hub_tfx.finetune.checks import check_compatible
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.job import FineTuneResult, fine_tune_files
@@ -133,16 +134,10 @@ def test_a_finished_output_is_not_overwritten(
     assert Manifest.of_directory(finished.module).digest == finished.digest
 
 
-@pytest.fixture
-def loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves the child process that loads every new module; the full runs above have it."""
-    monkeypatch.setattr(job, "check_hermetic", lambda tuned: None)
-
-
 # --- What is learned -----------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_labels_may_be_integers(text: Path, tmp_path: Path) -> None:
     ids = [10 if topic == "pet" else 9 for topic in TOPICS]
     train = write_csv(tmp_path / "a.csv", {"text": TEXTS, "topic": ids})
@@ -152,7 +147,7 @@ def test_labels_may_be_integers(text: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "report.json").read_text())["classes"] == ["9", "10"]
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_labels_may_be_true_and_false(text: Path, tmp_path: Path) -> None:
     rows = [{"text": text, "topic": t == "pet"} for text, t in zip(TEXTS, TOPICS, strict=True)]
     train = tmp_path / "a.jsonl"
@@ -162,14 +157,14 @@ def test_labels_may_be_true_and_false(text: Path, tmp_path: Path) -> None:
     assert answers(result, {"text": "cat dog"})["classes"].tolist() == [b"1"]
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_fractions_are_no_classes(text: Path, tmp_path: Path) -> None:
     train = write_csv(tmp_path / "a.csv", {"text": TEXTS, "topic": [0.5, 1.5] * 32})
     with pytest.raises(ConfigError, match=r"'topic' holds fractions.*regression"):
         tune(text, train, tmp_path / "out")
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_row_may_have_several_labels(text: Path, tmp_path: Path) -> None:
     rows = [{"text": text, "topic": text.split()[: n % 3]} for n, text in enumerate(TEXTS)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -179,7 +174,7 @@ def test_a_row_may_have_several_labels(text: Path, tmp_path: Path) -> None:
     assert answers(result, {"text": "cat"})["probabilities"].shape == (1, len(WORDS))
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_number_is_learned_by_regression(text: Path, tmp_path: Path) -> None:
     lengths = [len(text) for text in TEXTS]
     train = write_csv(tmp_path / "a.csv", {"text": TEXTS, "topic": lengths})
@@ -188,7 +183,7 @@ def test_a_number_is_learned_by_regression(text: Path, tmp_path: Path) -> None:
     assert answers(result, {"text": "cat"})["value"].shape == (1,)
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_what_belongs_together_is_learned_from_pairs(text: Path, tmp_path: Path) -> None:
     columns = {"text": TEXTS, "other": TEXTS[::-1], "topic": [0, 1] * 32}
     train = write_csv(tmp_path / "a.csv", columns)
@@ -198,7 +193,7 @@ def test_what_belongs_together_is_learned_from_pairs(text: Path, tmp_path: Path)
     np.testing.assert_allclose(same, [1], rtol=1e-4)
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_images_are_learned_from_png_in_parquet(image_module_dir: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, [20, 9, 7, 3], np.uint8)
     images = [tf.io.encode_png(image).numpy() for image in pixels]
@@ -209,7 +204,7 @@ def test_images_are_learned_from_png_in_parquet(image_module_dir: Path, tmp_path
     check_compatible(result.module, inspect(image_module_dir))
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_evaluation_rows_of_their_own_leave_all_others_for_training(
     text: Path, train: Path, tmp_path: Path
 ) -> None:
@@ -219,7 +214,7 @@ def test_evaluation_rows_of_their_own_leave_all_others_for_training(
     assert result.rows == {"train": 64, "evaluation": 2, "left_out": 1}
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_rows_that_lack_a_label_or_an_input_are_left_out_and_counted(
     text: Path, tmp_path: Path
 ) -> None:
@@ -230,7 +225,7 @@ def test_rows_that_lack_a_label_or_an_input_are_left_out_and_counted(
     assert result.rows == {"train": 52, "evaluation": 12, "left_out": 3}
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_an_empty_cell_is_no_label(text: Path, tmp_path: Path) -> None:
     columns = {"text": [*TEXTS, "cat"], "topic": [*TOPICS, ""]}
     train = write_csv(tmp_path / "a.csv", columns)
@@ -299,13 +294,13 @@ def test_an_output_that_is_a_file_is_refused(text: Path, train: Path) -> None:
 def test_after_a_failure_there_is_no_module_and_the_run_can_go_on(
     text: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(tuned: Path) -> None:
+    def fail(tuned: Path, imports: Sequence[str]) -> None:
         assert (tuned / "saved_model.pb").exists()
         raise AuthoringError("does not load")
 
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
-        patch.setattr(job, "check_hermetic", fail)
+        patch.setattr(checks, "check_hermetic", fail)
         with pytest.raises(AuthoringError, match="does not load"):
             tune(text, train, output)
     assert [path.name for path in output.iterdir()] == ["training"]
@@ -313,7 +308,7 @@ def test_after_a_failure_there_is_no_module_and_the_run_can_go_on(
     assert result.digest == Manifest.of_directory(output / "module").digest
 
 
-@pytest.mark.usefixtures("loads")
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_run_cut_off_before_its_report_goes_on(
     text: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,5 +319,11 @@ def test_a_run_cut_off_before_its_report_goes_on(
         patch.setattr(job, "_write_report", cut_off)
         with pytest.raises(KeyboardInterrupt):
             tune(text, train, tmp_path / "out")
+    (tmp_path / "out" / "serving" / "of the run before").touch()
+    (tmp_path / "out" / f".module.{uuid4().hex}.tmp").mkdir()
     result = tune(text, train, tmp_path / "out")
     assert result.digest == Manifest.of_directory(result.module).digest
+    assert not Path(result.serving, "of the run before").exists()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("module", "report.json", "serving", "training"),
+    ]

@@ -1,4 +1,4 @@
-"""The command lines of the golden files: one a pipeline."""
+"""The command lines of the golden files, one a pipeline, and what a compiled job says."""
 
 from pathlib import Path
 
@@ -23,3 +23,18 @@ def assert_golden(text: str, name: str, update: bool) -> None:
     if update:
         (GOLDEN / name).write_text(text)
     assert text == (GOLDEN / name).read_text(), "if that is meant: pytest --update-golden"
+
+
+def executors(job):
+    """Container specs by step."""
+    specs = job["pipelineSpec"]["deploymentSpec"]["executors"]
+    return {name.removesuffix("_executor"): spec["container"] for name, spec in specs.items()}
+
+
+def parameters(job, step):
+    task = job["pipelineSpec"]["root"]["dag"]["tasks"][step]
+    constants = {
+        name: value["runtimeValue"]["constantValue"]
+        for name, value in task["inputs"]["parameters"].items()
+    }
+    return {name: next(iter(constant.values())) for name, constant in constants.items()}

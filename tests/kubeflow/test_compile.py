@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_lines import COMMON, DIGEST, IMAGE, PIPELINES, assert_golden
+from command_lines import DIGEST, IMAGE, PIPELINES, assert_golden, executors, parameters
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import (
@@ -26,7 +26,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import minimal_module, text_module
-from hub_tfx_kubeflow.compile import cli
+from hub_tfx_kubeflow.cli import compile_
 from hub_tfx_kubeflow.formats import write_pipeline
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 
@@ -53,7 +53,7 @@ def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     for name, arguments in PIPELINES.items():
         output = str(folder / f"{name}.json")
-        assert run_command(cli, [name, *arguments, "--output", output], "compile") == 0
+        assert run_command(compile_, [name, *arguments, "--output", output], "compile") == 0
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in PIPELINES}
 
 
@@ -65,21 +65,6 @@ def without_versions(document):
             for key, value in document.items()
         }
     return [without_versions(item) for item in document] if isinstance(document, list) else document
-
-
-def executors(job):
-    """Container specs by step."""
-    specs = job["pipelineSpec"]["deploymentSpec"]["executors"]
-    return {name.removesuffix("_executor"): spec["container"] for name, spec in specs.items()}
-
-
-def parameters(job, step):
-    task = job["pipelineSpec"]["root"]["dag"]["tasks"][step]
-    constants = {
-        name: value["runtimeValue"]["constantValue"]
-        for name, value in task["inputs"]["parameters"].items()
-    }
-    return {name: next(iter(constant.values())) for name, constant in constants.items()}
 
 
 @both_pipelines
@@ -137,9 +122,18 @@ def test_a_state_directory_is_a_parameter_of_embedding_where_it_is_asked_for(com
     assert "state_dir" not in parameters(compiled["embed"], "EmbeddingGenerator")
     output, state = str(tmp_path / "embed.json"), "gs://bucket/state"
     arguments = ["embed", *PIPELINES["embed"], "--state-dir", state, "--output", output]
-    assert run_command(cli, arguments, "compile") == 0
+    assert run_command(compile_, arguments, "compile") == 0
     job = json.loads(Path(output).read_text())
     assert parameters(job, "EmbeddingGenerator")["state_dir"] == state
+
+
+def test_new_names_compile_to_the_same_as_old_ones(compiled, tmp_path):
+    arguments = ["--keep" if a == "--kept" else a for a in PIPELINES["finetune"]]
+    assert arguments != PIPELINES["finetune"]
+    output = tmp_path / "fine-tune.json"
+    arguments = ["fine-tune", *arguments, "--output", str(output)]
+    assert run_command(compile_, arguments, "compile") == 0
+    assert json.loads(output.read_text()) == compiled["finetune"]
 
 
 def test_the_parameters_of_fine_tuning_are_those_of_the_config(compiled):
@@ -260,88 +254,3 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
     rows = read_examples(embeddings["uri"], "train") + read_examples(embeddings["uri"], "eval")
     vectors = [row["embedding"] for row in rows]
     np.testing.assert_allclose(vectors, plain_vectors(module, texts), atol=1e-6)
-
-
-# --- The command line -----------------------------------------------------------------------------
-
-
-def run(capsys, name, *arguments):
-    exit_code = run_command(cli, [name, *map(str, arguments)], "compile")
-    output = capsys.readouterr()
-    return exit_code, output.out, output.err
-
-
-REQUIRED = {"embed": COMMON, "finetune": [*COMMON, "--label", "topic"]}
-
-
-@both_pipelines
-def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
-    output = tmp_path / "new" / f"{name}.json"
-    arguments = [*REQUIRED[name], "--output", output, "--", "--runner=DataflowRunner"]
-    assert run(capsys, name, *arguments) == (0, f"{output}\n", "")
-    job = json.loads(output.read_text())
-    assert job["runtimeConfig"] == {"gcsOutputDirectory": "gs://bucket/artifacts"}
-    for container in executors(job).values():
-        assert "--runner=DataflowRunner" in container["args"]
-    assert "digest" not in parameters(job, "ModuleResolver")
-
-
-@pytest.mark.parametrize(
-    ("name", "change", "complaint"),
-    [
-        ("embed", ["--module", "https://me:secret@example.org/1"], "may be a credential"),
-        ("embed", ["--digest", "abc"], "'abc' is not a digest"),
-        ("embed", ["stray"], "Got unexpected extra argument (stray)"),
-        ("finetune", ["--pair", "other"], "pair"),
-        ("finetune", ["--input-map", "body"], "--input-map takes KEY=FEATURE, not 'body'"),
-        ("finetune", ["--module-fn", "package.module:build"], "give either module"),
-        ("finetune", ["--warm-start"], "compile a .yaml for Kubeflow Pipelines"),
-    ],
-)
-def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_written(
-    tmp_path, capsys, name, change, complaint
-):
-    output = tmp_path / "pipeline.json"
-    code, out, err = run(capsys, name, *REQUIRED[name], "--output", output, *change)
-    assert (code, out) == (2, "")
-    assert err.startswith("hub-tfx: error: ")
-    assert complaint in err
-    assert "secret" not in err
-    assert not output.exists()
-
-
-def test_a_digest_needs_the_module_that_has_it(tmp_path, capsys):
-    arguments = [*REQUIRED["finetune"], "--digest", DIGEST, "--output", tmp_path / "pipeline.json"]
-    del arguments[arguments.index("--module") :][:2]
-    arguments = ["--module-fn", "package.module:build", *arguments]
-    assert run(capsys, "finetune", *arguments)[0] == 2
-
-
-@both_pipelines
-@pytest.mark.parametrize("file", ["pipeline", "pipeline.txt", "pipeline.json.gz"])
-def test_a_file_whose_ending_says_nothing_is_a_usage_error(tmp_path, capsys, name, file):
-    output = tmp_path / file
-    code, out, err = run(capsys, name, *REQUIRED[name], "--output", output)
-    assert (code, out) == (2, "")
-    assert "name a .json for Vertex AI Pipelines or a .yaml for Kubeflow Pipelines" in err
-    assert not output.exists()
-
-
-@both_pipelines
-@pytest.mark.parametrize("ending", ["yaml", "yml"])
-def test_yaml_without_kfp_is_an_error_that_says_what_to_do(tmp_path, capsys, name, ending):
-    output = tmp_path / f"pipeline.{ending}"
-    code, out, err = run(capsys, name, *REQUIRED[name], "--output", output)
-    assert (code, out) == (1, "")
-    assert err.count("\n") == 1
-    assert "hub-tfx[kfp]" in err
-    assert "`make kfp`" in err
-    assert not output.exists()
-
-
-def test_where_nothing_can_be_written_the_error_names_the_file(tmp_path, capsys):
-    (tmp_path / "file").touch()
-    output = tmp_path / "file" / "pipeline.json"
-    code, out, err = run(capsys, "embed", *REQUIRED["embed"], "--output", output)
-    assert (code, out) == (1, "")
-    assert f"{output} cannot be written: " in err

@@ -29,6 +29,12 @@ BEAM_STEPS = {
     "embed": {"ImportExampleGen", "EmbeddingGenerator"},
     "finetune": {"ImportExampleGen", "StatisticsGen", "Transform"},
 }
+COMPILE = """
+import sys
+from hub_tfx.cli.main import run_command
+from hub_tfx_kubeflow.cli import compile_
+sys.exit(run_command(compile_, sys.argv[1:], "hub-tfx compile"))
+"""
 BEAM_OPTIONS = ["--", "--direct_num_workers=2"]
 ARGUMENTS = {
     "embed": [*PIPELINES["embed"], *BEAM_OPTIONS],
@@ -44,7 +50,7 @@ def compile_in_kfp(name, arguments, output, **environment):
         if os.environ.get("HUB_TFX_REQUIRE_KFP") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    command = [KFP / "bin" / "python", "-m", "hub_tfx_kubeflow.compile", name]
+    command = [KFP / "bin" / "python", "-c", COMPILE, name]
     done = subprocess.run(
         [*command, "--output", output, *arguments],
         capture_output=True,
@@ -191,9 +197,13 @@ def run_workflow(workflow, folder):
 
 
 def with_own_paths(folder, module):
-    """The arguments of a command, for input and output on this machine."""
+    """The arguments of a command, for input and output that this machine has only afterwards."""
     digest = Manifest.of_directory(module).digest
-    paths = {"--data-root": folder / "records", "--module": module, "--pipeline-root": folder / "a"}
+    paths = {
+        "--data-root": folder / "records",
+        "--module": folder / "volume",
+        "--pipeline-root": folder / "a",
+    }
     arguments = [*COMMON, "--digest", digest]
     for option, path in paths.items():
         arguments[arguments.index(option) + 1] = str(path)
@@ -205,9 +215,11 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
     module = text_module(tmp_path / "module")
     texts = ["the cat", "dog sat", "hello"] * 4
     rows = [{"id": n, "text": text} for n, text in enumerate(texts)]
-    write_tfrecord(tmp_path / "records" / "a.gz", rows)
-    arguments = [*with_own_paths(tmp_path, module), "--keep", "id"]
+    arguments = [*with_own_paths(tmp_path, module), "--keep", "id", "--incremental"]
     compiled = compile_in_kfp("embed", arguments, tmp_path / "embed.yaml")
+    assert "LatestEmbeddings" in steps(yaml.safe_load(compiled))
+    write_tfrecord(tmp_path / "records" / "a.gz", rows)
+    module = module.rename(tmp_path / "volume")
     store, done = run_workflow(yaml.safe_load(compiled), tmp_path)
     embeddings = metadata.outputs(store, done["EmbeddingGenerator"])["embeddings"]
     assert properties_of(embeddings)["rows"] == 12
@@ -221,10 +233,11 @@ def test_the_containers_commands_fine_tune_a_module(tmp_path):
     module = text_module(tmp_path / "module")
     texts = [f"{one} {other}" for one in WORDS for other in WORDS] * 2
     rows = [{"text": text, "topic": "pet" if "cat" in text else "rest"} for text in texts]
-    write_tfrecord(tmp_path / "records" / "a.gz", rows)
     arguments = [*with_own_paths(tmp_path, module), "--label", "topic", "--steps", "5"]
     arguments += ["--warm-start"]
-    compiled = compile_in_kfp("finetune", arguments, tmp_path / "finetune.yaml")
+    compiled = compile_in_kfp("fine-tune", arguments, tmp_path / "finetune.yaml")
+    write_tfrecord(tmp_path / "records" / "a.gz", rows)
+    module = module.rename(tmp_path / "volume")
     store, done = run_workflow(yaml.safe_load(compiled), tmp_path)
     tuned = metadata.outputs(store, done["ModuleTrainer"])["module"]
     properties = properties_of(tuned)

@@ -13,14 +13,22 @@ from hypothesis import strategies as st
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from hub_tfx._text import printable
 from hub_tfx.cli.main import run
 from hub_tfx.errors import InputError
 from hub_tfx.lineage.draw import as_dot, as_mermaid, as_text
-from hub_tfx.lineage.graph import Family, Member, Step, Use, whole_family, with_digest
+from hub_tfx.lineage.graph import (
+    ArtifactNode,
+    Event,
+    Lineage,
+    Step,
+    ancestors_of,
+    artifacts_with_digest,
+    lineage_of,
+)
 from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import minimal_module
-from hub_tfx_pipelines import metadata
 
 _MODULE = "hub_tfx.HubModule"
 _D1, _D2, _D3, _OTHER = ("1" * 64, "2" * 64, "3" * 64, "12" + "f" * 62)
@@ -120,33 +128,33 @@ def generations(written: _Run) -> _Generations:
     return _Generations(written, base, examples, tuned, again, newest, embeddings, model)
 
 
-def _family(run: _Run, digest: str, generations: int = 50) -> Family:
-    return whole_family(run.store, with_digest(run.store, digest), generations)
+def _lineage_with(run: _Run, digest: str, generations: int = 50) -> Lineage:
+    return lineage_of(run.store, artifacts_with_digest(run.store, digest), generations)
 
 
-# --- The family ----------------------------------------------------------------------------------
+# --- The lineage ---------------------------------------------------------------------------------
 
 
 def test_what_the_newest_was_made_from(generations: _Generations) -> None:
     g = generations
-    family = _family(g.run, _D3)
-    assert family.roots == (g.newest,)
-    assert family.artifacts.keys() == {g.newest, g.again, g.tuned, g.base, g.examples}
-    assert family.maker(g.newest) == Step(
-        5, "ModuleTrainer", (Use("base_module", g.again),), (Use("module", g.newest),)
+    lineage = _lineage_with(g.run, _D3)
+    assert lineage.roots == (g.newest,)
+    assert lineage.artifacts.keys() == {g.newest, g.again, g.tuned, g.base, g.examples}
+    assert lineage.producer(g.newest) == Step(
+        5, "ModuleTrainer", (Event("base_module", g.again),), (Event("module", g.newest),)
     )
     # No step ties the two runs together: the digest does.
-    assert [(link.parent, link.child, link.by) for link in family.links] == [
+    assert [(link.parent, link.child, link.by) for link in lineage.links] == [
         (g.tuned, g.again, "digest")
     ]
-    assert not family.cut
+    assert not lineage.cut
 
 
 def test_what_was_made_with_the_first(generations: _Generations) -> None:
     g = generations
-    family = _family(g.run, _D1)
-    assert family.roots == (g.base,)
-    assert family.artifacts.keys() == {
+    lineage = _lineage_with(g.run, _D1)
+    assert lineage.roots == (g.base,)
+    assert lineage.artifacts.keys() == {
         g.base,
         g.tuned,
         g.model,
@@ -154,16 +162,17 @@ def test_what_was_made_with_the_first(generations: _Generations) -> None:
         g.newest,
         g.embeddings,
     }
-    assert [step.name for step in family.readers(g.base)] == ["ModuleTrainer"]
+    assert [step.name for step in lineage.consumers(g.base)] == ["ModuleTrainer"]
     # The step that was taken from the cache made nothing.
-    assert [step.name for step in family.readers(g.tuned)] == ["EmbeddingGenerator"]
+    assert [step.name for step in lineage.consumers(g.tuned)] == ["EmbeddingGenerator"]
 
 
 def test_embeddings_belong_to_their_modules_digest(generations: _Generations) -> None:
     g = generations
-    family = _family(g.run, _D2)
-    assert family.roots == (g.tuned, g.again, g.embeddings)
-    assert len(family.artifacts) == 6  # All but the Model: of the same step, but of no kin.
+    lineage = _lineage_with(g.run, _D2)
+    assert lineage.roots == (g.tuned, g.again, g.embeddings)
+    # All but the Model, which comes from the same step and was made from none of the roots.
+    assert len(lineage.artifacts) == 6
 
 
 def test_generations_without_events(written: _Run) -> None:
@@ -173,31 +182,31 @@ def test_generations_without_events(written: _Run) -> None:
     third = written.module("/3", _D3, parent_digest=_D2)
     vectors = written.artifact("Examples", "/4", module_digest=_D3)
     for digest in (_D1, _D2, _D3):
-        family = _family(written, digest)
-        assert family.artifacts.keys() == {first, second, third, vectors}
-        assert {(link.parent, link.child, link.by) for link in family.links} == {
+        lineage = _lineage_with(written, digest)
+        assert lineage.artifacts.keys() == {first, second, third, vectors}
+        assert {(link.parent, link.child, link.by) for link in lineage.links} == {
             (first, second, "parent_digest"),
             (second, third, "parent_digest"),
             (third, vectors, "module_digest"),
         }
 
 
-def test_a_module_resolved_twice_is_no_ancestor_of_itself(written: _Run) -> None:
+def test_a_module_resolved_twice_is_not_an_ancestor_of_itself(written: _Run) -> None:
     first, second = written.module("/1", _D1), written.module("/2", _D1)
     tuned = written.module("/3", _D2, parent_digest=_D1)
     written.step("ModuleTrainer", {"base_module": second}, {"module": tuned})
-    family = _family(written, _D2)
-    assert family.artifacts.keys() == {second, tuned}
-    assert _family(written, _D1).artifacts.keys() == {first, second, tuned}
+    lineage = _lineage_with(written, _D2)
+    assert lineage.artifacts.keys() == {second, tuned}
+    assert _lineage_with(written, _D1).artifacts.keys() == {first, second, tuned}
 
 
 def test_no_further_than_asked(generations: _Generations) -> None:
     g = generations
-    family = _family(g.run, _D3, generations=1)
-    assert family.artifacts.keys() == {g.newest, g.again}
-    assert family.cut
-    assert "there are more generations" in as_text(family)
-    assert not _family(g.run, _D3, generations=4).cut
+    lineage = _lineage_with(g.run, _D3, generations=1)
+    assert lineage.artifacts.keys() == {g.newest, g.again}
+    assert lineage.cut
+    assert "there are more generations" in as_text(lineage)
+    assert not _lineage_with(g.run, _D3, generations=4).cut
 
 
 def test_a_circle_ends(written: _Run) -> None:
@@ -205,31 +214,23 @@ def test_a_circle_ends(written: _Run) -> None:
     one, two = written.module("/1", _D1, parent_digest=_D2), written.module("/2", _D2)
     written.step("Trainer", {"a": one}, {"b": two})
     written.step("Trainer", {"b": two}, {"a": one})
-    family = _family(written, _D1)
-    assert family.artifacts.keys() == {one, two}
-    assert as_text(family).count("uri /1\n") == 1
-    node = metadata.lineage(written.store, written.found(one)[0])
-    assert node.parents[0].parents[0].uri == "/1"
+    lineage = _lineage_with(written, _D1)
+    assert lineage.artifacts.keys() == {one, two}
+    assert as_text(lineage).count("uri /1\n") == 1
 
 
-def test_stamps_that_are_no_digests(written: _Run) -> None:
+def test_stamps_that_are_not_digests_find_nothing(written: _Run) -> None:
     odd = written.module("/1", 'x" OR 1 = 1 --', parent_digest='" OR uri != "')
     written.module("/2", _D1)
-    assert whole_family(written.store, written.found(odd)).artifacts.keys() == {odd}
+    assert lineage_of(written.store, written.found(odd)).artifacts.keys() == {odd}
 
 
-def test_lineage_as_nodes(generations: _Generations) -> None:
+def test_ancestors_leave_out_what_was_made_with_the_root(generations: _Generations) -> None:
     g = generations
-    node = metadata.lineage(g.run.store, g.run.found(g.embeddings)[0])
-    assert (node.name, node.made_by, node.properties["rows"]) == (
-        "embeddings",
-        "EmbeddingGenerator",
-        7,
-    )
-    module, examples = node.parents
-    assert (module.uri, examples.uri) == ("/a/tuned", "/a/examples")
-    assert module.parents[1] is examples
-    assert examples.parents == ()
+    lineage = ancestors_of(g.run.store, g.run.found(g.tuned))
+    assert lineage.artifacts.keys() == {g.base, g.examples, g.tuned}
+    assert lineage.artifacts[g.tuned].properties == {"digest": _D2, "parent_digest": _D1}
+    assert lineage.producer(g.examples).inputs == ()
 
 
 # --- The command ---------------------------------------------------------------------------------
@@ -339,7 +340,7 @@ def test_directories(
 @pytest.mark.parametrize(
     ("target", "code", "why"),
     [
-        ("12", 1, f"knows no artifact with digest 12; nearest: {_OTHER}, {_D1}, {_D2}"),
+        ("12", 1, f"has no artifact with digest 12; the nearest: {_OTHER}, {_D1}, {_D2}"),
         ("no/such/place", 2, "neither a directory nor a digest"),
         ("/etc", 1, "/etc holds neither a module nor embeddings"),
     ],
@@ -354,7 +355,7 @@ def test_what_is_not_known(
     assert err.count("\n") == 1
 
 
-def test_files_that_are_no_metadata(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_are_not_ml_metadata(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, content, why in (
         ("gone", None, "there is no ML Metadata"),
         ("empty", b"", "cannot be read as ML Metadata"),
@@ -371,7 +372,7 @@ def test_files_that_are_no_metadata(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_an_empty_store_says_so(written: _Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert _lineage(written, _D1) == 1
-    assert "it knows no module at all" in capsys.readouterr().err
+    assert "it has no module at all" in capsys.readouterr().err
     with pytest.raises(InputError):
         open_sqlite(str(written.path.with_name("gone")), read_only=True)
 
@@ -406,7 +407,7 @@ def test_it_is_light(generations: _Generations) -> None:
 
 
 def test_dot(generations: _Generations) -> None:
-    drawn = as_dot(_family(generations.run, _D3))
+    drawn = as_dot(_lineage_with(generations.run, _D3))
     assert drawn.startswith("digraph lineage {\n  rankdir=LR;\n")
     assert '  a6 [shape="box" penwidth="2" label="#6 module (hub_tfx.HubModule)\\ndigest 3' in drawn
     assert '  s5 [shape="ellipse" label="ModuleTrainer\\nstep 5"];\n' in drawn
@@ -415,7 +416,7 @@ def test_dot(generations: _Generations) -> None:
 
 
 def test_mermaid(generations: _Generations) -> None:
-    drawn = as_mermaid(_family(generations.run, _D3))
+    drawn = as_mermaid(_lineage_with(generations.run, _D3))
     assert drawn.startswith('flowchart LR\n  a1["#35;1 module (hub_tfx.HubModule)<br/>handle ')
     assert '  s5(["ModuleTrainer<br/>step 5"])\n' in drawn
     assert '  a5 -->|"base_module"| s5\n' in drawn
@@ -426,21 +427,16 @@ def test_mermaid(generations: _Generations) -> None:
 _WORDS = st.text() | st.text(alphabet='"\\#;&<>`|[](){}:\n\r\x1b%-=astyle ', max_size=20)
 
 
-def _one(name: str, uri: str, handle: str) -> Family:
-    artifact = Member(1, name, "Examples", uri, {"handle": handle}, 1)
-    steps = {1: Step(1, name, (Use(uri, 1),), (Use(handle, 1),))}
-    return Family((1,), {1: artifact}, steps, (), False)
-
-
-def _shown(text: str) -> str:
-    """What of a name reaches any output: control characters as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _one(name: str, uri: str, handle: str) -> Lineage:
+    artifact = ArtifactNode(1, name, "Examples", uri, {"handle": handle}, 1)
+    steps = {1: Step(1, name, (Event(uri, 1),), (Event(handle, 1),))}
+    return Lineage((1,), {1: artifact}, steps, (), False)
 
 
 def _facts(name: str, uri: str, handle: str) -> list[str]:
     title = f"#1 {name} (Examples)" if name else "#1 (Examples)"
     facts = [f"handle {handle}" if handle else "", f"uri {uri}" if uri else ""]
-    return [_shown(line) for line in (title, *facts) if line]
+    return [printable(line) for line in (title, *facts) if line]
 
 
 @given(name=_WORDS, uri=_WORDS, handle=_WORDS)
@@ -453,7 +449,7 @@ def test_dot_says_what_the_names_are(name: str, uri: str, handle: str) -> None:
     assert artifact is not None
     assert edge is not None
     assert _read_by_graphviz(artifact[1]) == "\n".join(_facts(name, uri, handle))
-    assert _read_by_graphviz(edge[1]) == _shown(uri)
+    assert _read_by_graphviz(edge[1]) == printable(uri)
 
 
 def _read_by_graphviz(text: str) -> str:
@@ -471,7 +467,7 @@ def test_mermaid_says_what_the_names_are(name: str, uri: str, handle: str) -> No
     assert artifact is not None
     assert edge is not None
     assert _read_by_mermaid(artifact[1]) == _facts(name, uri, handle)
-    assert _read_by_mermaid(edge[1] or "") == [_shown(uri)]
+    assert _read_by_mermaid(edge[1] or "") == [printable(uri)]
 
 
 def _read_by_mermaid(text: str) -> list[str]:

@@ -132,6 +132,23 @@ def test_sparse_inputs_and_unknown_ranks(tmp_path: Path) -> None:
     assert signature.outputs["default"].shape is None
 
 
+@pytest.mark.parametrize(
+    ("info", "is_image"),
+    [
+        (TensorInfo("float32", (None, 224, 224, 3)), True),
+        (TensorInfo("uint8", (1, None, None, None)), True),
+        (TensorInfo("float32", (None, 8, 8, 1)), True),
+        (TensorInfo("float32", (None, 7, 7, 1280)), False),
+        (TensorInfo("int32", (None, 8, 8, 3)), False),
+        (TensorInfo("float32", (8, 8, 3)), False),
+        (TensorInfo("float32", None), False),
+        (TensorInfo("float32", (None, 8, 8, 3), "ragged"), False),
+    ],
+)
+def test_an_input_for_images_is_known_by_dtype_and_shape(info: TensorInfo, is_image: bool) -> None:
+    assert info.is_image is is_image
+
+
 def _dangling_call(saved_model: Any) -> None:
     node = saved_model.meta_graphs[0].object_graph_def.nodes.add()
     node.children.add(local_name="__call__", node_id=99)

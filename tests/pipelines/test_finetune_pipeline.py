@@ -11,15 +11,18 @@ import pytest
 import tensorflow as tf
 import tfx.v1 as tfx
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx_helpers import example
+from tfx_helpers import example, parents_of, write_tfrecord
 
 from hub_tfx import testing
+from hub_tfx.cli.main import run_command
 from hub_tfx.finetune.checks import check_compatible
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.lineage.graph import ArtifactNode, ancestors_of
 from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx_pipelines import metadata
+from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
 from hub_tfx_pipelines.run_local import run_finetune
 
@@ -89,11 +92,16 @@ def test_the_properties_of_the_new_module_say_where_it_comes_from(run: Run) -> N
     assert run.module["config_digest"] == hashlib.sha256(config).hexdigest()
 
 
-def test_the_family_of_the_new_module_goes_back_to_the_raw_examples(run: Run) -> None:
+def test_the_lineage_of_the_new_module_goes_back_to_the_raw_examples(run: Run) -> None:
     store, steps = run.steps()
     made = metadata.outputs(store, steps["ModuleTrainer"])["module"]
-    parents = metadata.lineage(store, made).parents
-    assert {(node.type_name, node.made_by) for node in parents} == {
+    lineage = ancestors_of(store, [made])
+    parents = parents_of(lineage, made.id).values()
+
+    def producer(node: ArtifactNode) -> str:
+        return lineage.producer(node.id).name
+
+    assert {(node.type_name, producer(node)) for node in parents} == {
         ("Examples", "CsvExampleGen"),
         ("Examples", "Transform"),
         ("Schema", "SchemaGen"),
@@ -101,7 +109,7 @@ def test_the_family_of_the_new_module_goes_back_to_the_raw_examples(run: Run) ->
         ("hub_tfx.HubModule", "ModuleResolver"),
     }
     graph = next(node for node in parents if node.type_name == "TransformGraph")
-    assert "CsvExampleGen" in {node.made_by for node in graph.parents}
+    assert "CsvExampleGen" in map(producer, parents_of(lineage, graph.id).values())
     base = next(node for node in parents if node.type_name == "hub_tfx.HubModule")
     assert base.properties["digest"] == run.module["parent_digest"]
 
@@ -120,3 +128,45 @@ def test_a_second_run_is_taken_from_the_cache(run: Run) -> None:
     assert run_finetune(run.config) == run.module
     _, steps = run.steps()
     assert {step.last_known_state for step in steps.values()} == {mlmd.Execution.CACHED}
+
+
+# --- The command line -----------------------------------------------------------------------------
+
+
+def picture(brightness: int) -> bytes:
+    """A PNG of one grey."""
+    pixels = tf.fill([8, 8, 3], tf.constant(brightness, tf.uint8))
+    png: bytes = tf.io.encode_png(pixels).numpy()
+    return png
+
+
+@pytest.mark.slow
+def test_the_command_learns_from_images_though_there_is_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a training function that is found in the current directory, as `python -m` finds it."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    module = testing.image_module(tmp_path / "module")
+    rows = [{"image": picture(5 * n), "shade": ("dark", "light")[n > 24]} for n in range(48)]
+    write_tfrecord(tmp_path / "records" / "a.gz", rows)
+    Path("mine.py").write_text("from hub_tfx.finetune.run_fn import run_fn as train\n")
+    digest = Manifest.of_directory(module).digest
+    given = f"--data-root records --output-root out --module module --digest {digest} "
+    given += "--label shade --keep image --classes light dark --class-weights dark=2 "
+    given += "--run-fn mine:train --steps 2 --eval-steps 1 --weight-decay 0.1 "
+    given += "-- --direct_num_workers=2"
+    arguments = ["fine-tune", *given.split()]
+    assert run_command(run_group, arguments, "hub-tfx run") == 0, capsys.readouterr().err
+    printed = dict(line.split("\t", 1) for line in capsys.readouterr().out.splitlines())
+    assert printed["parent_digest"] == digest
+    check_compatible(Path(printed["module"], "module"), inspect(module))
+    config = FineTuneConfig(
+        "shade",
+        classes=("light", "dark"),
+        class_weights={"dark": 2.0},
+        steps=2,
+        eval_steps=1,
+        weight_decay=0.1,
+    )
+    assert printed["config_digest"] == hashlib.sha256(config.to_json().encode()).hexdigest()

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from tfx_helpers import read_examples, write_tfrecord
+from tfx_helpers import parents_of, read_examples, write_tfrecord
 
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.lineage.graph import ancestors_of
 from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.testing import text_module
 from hub_tfx_pipelines import metadata
@@ -53,9 +54,9 @@ def test_each_run_copies_from_the_one_before(config, tmp_path):
     store = open_sqlite(config.metadata_path)
     executions = metadata.latest_run(store, "again")
     step = next(e for e in executions if e.type.endswith("EmbeddingGenerator"))
-    node = metadata.lineage(store, metadata.outputs(store, step)["embeddings"])
-    parents = {parent.name: parent.uri for parent in node.parents}
-    assert parents["embeddings"] == second["embeddings"]
+    embeddings = metadata.outputs(store, step)["embeddings"]
+    parents = parents_of(ancestors_of(store, [embeddings]), embeddings.id)
+    assert parents["previous"].uri == second["embeddings"]
 
 
 def test_with_a_state_directory_a_run_with_nothing_new_is_skipped(config, tmp_path):

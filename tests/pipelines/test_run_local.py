@@ -1,6 +1,7 @@
 """The embedding pipeline under LocalDagRunner: what ML Metadata knows afterwards, and failures."""
 
 import csv
+import runpy
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import tfx.v1 as tfx
 from ml_metadata.proto import metadata_store_pb2 as mlmd
-from tfx_helpers import plain_vectors, read_examples, write_tfrecord
+from tfx_helpers import parents_of, plain_vectors, read_examples, write_tfrecord
 
 from hub_tfx.cli.main import run_command
 from hub_tfx.components.embedding_generator.executor import Executor
@@ -23,12 +24,14 @@ from hub_tfx.errors import (
     InputError,
     RejectedRowsError,
 )
+from hub_tfx.lineage.graph import ancestors_of
 from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import serve, text_module
 from hub_tfx_pipelines import metadata
+from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
-from hub_tfx_pipelines.run_local import cli, run_embed
+from hub_tfx_pipelines.run_local import run_embed
 
 TEXTS = ["the cat", "dog sat on the mat", "hello wörld"] * 10
 STEPS = 3
@@ -123,21 +126,23 @@ def test_the_pinned_digest_is_a_parameter_of_the_resolver(result, config):
     assert parameters["digest"].string_value == result["module_digest"]
 
 
-def test_the_family_of_the_embeddings_is_the_examples_and_the_module(result, config):
+def test_the_embeddings_were_made_from_the_examples_and_the_module(result, config):
     store, steps = steps_of(config)
     embeddings = metadata.outputs(store, steps["EmbeddingGenerator"])["embeddings"]
-    node = metadata.lineage(store, embeddings)
-    assert (node.name, node.uri, node.made_by) == (
-        "embeddings",
-        result["embeddings"],
-        "EmbeddingGenerator",
-    )
-    family = {parent.name: (parent.type_name, parent.made_by) for parent in node.parents}
-    assert family == {
-        "examples": ("Examples", "ImportExampleGen"),
-        "module": ("hub_tfx.HubModule", "ModuleResolver"),
+    lineage = ancestors_of(store, [embeddings])
+    node = lineage.artifacts[embeddings.id]
+    assert (node.name, node.uri) == ("embeddings", result["embeddings"])
+    assert lineage.producer(node.id).name == "EmbeddingGenerator"
+    parents = parents_of(lineage, node.id)
+    made_by = {
+        key: (parent.name, parent.type_name, lineage.producer(parent.id).name)
+        for key, parent in parents.items()
     }
-    assert all(parent.parents == () for parent in node.parents)
+    assert made_by == {
+        "examples": ("examples", "Examples", "ImportExampleGen"),
+        "module": ("module", "hub_tfx.HubModule", "ModuleResolver"),
+    }
+    assert lineage.artifacts.keys() == {node.id, *(parent.id for parent in parents.values())}
 
 
 def test_a_second_run_is_taken_from_the_cache(result, config):
@@ -147,7 +152,8 @@ def test_a_second_run_is_taken_from_the_cache(result, config):
     states = {execution.last_known_state for execution in steps.values()}
     assert states == {mlmd.Execution.CACHED}
     embeddings = metadata.outputs(store, steps["EmbeddingGenerator"])["embeddings"]
-    assert {p.name for p in metadata.lineage(store, embeddings).parents} == {"examples", "module"}
+    lineage = ancestors_of(store, [embeddings])
+    assert parents_of(lineage, embeddings.id).keys() == {"examples", "module"}
 
 
 def test_other_config_embeds_anew(result, config):
@@ -239,9 +245,9 @@ _SABOTAGED = """
 import os, sys
 from hub_tfx.components.embedding_generator.executor import Executor
 from hub_tfx.cli.main import run_command
-from hub_tfx_pipelines.run_local import cli
+from hub_tfx_pipelines.cli import run
 Executor.Do = lambda *_: os._exit(0)
-sys.exit(run_command(cli, sys.argv[1:], "run_local"))
+sys.exit(run_command(run, sys.argv[1:], "hub-tfx run"))
 """
 
 
@@ -275,11 +281,16 @@ def test_another_digest_than_the_pinned_one_stops_the_run_before_it_starts(confi
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_place_for_ml_metadata_nothing_is_run(config):
+    with pytest.raises(ConfigError, match="the config has no metadata_path"):
+        run_embed(replace(config, metadata_path=None))
+
+
 def test_ml_metadata_that_is_not_there_is_named(result, config, tmp_path):
     with pytest.raises(InputError, match=r"no ML Metadata in .*nothing\.sqlite"):
         open_sqlite(str(tmp_path / "nothing.sqlite"))
     store = open_sqlite(config.metadata_path)
-    with pytest.raises(InputError, match="knows no run of the pipeline 'other'"):
+    with pytest.raises(InputError, match="has no run of the pipeline 'other'"):
         metadata.latest_run(store, "other")
 
 
@@ -307,7 +318,7 @@ def test_spans_and_splits_are_those_of_the_input_config(tmp_path, module_dir):
 
 
 def run(capsys, *arguments):
-    exit_code = run_command(cli, ["embed", *map(str, arguments)], "run_local")
+    exit_code = run_command(run_group, ["embed", *map(str, arguments)], "hub-tfx run")
     output = capsys.readouterr()
     return exit_code, output.out, output.err
 
@@ -331,6 +342,7 @@ def test_the_command_prints_the_uri_and_what_ml_metadata_says(result, config, ca
         (["--data-root", "nowhere"], 1, "no file matches the input nowhere/*"),
         (["--module", "nowhere"], 1, "nowhere cannot be read"),
         (["--keep", "nothing"], 2, "no feature 'nothing' to keep; the input has id, text"),
+        (["--digest", "0" * 64], 5, "is pinned"),
         (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
         (["stray"], 2, "Got unexpected extra argument (stray)"),
         (["--example-gen", "avro"], 2, "'avro' is not one of 'import', 'csv'"),
@@ -350,3 +362,24 @@ def test_an_error_is_one_line_and_an_exit_code(
     assert err.startswith("hub-tfx: error: ")
     assert len(err.splitlines()) == 1
     assert complaint in err
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "new"),
+    [
+        ("hub_tfx_pipelines.run_local", ["embed", "--help"], "hub-tfx run embed"),
+        ("hub_tfx_pipelines.run_local", ["finetune", "--help"], "hub-tfx run fine-tune"),
+        ("hub_tfx_pipelines.run_local", ["--help"], "hub-tfx run"),
+        ("hub_tfx_kubeflow.compile", ["finetune", "--help"], "hub-tfx compile fine-tune"),
+    ],
+)
+def test_the_old_name_of_a_command_says_the_new_one_and_does_the_same(
+    monkeypatch, capsys, module, arguments, new
+):
+    monkeypatch.setattr("sys.argv", ["old", *arguments])
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module(module, run_name="__main__")
+    out, err = capsys.readouterr()
+    assert err == f"hub-tfx: `python -m {module}` is an old name: type `{new}`\n"
+    assert out.startswith(f"Usage: {new.replace('fine-tune', 'finetune')} ")

@@ -4,12 +4,10 @@ A state directory holds `latest.json`, which names the URI of an `embeddings` ar
 """
 
 import json
-from pathlib import Path
 
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx._files import replacing
-from hub_tfx.data.filesystems import is_local, make_folder, read_bytes, write_bytes
+from hub_tfx.data.filesystems import make_folder, read_bytes, replace_file
 from hub_tfx.errors import InputError
 
 _LATEST = "latest.json"
@@ -28,7 +26,9 @@ def read_state(state_dir: str) -> str | None:
     try:
         uri: str = json.loads(read_bytes(path))[_EMBEDDINGS]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged: delete it, and all rows are embedded anew") from error
+        raise InputError(
+            f"{path} is damaged: delete it, and all rows are embedded again"
+        ) from error
     return uri
 
 
@@ -37,8 +37,4 @@ def write_state(state_dir: str, embeddings: str) -> None:
     path = FileSystems.join(state_dir, _LATEST)
     content = json.dumps({_EMBEDDINGS: embeddings}).encode()
     make_folder(state_dir)
-    if is_local(path):
-        with replacing(Path(path)) as temporary:
-            temporary.write_bytes(content)
-    else:  # Buckets replace an object as a whole.
-        write_bytes(path, content)
+    replace_file(path, content)

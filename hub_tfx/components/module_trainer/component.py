@@ -20,13 +20,14 @@ from hub_tfx.components.module_trainer.executor import Executor
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.spec import ModuleFormat
+from hub_tfx.module.user_function import dotted
 
 _artifacts = tfx.types.standard_artifacts
 _DEFAULT_RUN_FN = "hub_tfx.finetune.run_fn.run_fn"
 
 
 class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
-    """Of ModuleTrainer."""
+    """Inputs, outputs and parameters of ModuleTrainer."""
 
     PARAMETERS = {  # noqa: RUF012
         "config": ExecutionParameter(type=str),
@@ -91,15 +92,15 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
           examples: A channel of type `Examples`, transformed ones where there is a transform_graph.
           base_module: A channel of type `HubModule`: the module to start from.
           config: a FineTuneConfig, or its JSON.
-          module_fn: import path of the function that builds a new module, where there is no
+          module_fn: `package.module:function` that builds a new module, where there is no
             base_module, or where that is optional (`as_optional()`) and holds none. See
             hub_tfx.finetune.new_module.NewModule. A run_fn of your own may do without both.
           module_format: of the new module: that of base_module, which is also the default; for
             module_fn either of `tf1_hub`, the default, and `saved_model`.
           transform_graph: A channel of type `TransformGraph`; the default run_fn needs it.
           schema: A channel of type `Schema`, for a run_fn of your own.
-          run_fn: import path of the training function; ours if neither this nor module_file is
-            given. See hub_tfx.finetune.run_fn for what it gets and what it must leave behind.
+          run_fn: `package.module:function` that trains; ours if neither this nor module_file is
+            given. See hub_tfx.finetune.run_fn for what it gets and what it must leave.
           module_file: path of a Python file with a function run_fn.
           train_args, eval_args: TFX's TrainArgs and EvalArgs: splits, and steps for a run_fn of
             your own. By default `train` and `eval`, and the steps of the config.
@@ -108,7 +109,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
             since Transform does not pass them on.
 
         Raises:
-          ConfigError: the JSON is no FineTuneConfig, both run_fn and module_file are given, or
+          ConfigError: the JSON is not a FineTuneConfig, both run_fn and module_file are given, or
             there is not one of base_module and module_fn.
         """
         if isinstance(config, str):
@@ -126,7 +127,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
                 "builds a new one"
             )
         if not module_file:
-            run_fn = run_fn or _DEFAULT_RUN_FN
+            run_fn = dotted(run_fn or _DEFAULT_RUN_FN)
         train_args = train_args or tfx.proto.TrainArgs(num_steps=config.steps)
         eval_args = eval_args or tfx.proto.EvalArgs(num_steps=config.eval_steps or 0)
         super().__init__(

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -10,14 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
-from hub_tfx.artifacts import read_module, write_module
-from hub_tfx.errors import AuthoringError
-from hub_tfx.finetune.checks import check_compatible, check_hermetic
+from hub_tfx.artifacts import read_module, read_number, write_module
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.new_module import NewModule, check_format
-from hub_tfx.module.files import TF1_HUB_MARKER
+from hub_tfx.finetune.run_fn_job import fine_tune_with
 from hub_tfx.module.resolved import ResolvedModule
-from hub_tfx.module.spec import ModuleFormat
 
 
 class Executor(GenericExecutor):  # type: ignore[misc]
@@ -45,102 +41,55 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             module_file, train_args, eval_args, custom_config.
 
         Raises:
-          HubTfxError: the module cannot be trained, or run_fn left none behind; no artifact is
-            published.
+          HubTfxError: the module cannot be trained, or run_fn left none; no artifact is published.
         """
         config = FineTuneConfig.from_json(exec_properties["config"])
-        parent = _parent(input_dict, exec_properties)
+        base = _base(input_dict.get("base_module"), exec_properties)
+        examples = input_dict.get("raw_examples") or input_dict["examples"]
         fn_args = self._GetFnArgs(input_dict, output_dict, exec_properties)
+        run_fn = get_fn(exec_properties, "run_fn")
         with tempfile.TemporaryDirectory() as folder:
-            module_dir = Path(folder, "module")
-            base = parent or _new_module(exec_properties, Path(folder), config.seed)
-            fn_args.base_model = str(base.path) if base else None
-            fn_args.custom_config = (fn_args.custom_config or {}) | {
-                "fine_tune": exec_properties["config"],
-                "module_dir": str(module_dir),
-            }
-            get_fn(exec_properties, "run_fn")(fn_args)
-            _take_exported(Path(fn_args.model_run_dir), module_dir)
-            if base and not config.allow_signature_changes:
-                check_compatible(module_dir, base.spec)
-            check_hermetic(module_dir)
+            tuned = fine_tune_with(run_fn, fn_args, base, config, Path(folder))
             write_module(
                 artifact_utils.get_single_instance(output_dict["module"]),
-                module_dir,
-                _properties(
-                    parent,
-                    input_dict.get("raw_examples") or input_dict["examples"],
-                    exec_properties,
-                    fn_args,
-                ),
+                tuned.path,
+                {
+                    **_origin(base),
+                    **_circumstances(examples, exec_properties["config"]),
+                    **{f"metric_{name}": f"{value:.6g}" for name, value in tuned.metrics.items()},
+                },
             )
 
 
-def _parent(
-    input_dict: Mapping[str, list[Any]], exec_properties: Mapping[str, Any]
-) -> ResolvedModule | None:
-    """The base module, of which the format must be the given one, if any."""
-    artifacts = input_dict.get("base_module")
-    if not artifacts:
-        return None
-    parent = read_module(artifact_utils.get_single_instance(artifacts))
-    check_format(exec_properties.get("module_format"), parent)
-    return parent
-
-
-def _new_module(
-    exec_properties: Mapping[str, Any], folder: Path, seed: int
-) -> ResolvedModule | None:
-    """The module that module_fn builds, if there is one: a run_fn may do without."""
+def _base(
+    artifacts: Sequence[Any] | None, exec_properties: Mapping[str, Any]
+) -> ResolvedModule | NewModule | None:
+    """The base module, whose format must be the given one, if any; otherwise what module_fn
+    builds; otherwise None, since the user's own run_fn may need no base."""
+    module_format = exec_properties.get("module_format")
+    if artifacts:
+        parent = read_module(artifact_utils.get_single_instance(artifacts))
+        check_format(module_format, parent)
+        return parent
     if module_fn := exec_properties.get("module_fn"):
-        module_format: ModuleFormat = exec_properties.get("module_format") or "tf1_hub"
-        return NewModule(module_fn, module_format).create(folder, seed)
+        return NewModule(module_fn, module_format or "tf1_hub")
     return None
 
 
-def _take_exported(model_run_dir: Path, module_dir: Path) -> None:
-    """Copies the newest module that a LatestModuleExporter left, where run_fn left none itself."""
-    if module_dir.is_dir():
-        return
-    exported = [
-        marker.parent
-        for marker in model_run_dir.glob(f"**/export/*/*/*/{TF1_HUB_MARKER}")
-        if marker.parent.parent.name.isdigit()  # Not temp-*, which a killed export leaves.
-    ]
-    if not exported:
-        raise AuthoringError(
-            "run_fn left no module: it copies one to custom_config['module_dir'], or registers it "
-            "with hub.register_module_for_export, in PREDICT mode too, and uses a "
-            "hub.LatestModuleExporter below model_run_dir"
-        )
-    newest = max(exported, key=lambda path: int(path.parent.name))
-    shutil.copytree(newest, module_dir)
+def _origin(base: ResolvedModule | NewModule | None) -> dict[str, str]:
+    """Properties that say what the module was made of."""
+    if isinstance(base, NewModule):
+        return {"module_fn": base.module_fn}
+    return {"parent_handle": base.handle, "parent_digest": base.digest} if base else {}
 
 
-def _properties(
-    parent: ResolvedModule | None,
-    examples: Sequence[Any],
-    exec_properties: Mapping[str, Any],
-    fn_args: Any,
-) -> dict[str, str | int | None]:
-    metrics_path = Path(fn_args.model_run_dir, "metrics.json")
-    metrics = json.loads(metrics_path.read_text()) if metrics_path.exists() else {}
+def _circumstances(examples: Sequence[Any], config: str) -> dict[str, str | None]:
+    """Properties that say how it was trained."""
     return {
-        "parent_handle": parent.handle if parent else None,
-        "parent_digest": parent.digest if parent else None,
-        "module_fn": None if parent else exec_properties.get("module_fn"),
-        "spans": json.dumps(sorted({_span(artifact) for artifact in examples})),
-        "config_digest": hashlib.sha256(exec_properties["config"].encode()).hexdigest(),
+        "spans": json.dumps(sorted({read_number(artifact, "span") for artifact in examples})),
+        "config_digest": hashlib.sha256(config.encode()).hexdigest(),
         "git_commit": _git_commit(),
-        **{f"metric_{name}": f"{value:.6g}" for name, value in metrics.items()},
     }
-
-
-def _span(artifact: Any) -> int:
-    """ExampleGen gives it as a custom property, other components do not."""
-    if artifact.has_custom_property("span"):
-        return int(artifact.get_int_custom_property("span"))
-    return int(artifact.span)
 
 
 def _git_commit() -> str | None:

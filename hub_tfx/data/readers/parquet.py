@@ -7,10 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from hub_tfx.data import fields
+from hub_tfx.data.arrow import find_column, invalid_text, plain_type
 from hub_tfx.data.filesystems import open_file
-from hub_tfx.data.isolate import describe
+from hub_tfx.data.isolate import describe, isolate
+from hub_tfx.data.marks import mark_rejected, slice_rows
 from hub_tfx.data.readers import base
 from hub_tfx.data.readers.base import require
+from hub_tfx.data.readers.streams import compression_of, head_of
 from hub_tfx.errors import InputError
 
 _PAGE_BUFFER_BYTES = 1 << 20
@@ -26,20 +30,22 @@ class RowGroup:
 
 
 class ParquetReader:
-    """Parquet, read with the columns that are needed only."""
+    """Parquet, read with the columns that are needed only.
+
+    A field of a struct has the name of both, with a dot between them. Dictionaries, which are a way
+    to store values, are read plain. A file without a byte has no rows.
+    """
 
     def infer_schema(self, path: str) -> pa.Schema:
-        # A dictionary is a way to store values, here as in pandas' categories: read them plain.
+        if _has_no_bytes(path):
+            return pa.schema([])
         with _opened(path) as file:
-            return pa.schema(
-                [
-                    (field.name, field.type.value_type if _is_dictionary(field) else field.type)
-                    for field in file.schema_arrow
-                ]
-            )
+            return pa.schema(_fields(file.schema_arrow, path))
 
     def row_groups(self, path: str) -> list[RowGroup]:
         """The row groups of a file; raises InputError where it cannot be read."""
+        if _has_no_bytes(path):
+            return []
         with _opened(path) as file:
             groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
         return [RowGroup(group.num_rows, group.total_byte_size) for group in groups]
@@ -52,19 +58,36 @@ class ParquetReader:
         row_groups: Iterable[int] | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """As Reader.read; ``row_groups`` are the numbers of those to read, None for all."""
+        if _has_no_bytes(path):
+            return
         with _opened(path) as file:
-            require(path, schema, file.schema_arrow.names)
+            known = fields.with_struct_fields(_fields(file.schema_arrow, path))
+            require(path, schema, [field.name for field in known])
             groups = list(range(file.num_row_groups) if row_groups is None else row_groups)
             rows = min(batch_rows, _rows_of_a_batch(file.metadata, groups, schema.names))
             try:
                 for batch in file.iter_batches(rows, row_groups=groups, columns=schema.names):
-                    columns = [_column(batch, field, path) for field in schema]
-                    whole = pa.RecordBatch.from_arrays(columns, schema=schema)
+                    whole = _with_schema(batch, schema, path)
                     rows = _rows_that_fit(whole.num_rows, whole.nbytes)
                     for start in range(0, whole.num_rows, rows):
-                        yield whole.slice(start, rows)
+                        yield slice_rows(whole, start, min(start + rows, whole.num_rows))
             except (pa.ArrowException, OSError) as error:
                 raise InputError(f"{path} cannot be read: {describe(error)}") from error
+
+
+def _has_no_bytes(path: str) -> bool:
+    return not head_of(path, 1)
+
+
+def _fields(schema: pa.Schema, path: str) -> list[pa.Field]:
+    """The columns of a file, each once."""
+    found: dict[str, pa.Field] = {}
+    for field in schema:
+        plain = pa.field(field.name, plain_type(field.type))
+        if field.name in found:
+            plain = fields.unusable(plain, f"{path} has two columns {field.name!r}")
+        found[field.name] = plain
+    return list(found.values())
 
 
 @contextmanager
@@ -77,7 +100,9 @@ def _opened(path: str) -> Iterator[Any]:
         file = pq.ParquetFile(source, buffer_size=_PAGE_BUFFER_BYTES)
         _ = file.schema_arrow  # Where pyarrow_hotfix finds what it refuses, a RuntimeError.
     except (pa.ArrowException, OSError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {describe(error)}") from error
+        compression = compression_of(head_of(path))
+        why = f"it is compressed by {compression}: unpack it" if compression else describe(error)
+        raise InputError(f"{path} cannot be read as Parquet: {why}") from error
     with source:
         yield file
 
@@ -101,17 +126,52 @@ def _rows_that_fit(rows: int, size_bytes: int) -> int:
     return max(1, rows * base.MAX_BATCH_BYTES // max(1, size_bytes))
 
 
-def _is_dictionary(field: pa.Field) -> bool:
-    return bool(pa.types.is_dictionary(field.type))
+def _with_schema(batch: pa.RecordBatch, schema: pa.Schema, path: str) -> pa.RecordBatch:
+    """The batch with the columns of a schema; rows with a value that none has are rejected."""
+    rejected: dict[int, str] = {}
+    columns = []
+    for field in schema:
+        column, wrong = _column(batch, field, path)
+        columns.append(column)
+        rejected = {row: f"column {field.name!r}: {why}" for row, why in wrong.items()} | rejected
+    whole = pa.RecordBatch.from_arrays(columns, schema=schema)
+    if not rejected:
+        return whole
+    places = pa.array([None if n in rejected else n for n in range(len(whole))], pa.int64())
+    nulled = [column.take(places) for column in columns]
+    return mark_rejected(pa.RecordBatch.from_arrays(nulled, schema=schema), rejected)
 
 
-def _column(batch: pa.RecordBatch, field: pa.Field, path: str) -> pa.Array:
-    column = batch.column(batch.schema.get_field_index(field.name))
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+def _column(batch: pa.RecordBatch, field: pa.Field, path: str) -> tuple[pa.Array, dict[int, str]]:
+    """A column, null in rows that cannot be had as its type, and why not."""
+    column = find_column(batch, field.name)
+    if column is None:
+        raise InputError(f"{path} has two columns {field.name!r}")
+    plain = plain_type(column.type)
+    if column.type != plain:
+        column = column.cast(plain)
+    wrong: dict[int, str] = {}
+    if column.type != field.type:
+        column, wrong = _converted(column, field, path)
+    for row in invalid_text(column):
+        wrong[row] = "a string that is not valid UTF-8"
+    return column, wrong
+
+
+def _converted(column: pa.Array, field: pa.Field, path: str) -> tuple[pa.Array, dict[int, str]]:
     try:
-        return column if column.type == field.type else column.cast(field.type)
+        return column.cast(field.type), {}
+    except pa.ArrowInvalid:  # Of a value.
+        pass
     except pa.ArrowException as error:
         raise InputError(
             f"column {field.name!r} of {path} is {column.type}, not {field.type}: {describe(error)}"
         ) from error
+    wrong: dict[int, str] = {}
+    pieces = []
+    cast_rows = isolate(0, len(column), lambda a, b: column.slice(a, b - a).cast(field.type))
+    for start, _, result in cast_rows:
+        if isinstance(result, Exception):
+            wrong[start] = describe(result)
+        pieces.append(pa.nulls(1, field.type) if isinstance(result, Exception) else result)
+    return pa.concat_arrays(pieces), wrong

@@ -1,85 +1,142 @@
 """tf.Example in TFRecord files."""
 
-import os
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+import struct
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
+import google_crc32c
 import pyarrow as pa
 
-from hub_tfx.data.filesystems import local_copy
-from hub_tfx.data.isolate import describe, isolate
-from hub_tfx.data.readers import base
-from hub_tfx.data.readers.base import SAMPLE_ROWS, build_batch, chunks, first_of, is_gzip, lines_of
+from hub_tfx.data import fields
+from hub_tfx.data.isolate import isolate
+from hub_tfx.data.readers.base import build_batch, chunks, first_of
+from hub_tfx.data.readers.streams import content_of
 from hub_tfx.errors import InputError
 
-_FRAME_BYTES = 16  # Length and two checksums, around each record.
-_SAMPLE_RECORDS = 64
-_SMALL_BYTES = 16 << 10
-_BUFFER_BYTES = 1 << 20
+_LENGTH = struct.Struct("<Q")
+_HEADER = struct.Struct("<QI")
+_CHECKSUM = struct.Struct("<I")
+_MAX_RECORD_BYTES = (2 << 30) - 1
+"""Of a protocol buffer. What claims to be longer is not one, and must not be made room for."""
+_READ_BYTES = 1 << 20
+_LOOKED_THROUGH_RECORDS = 1000
+_PIECE_BYTES = 64 << 20
 
 
 class ExampleReader:
-    """tf.Example in TFRecord files, gzip or not, decoded by tfx-bsl.
+    """tf.Example in TFRecord files, decoded by tfx-bsl.
 
     Columns are ``large_list`` of large_binary, int64 or float32. Types come from a TFX schema where
     there is one, since a record does not name the features that it lacks.
     """
 
     def infer_schema(self, path: str) -> pa.Schema:
-        sample = first_of(chain.from_iterable(_chunks(path, SAMPLE_ROWS)))
-        decode = _Decoder(None)
-        names: dict[str, pa.DataType] = {}
-        for _, _, batch in isolate(0, len(sample), lambda a, b: decode(sample[a:b])):
-            if isinstance(batch, pa.RecordBatch):
-                for field in batch.schema:
-                    if not pa.types.is_null(field.type):
-                        names.setdefault(field.name, _decoded_type(field.type.value_type))
-        return pa.schema(list(names.items()))
+        return pa.schema(_fields(first_of(records_of(path))))
 
     def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         decode = _Decoder(schema)
-        for records in _chunks(path, batch_rows):
+        for records in chunks(records_of(path), batch_rows):
             yield build_batch(records, schema, decode)
 
+    def types_further(
+        self, path: str, names: Collection[str]
+    ) -> Iterator[tuple[int, dict[str, list[pa.DataType]]]]:
+        """The types that features have in all of a file.
 
-def _chunks(path: str, rows: int) -> Iterator[list[bytes]]:
-    """The records of a TFRecord file, gzip or not, on any Beam filesystem, in lists as ``chunks``
-    makes them."""
-    import tensorflow as tf
+        Args:
+          path: of the file.
+          names: of the features, which may become fewer on the way.
 
-    read_bytes = 0
-    try:
-        with local_copy(path) as copy:
-            for records in _unchecked_chunks(copy, "GZIP" if is_gzip(copy) else "", rows):
-                read_bytes += sum(map(len, records)) + _FRAME_BYTES * len(records)
-                yield records
-            whole = _is_all(copy, read_bytes)
-    except tf.errors.OpError as error:
-        raise InputError(f"{path} is cut short or damaged: {error.message}") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {describe(error)}") from error
-    if not whole:
-        raise InputError(f"{path} is cut short or damaged: it ends inside a record")
+        Yields:
+          How many bytes were read, and of each feature in them its types.
+        """
+        for records in chunks(records_of(path), _LOOKED_THROUGH_RECORDS):
+            found = {field.name: fields.types_of(field) for field in _fields(records)}
+            yield sum(map(len, records)), {n: found[n] for n in names if n in found}
 
 
-def _unchecked_chunks(path: str, compression: str, rows: int) -> Iterator[list[bytes]]:
-    """Small records come many at once: for one at a time, each has to wait for Python's lock."""
-    import tensorflow as tf
-    from tensorflow.python.lib.io._pywrap_record_io import RecordIterator
+def begins_as_records(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is one of records: it says so by a checksum."""
+    if len(head) < _HEADER.size:
+        return False
+    length, checksum = _HEADER.unpack_from(head)
+    return bool(_checksum_of_length(length) == checksum)
 
-    records = iter(RecordIterator(path, compression))
-    sample = list(islice(records, _SAMPLE_RECORDS))
-    if len(sample) < _SAMPLE_RECORDS or max(map(len, sample)) > _SMALL_BYTES:
-        yield from chunks(chain(sample, records), rows)
-        return
-    dataset = tf.data.TFRecordDataset(path, compression, _BUFFER_BYTES)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # There is nothing to tune, and it takes time.
-    for batch in dataset.batch(rows).prefetch(1).with_options(options):
-        many = batch.numpy().tolist()
-        is_chunk = sum(map(len, many)) < base.MAX_BATCH_BYTES
-        yield from [many] if is_chunk else chunks(many, rows)
+
+def records_of(path: str) -> Iterator[bytes]:
+    """The records of a TFRecord file: length, its checksum, the record, its checksum.
+
+    See https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details.
+
+    Raises:
+      InputError: the file cannot be read, is damaged, or ends inside a record.
+    """
+    with content_of(path) as content:
+        buffer, at, number = b"", 0, 1
+        while more := content.read(_READ_BYTES):
+            buffer, at = buffer[at:] + more, 0
+            while len(buffer) - at >= _HEADER.size:
+                stop = at + _HEADER.size + _length_at(buffer, at, path, number)
+                missing = stop + _CHECKSUM.size - len(buffer)
+                if missing > 0:
+                    rest = b"".join(_pieces(content, missing))
+                    buffer, at = buffer[at:] + rest, 0
+                    if len(rest) < missing:
+                        break
+                    continue
+                record = buffer[at + _HEADER.size : stop]
+                if _masked_crc(record) != _CHECKSUM.unpack_from(buffer, stop)[0]:
+                    raise _damaged(path, f"record {number} has another checksum")
+                yield record
+                at, number = stop + _CHECKSUM.size, number + 1
+        if at < len(buffer):
+            raise _damaged(path, f"it ends inside record {number}")
+
+
+def _length_at(buffer: bytes, at: int, path: str, number: int) -> int:
+    length, checksum = _HEADER.unpack_from(buffer, at)
+    if _checksum_of_length(length) != checksum:
+        raise _damaged(path, f"the length of record {number} has another checksum")
+    if length > _MAX_RECORD_BYTES:
+        raise _damaged(path, f"record {number} claims to have {length:,} bytes")
+    return int(length)
+
+
+def _pieces(content: Any, size_bytes: int) -> Iterator[bytes]:
+    """The next bytes of a file, or fewer where it ends: room is made as they come."""
+    while size_bytes > 0 and (piece := content.read(min(size_bytes, _PIECE_BYTES))):
+        size_bytes -= len(piece)
+        yield piece
+
+
+def _damaged(path: str, why: str) -> InputError:
+    return InputError(f"{path} is cut short or damaged: {why}")
+
+
+@lru_cache(1 << 16)  # Records of a file have like lengths.
+def _checksum_of_length(length: int) -> int:
+    return _masked_crc(_LENGTH.pack(length))
+
+
+def _masked_crc(data: bytes) -> int:
+    crc: int = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _fields(records: Sequence[bytes]) -> list[pa.Field]:
+    """The features that some records have, each with the type that it has in most of them."""
+    decode = _Decoder(None)
+    found: dict[str, Counter[pa.DataType]] = {}
+    for _, _, batch in isolate(0, len(records), lambda a, b: decode(records[a:b])):
+        if isinstance(batch, pa.RecordBatch):
+            for field, column in zip(batch.schema, batch.columns, strict=True):
+                if not pa.types.is_null(field.type):
+                    counts = found.setdefault(field.name, Counter())
+                    counts[_decoded_type(field.type.value_type)] += len(column) - column.null_count
+    ranked = {name: [t for t, _ in counts.most_common()] for name, counts in found.items()}
+    return [fields.with_others(pa.field(name, t[0]), t[1:]) for name, t in ranked.items()]
 
 
 class _Decoder:
@@ -141,18 +198,3 @@ def _tfmd_schema(schema: pa.Schema) -> Any:
         )
         tfmd.feature.add(name=field.name, type=feature_type)
     return tfmd
-
-
-def _is_all(path: str, read_bytes: int) -> bool:
-    """Whether a TFRecord file holds just the bytes of the records read from it.
-
-    TensorFlow takes a file cut inside a record's header, or a gzip stream cut at some places, for
-    one that ends there.
-    """
-    if not is_gzip(path):
-        return os.path.getsize(path) == read_bytes
-    with open(path, "rb") as file:
-        file.seek(max(0, os.path.getsize(path) - 4))
-        length = int.from_bytes(file.read(), "little")  # Of the last gzip member (RFC 1952).
-    ends_right = read_bytes > 0 and length == read_bytes % (1 << 32)
-    return ends_right or sum(map(len, lines_of(path))) == read_bytes

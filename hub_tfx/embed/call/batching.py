@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from hub_tfx.data.arrow import all_but
 from hub_tfx.data.isolate import describe, isolate
-from hub_tfx.data.marks import rejected_of
 from hub_tfx.data.prefetch import one_ahead
 from hub_tfx.embed.call.bound import BoundModule, Feed
+from hub_tfx.embed.call.bound_inputs import CheckedRows
 from hub_tfx.embed.call.deadline import CallTimeoutError, call_within
 from hub_tfx.embed.call.outputs import Outputs
 from hub_tfx.embed.config import EmbedConfig
@@ -45,36 +45,6 @@ class CallLimits:
     @classmethod
     def of(cls, config: EmbedConfig) -> "CallLimits":
         return cls(config.batch_size, config.batch_bytes, config.call_timeout_s)
-
-
-@dataclass(frozen=True)
-class CheckedRows:
-    """A batch, of which some rows can be fed.
-
-    Attributes:
-      batch: all rows, as they came.
-      fed: those that can be, with what files hold in place of their paths.
-      rows: their indices, ascending.
-      rejected: index of the others -> reason.
-    """
-
-    batch: pa.RecordBatch
-    fed: pa.RecordBatch
-    rows: Rows
-    rejected: Mapping[int, str]
-
-
-def check_rows(bound: BoundModule, batch: pa.RecordBatch) -> CheckedRows:
-    """Finds the rows of a batch that can be fed, and reads the files that they name."""
-    rejected = bound.check(batch) | rejected_of(batch)
-    rows = all_but(batch.num_rows, rejected)
-    fed = batch if not rejected else batch.take(pa.array(rows))
-    if bound.reads_files:
-        fed, unreadable = bound.load(fed)
-        readable = all_but(len(rows), unreadable)
-        rejected |= {int(rows[row]): why for row, why in unreadable.items()}
-        fed, rows = fed.take(pa.array(readable)), rows[readable]
-    return CheckedRows(batch, fed, rows, rejected)
 
 
 def embed_rows(
@@ -123,7 +93,7 @@ def call_module(
       limits: of calls.
     """
     max_rows = bound.plan.call_rows or limits.rows
-    calls = cut_into_calls(row_bytes, max_rows, limits.size_bytes)
+    calls = make_batches(row_bytes, max_rows, limits.size_bytes)
     pieces: list[tuple[Rows, Mapping[str, pa.Array]]] = []
     rejected: dict[int, str] = {}
     sizes: list[int] = []
@@ -143,7 +113,7 @@ def call_module(
     return EmbeddedRows(rows, merged, rejected, tuple(sizes), spent=spent)
 
 
-def cut_into_calls(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
+def make_batches(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
     """Cuts rows into calls; rows of like size go together, since modules pad to the longest.
 
     Args:

@@ -8,13 +8,12 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from hub_tfx.data.arrow import all_but, batch_of, columns_of
-from hub_tfx.embed import digests
-from hub_tfx.embed.call.inputs import Input, without_batch
-from hub_tfx.embed.call.no_batch import bind_inputs, settle_batch
-from hub_tfx.embed.call.outputs import Outputs, as_batch, to_array, to_columns
+from hub_tfx.data.arrow import all_but
+from hub_tfx.embed.call.bound_inputs import BoundInputs, inputs_of
+from hub_tfx.embed.call.inputs import Input
+from hub_tfx.embed.call.no_batch import as_batch, settle_batch, without_batch
+from hub_tfx.embed.call.outputs import Outputs, to_array, to_columns
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.digests import Digests
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.embed.rows import Rows
 from hub_tfx.module.load import LoadedModule
@@ -35,20 +34,20 @@ class Feed:
     images: Mapping[str, Any]
 
 
-class BoundModule:
+class BoundModule(BoundInputs):
     """What one worker calls for record batches with the same columns.
 
     Attributes:
       plan: which feature feeds which input, and which output becomes which column.
-      has_images: whether feeds take time to make.
-      reads_files: whether rows name files that are fed.
     """
 
     def __init__(self, module: LoadedModule, config: EmbedConfig, schema: pa.Schema):
-        """Args:
-        module: the module, at the signature that the config names.
-        config: what to feed and to write.
-        schema: of its batches.
+        """Binds a module.
+
+        Args:
+          module: the module, at the signature that the config names.
+          config: what to feed and to write.
+          schema: columns of its batches.
 
         Raises:
           UsageError: they do not fit.
@@ -57,44 +56,11 @@ class BoundModule:
 
         def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
             plan = make_plan(config, module.spec, schema.names, preprocessor)
-            return plan, bind_inputs(plan, config, schema)
+            return plan, inputs_of(plan, config, schema)
 
-        self.plan, self._inputs = bound(settle_batch(config, bound))
+        self.plan, inputs = bound(settle_batch(config, bound))
         self._module = module
-        self.reads_files = any(fed.reads_files for fed in self._inputs)
-        self.has_images = any(fed.is_encoded for fed in self._inputs)
-
-    def check(self, batch: pa.RecordBatch) -> dict[int, str]:
-        """Rows that cannot be fed -> reason."""
-        reasons: dict[int, str] = {}
-        for fed in self._inputs:
-            reasons = fed.check(_column(batch, fed)) | reasons
-        return reasons
-
-    def load(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[int, str]]:
-        """Rows that ``check`` let pass with what files hold in place of their paths.
-
-        Returns:
-          All rows, and those whose files cannot be read -> reason.
-        """
-        columns = columns_of(batch, batch.schema.names)
-        reasons: dict[int, str] = {}
-        for fed in self._inputs:
-            if fed.reads_files:
-                columns[fed.feature], unreadable = fed.load(_column(batch, fed))
-                reasons = unreadable | reasons
-        return batch_of(columns), reasons
-
-    def row_bytes(self, batch: pa.RecordBatch) -> Rows:
-        """Bytes that each row feeds: ``[rows]`` int64."""
-        sizes = np.zeros(batch.num_rows, np.int64)
-        for fed in self._inputs:
-            sizes += fed.row_bytes(_column(batch, fed))
-        return sizes
-
-    def digests(self, batch: pa.RecordBatch) -> Digests:
-        """Digests of what each row that ``check`` let pass feeds."""
-        return digests.of_rows([fed.digests(_column(batch, fed)) for fed in self._inputs])
+        super().__init__(inputs)
 
     def feeds(self, batch: pa.RecordBatch) -> tuple[list[Feed], dict[int, str]]:
         """Rows that ``check`` let pass as the module can take them, images decoded.
@@ -103,13 +69,7 @@ class BoundModule:
           A feed for each shape that rows have, and the rows whose images cannot be decoded ->
           reason.
         """
-        images = {f.key: f.decode(_column(batch, f)) for f in self._inputs if f.is_encoded}
-        rejected = {
-            row: image
-            for decoded in images.values()
-            for row, image in enumerate(decoded)
-            if isinstance(image, str)
-        }
+        images, rejected = self.decode(batch)
         rows = all_but(batch.num_rows, rejected)
         feeds = []
         for group in _by_shape(rows, self._shapes(batch, images, rows)):
@@ -129,7 +89,7 @@ class BoundModule:
         tensors = {
             fed.key: _rows_of_images(feed, fed.key, called)
             if fed.is_encoded
-            else fed.to_tensor(_column(batch, fed))
+            else fed.to_tensor(fed.column_of(batch))
             for fed in self._inputs
         }
         if self.plan.no_batch:
@@ -163,13 +123,9 @@ class BoundModule:
         for fed in self._inputs:
             if fed.is_encoded and self.plan.image_size is None:
                 shapes.append(np.array([images[fed.key][row].shape for row in rows]))
-            elif (of_all := fed.row_shapes(_column(batch, fed))) is not None:
+            elif (of_all := fed.row_shapes(fed.column_of(batch))) is not None:
                 shapes.append(of_all[rows])
         return np.concatenate(shapes, axis=1)
-
-
-def _column(batch: pa.RecordBatch, fed: Input) -> pa.Array:
-    return batch.column(batch.schema.get_field_index(fed.feature))
 
 
 def _by_shape(rows: Rows, shapes: Rows) -> list[Rows]:

@@ -1,7 +1,8 @@
 """Record batch columns to a module's input tensors."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from hub_tfx.data.arrow import flatten, is_list
+from hub_tfx.data.arrow import (
+    flatten,
+    invalid_utf8,
+    is_bytes,
+    is_list,
+    is_number,
+    is_text,
+    leaf_type,
+    rows_of,
+)
+from hub_tfx.data.fields import is_as_numbers
 from hub_tfx.data.images import FileReader, ImageDecoder, as_bytes, header_size
+from hub_tfx.data.numbers import read_numbers
 from hub_tfx.embed import digests
+from hub_tfx.embed.call.column_types import number_type, part_of_file
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import BatchError, EmbedPlan, is_image
+from hub_tfx.embed.plan import BatchError, EmbedPlan, file_inputs
 from hub_tfx.embed.rows import Rows
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
 
+_EXAMPLE_BYTES = pa.large_list(pa.large_binary())
 _WAY_OUT = "; with --no-batch, all of them where the signature takes one row at a time"
 
 
@@ -25,7 +39,8 @@ class Input:
     """One input of a module, fed by a column of one type.
 
     A row is flat (a list of all its values, in C order) or nested as deep as the input has
-    dimensions; nested it must be where the signature leaves more than one of them open.
+    dimensions; nested it must be where the signature leaves more than one of them open. A struct of
+    ``bytes`` and ``path``, as Hugging Face has it, is the picture, or the file, that it is.
 
     Attributes:
       key: of the input.
@@ -34,27 +49,65 @@ class Input:
       reads_files: whether it holds paths, which ``load`` turns into what the files hold.
     """
 
-    def __init__(self, key: str, plan: EmbedPlan, config: EmbedConfig, column_type: pa.DataType):
-        """Raises ConfigError where the input cannot take a column of this type."""
+    def __init__(
+        self,
+        key: str,
+        plan: EmbedPlan,
+        config: EmbedConfig,
+        column_type: pa.DataType,
+        as_numbers: bool = False,
+    ):
+        """Args:
+        key: of the input.
+        plan, config: what feeds what, and how.
+        column_type: of the column.
+        as_numbers: whether the column is of texts to be read as numbers (``fields.as_numbers``).
+
+        Raises:
+          ConfigError: the input cannot take a column of this type.
+        """
         self.key = key
         self.feature = plan.features[key]
         self._info = info = plan.inputs[key]
-        self._depth, value_type = _unnest(column_type)
+        self.reads_files = key in file_inputs(plan.inputs, config)
+        self._part = part_of_file(column_type, self.reads_files, info)
+        self._number_type = number_type(column_type, info, as_numbers)
+        column_type = self._number_type or (
+            column_type[self._part].type if self._part else column_type
+        )
+        value_type, self._depth = leaf_type(column_type)
         self._dimensions = _dimensions_of_a_row(info, self._depth)
         self._is_text = info.dtype == "string"
-        is_words = _is_binary(value_type) or _is_text(value_type)
-        self._is_checked_utf8 = self._is_text and config.text_encoding == "utf-8"
-        self.reads_files = is_image(info) and config.image_source == "path"
-        self.is_encoded = is_image(info) and is_words
+        is_words = is_bytes(value_type)
+        # To tf.Example bytes and text are one. Elsewhere a column of bytes says that it is no text.
+        may_be_text = is_text(value_type) or column_type == _EXAMPLE_BYTES
+        self._is_checked_utf8 = self._is_text and config.text_encoding == "utf-8" and may_be_text
+        self.is_encoded = info.is_image and is_words
         if not pa.types.is_null(value_type):  # Nothing but missing values: each row is told so.
             self._check_type(column_type, value_type)
         self._size = plan.image_size
         is_one_value = not self._dimensions and not self.is_encoded and not plan.no_batch
         self._way_out = _WAY_OUT if is_one_value else ""
-        if self.is_encoded:
-            self._decoder = ImageDecoder(info, self._size)
-        if self.reads_files:
-            self._read_files = FileReader()
+
+    @cached_property
+    def _decoder(self) -> ImageDecoder:
+        return ImageDecoder(self._info, self._size)
+
+    @cached_property
+    def _read_files(self) -> FileReader:
+        return FileReader()
+
+    @classmethod
+    def of_field(cls, key: str, plan: EmbedPlan, config: EmbedConfig, field: pa.Field) -> "Input":
+        """The input, fed by a column as the reader gives it."""
+        return cls(key, plan, config, field.type, is_as_numbers(field))
+
+    def column_of(self, batch: pa.RecordBatch) -> pa.Array:
+        """What of a batch feeds it: null where a number cannot be had."""
+        column = batch.column(batch.schema.get_field_index(self.feature))
+        if self._part and pa.types.is_struct(column.type):
+            return column.flatten()[column.type.get_field_index(self._part)]
+        return column if self._number_type is None else read_numbers(column, self._number_type)
 
     @property
     def is_fed_lists(self) -> bool:
@@ -70,28 +123,33 @@ class Input:
         reasons: dict[int, str] = {}
         values, offsets = flatten(column)
 
-        def reject(rows: Any, reason: str) -> None:
-            for row in rows.tolist():
+        def reject(rows: Iterable[int], reason: str) -> None:
+            for row in rows:
                 reasons.setdefault(row, f"feature {self.feature!r} {reason}")
 
         if column.null_count:
-            reject(np.flatnonzero(column.is_null()), "is missing")
+            is_read = self._number_type is not None
+            what = "is missing or not a number" if is_read else "is missing"
+            reject(np.flatnonzero(column.is_null()).tolist(), what)
         lengths = np.diff(offsets)
         for row in np.flatnonzero(~self._has_right_length(lengths)).tolist():
             has = f"has {lengths[row]} values" if lengths[row] else "is missing"
             takes = f"the input takes {self._length_in_words} a row"
-            reject(np.array([row]), f"{has}; {takes}{self._way_out if lengths[row] else ''}")
+            reject([row], f"{has}; {takes}{self._way_out if lengths[row] else ''}")
         if values.null_count:
-            reject(_rows_of(np.flatnonzero(values.is_null()), offsets), "holds a null")
+            reject(rows_of(np.flatnonzero(values.is_null()), offsets), "holds a null")
         if self._depth > 1:
-            reject(self._of_wrong_shape(column), f"has lists of other lengths than {self._info}")
+            reject(
+                self._of_wrong_shape(column).tolist(),
+                f"has lists of other lengths than {self._info}",
+            )
         if not self._is_text and _is_number(values.type):
             fits = _fits(values, tf.as_dtype(self._info.dtype).as_numpy_dtype)
             if not fits.all():
                 what = f"holds NaN, infinity or what {self._info.dtype} cannot hold"
-                reject(_rows_of(np.flatnonzero(~fits), offsets), what)
-        elif self._is_checked_utf8 and _is_binary(values.type):
-            reject(_rows_of(_invalid_utf8(values), offsets), "is not valid UTF-8")
+                reject(rows_of(np.flatnonzero(~fits), offsets), what)
+        elif self._is_checked_utf8 and is_bytes(values.type):
+            reject(rows_of(invalid_utf8(values), offsets), "is not valid UTF-8")
         return reasons
 
     def load(self, column: pa.Array) -> tuple[pa.Array, dict[int, str]]:
@@ -170,12 +228,17 @@ class Input:
 
     def _check_type(self, column_type: pa.DataType, value_type: pa.DataType) -> None:
         holds, takes = f"feature {self.feature!r} holds {column_type}", f"{self.key!r} {self._info}"
-        if self.reads_files and not self.is_encoded:
+        is_words = is_bytes(value_type)
+        if self.reads_files and not is_words:
             raise ConfigError(
                 f"{holds}, and no paths of images: leave out image_source, or say "
                 f"which feature does with {self.key}=FEATURE (--input-map)"
             )
-        is_words = _is_binary(value_type) or _is_text(value_type)
+        if self.is_encoded and is_text(value_type) and not self.reads_files:
+            raise ConfigError(
+                f"{holds}, and no images: where it holds the paths of image files, say so with "
+                "image_source path (--image-paths)"
+            )
         fits = is_words if self._is_text or self.is_encoded else _is_number(value_type)
         if pa.types.is_floating(value_type) and not tf.as_dtype(self._info.dtype).is_floating:
             fits = False
@@ -250,19 +313,17 @@ class Input:
         return np.array([height * width * channels for height, width in sizes], np.int64)
 
 
-def without_batch(tensor: Any) -> Any:
-    """The one row of a tensor, as a signature takes it that has no batch dimension."""
-    if isinstance(tensor, tf.SparseTensor):
-        return tf.sparse.reshape(tensor, tensor.dense_shape[1:])
-    return tensor[0]
+def accepts(key: str, plan: EmbedPlan, config: EmbedConfig) -> Callable[[pa.DataType], bool]:
+    """Which types of columns an input takes."""
 
+    def accepts_type(given: pa.DataType) -> bool:
+        try:
+            Input(key, plan, config, given)
+        except ConfigError:
+            return False
+        return True
 
-def _unnest(given: pa.DataType) -> tuple[int, pa.DataType]:
-    """How deep lists are nested in a column, and of what they are."""
-    depth = 0
-    while is_list(given):
-        depth, given = depth + 1, given.value_type
-    return depth, given
+    return accepts_type
 
 
 def _dimensions_of_a_row(info: TensorInfo, depth: int) -> tuple[int | None, ...]:
@@ -298,7 +359,8 @@ def _levels(column: pa.Array) -> Iterator[tuple[Rows, Rows, Rows]]:
 
 def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
     """Which numbers the input's dtype can hold, NaN and infinity being none; null passes here."""
-    array: np.ndarray[Any, Any] = values.fill_null(0).to_numpy(zero_copy_only=False)
+    zero = pa.scalar(0).cast(values.type)
+    array: np.ndarray[Any, Any] = values.fill_null(zero).to_numpy(zero_copy_only=False)
     if np.issubdtype(dtype, np.bool_):
         is_bool: np.ndarray[Any, Any] = (array == 0) | (array == 1)
         return is_bool
@@ -311,43 +373,12 @@ def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
     return finite
 
 
-def _rows_of(positions: np.ndarray[Any, Any], offsets: np.ndarray[Any, Any]) -> Any:
-    return np.unique(np.searchsorted(offsets, positions, side="right") - 1)
-
-
-def _is_binary(given: pa.DataType) -> bool:
-    types = pa.types
-    kinds = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    return any(is_kind(given) for is_kind in kinds)
-
-
-def _is_text(given: pa.DataType) -> bool:
-    return bool(pa.types.is_string(given) or pa.types.is_large_string(given))
-
-
 def _is_number(given: pa.DataType) -> bool:
-    types = pa.types
-    return bool(types.is_integer(given) or types.is_floating(given) or types.is_boolean(given))
-
-
-def _invalid_utf8(values: pa.Array) -> np.ndarray[Any, Any]:
-    try:
-        values.cast(pa.large_utf8() if pa.types.is_large_binary(values.type) else pa.utf8())
-    except pa.ArrowInvalid:
-        return np.array([i for i, value in enumerate(values.to_pylist()) if not _decodes(value)])
-    return np.array([], dtype=np.int64)
-
-
-def _decodes(value: bytes | None) -> bool:
-    try:
-        (value or b"").decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return is_number(given) or bool(pa.types.is_boolean(given))
 
 
 def _to_numpy(values: pa.Array, info: TensorInfo) -> np.ndarray[Any, Any]:
-    if _is_text(values.type):  # TensorFlow wants bytes: skip a round trip through str.
+    if is_text(values.type):  # TensorFlow wants bytes: skip a round trip through str.
         values = values.cast(
             pa.large_binary() if pa.types.is_large_string(values.type) else pa.binary()
         )

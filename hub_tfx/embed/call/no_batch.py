@@ -1,10 +1,14 @@
-"""Signatures without a batch dimension: found where only that fits."""
+"""Signatures without a batch dimension: found where only that fits, and called once a row."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
+import tensorflow as tf
 
+from hub_tfx.data.marks import rejected_of
+from hub_tfx.embed.call.bound_inputs import BoundInputs
 from hub_tfx.embed.call.inputs import Input
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.plan import BatchError, EmbedPlan
@@ -12,14 +16,6 @@ from hub_tfx.errors import ConfigError, UsageError
 
 Bind = Callable[[EmbedConfig], tuple[EmbedPlan, list[Input]]]
 FirstRows = Callable[[EmbedPlan], pa.RecordBatch | None]
-
-
-def bind_inputs(plan: EmbedPlan, config: EmbedConfig, columns: pa.Schema) -> list[Input]:
-    """The inputs of a plan; raises ConfigError where one cannot take a column of its type."""
-    return [
-        Input(key, plan, config, columns.field(feature).type)
-        for key, feature in plan.features.items()
-    ]
 
 
 def settle_batch(
@@ -87,7 +83,18 @@ def _fits(by_row: EmbedConfig, bind: Bind, first_rows: FirstRows) -> bool:
 
 
 def _reasons(inputs: Sequence[Input], rows: pa.RecordBatch) -> dict[int, str]:
-    reasons: dict[int, str] = {}
-    for fed in inputs:
-        reasons = fed.check(rows.column(rows.schema.get_field_index(fed.feature))) | reasons
-    return reasons
+    return BoundInputs(inputs).check(rows) | dict(rejected_of(rows))
+
+
+def without_batch(tensor: Any) -> Any:
+    """The one row of a tensor, as a signature takes it that has no batch dimension."""
+    if isinstance(tensor, tf.SparseTensor):
+        return tf.sparse.reshape(tensor, tensor.dense_shape[1:])
+    return tensor[0]
+
+
+def as_batch(output: Any) -> Any:
+    """What such a signature gives as a batch of one row."""
+    if isinstance(output, tf.SparseTensor):
+        return tf.sparse.expand_dims(output, 0)
+    return tf.expand_dims(output, 0)

@@ -28,13 +28,6 @@ class Outputs:
     rejected: Mapping[int, str]
 
 
-def as_batch(output: Any) -> Any:
-    """A tensor of one row as a batch of it."""
-    if isinstance(output, tf.SparseTensor):
-        return tf.sparse.expand_dims(output, 0)
-    return tf.expand_dims(output, 0)
-
-
 def to_array(output: Any) -> Any:
     """A dense or sparse tensor as an array; a RaggedTensor as it is."""
     if isinstance(output, tf.RaggedTensor):

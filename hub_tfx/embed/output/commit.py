@@ -2,22 +2,22 @@
 
 Part files were written under temporary names. Only when all of them are there, and every record of
 the input is accounted for, do they get their final names, and a manifest last; a failure on the way
-there leaves the output as it was.
+there leaves the outputs as they were.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.data.filesystems import delete_file, make_folder, write_bytes
+from hub_tfx.data.filesystems import delete_file, make_folder, replace_file
 from hub_tfx.data.marks import Position
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
+from hub_tfx.embed.manifest import OutputManifest, WrittenFile
 from hub_tfx.embed.output.layout import DIGESTS, EMBEDDINGS, OutputLayout
 from hub_tfx.embed.output.resume import NOTHING_FINISHED, Finished
 from hub_tfx.embed.output.sink import Part, PartWriter
@@ -25,116 +25,171 @@ from hub_tfx.embed.read import Block
 from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError
 
 
-class CommitParts(beam.PTransform):  # type: ignore[misc]
-    """Gives the parts of one output their final names; a PCollection of the one manifest (a dict).
+@dataclass(frozen=True)
+class PlannedOutput:
+    """What is known of an output before its job runs.
 
-    The job fails, and leaves the output as it was, where records were lost (IncompleteError), where
-    parts differ in their columns (OutputError), and where too many were rejected
+    Attributes:
+      layout: where its files go.
+      manifest: without rows and files.
+      schemas: kind of part -> its columns, for an output without a row.
+      finished: by an earlier run, in the same temporary folder.
+    """
+
+    layout: OutputLayout
+    manifest: OutputManifest
+    schemas: Mapping[str, pa.Schema]
+    finished: Finished = NOTHING_FINISHED
+
+
+class CommitParts(beam.PTransform):  # type: ignore[misc]
+    """Gives the parts of all outputs their final names; a PCollection of the list of manifests.
+
+    Takes, for each output, a PCollection of Part and one of Block. The job fails, and leaves the
+    outputs as they were, where records were lost (IncompleteError), where parts differ in their
+    columns (OutputError), and where too many rows of all outputs together were rejected
     (RejectedRowsError: then the dead letters alone are committed, for a person to read).
     """
 
-    def __init__(
-        self,
-        layout: OutputLayout,
-        schemas: Mapping[str, pa.Schema],
-        about: Mapping[str, Any],
-        max_dead_letter_ratio: float = 1.0,
-        finished: Finished = NOTHING_FINISHED,
-    ):
-        """Args:
-        layout: where the parts go.
-        schemas: kind of part -> its columns, for an output without a row.
-        about: what else the manifest says.
-        max_dead_letter_ratio: see EmbedConfig.
-        finished: by an earlier run, in the same temporary folder.
+    def __init__(self, outputs: Sequence[PlannedOutput], max_dead_letter_ratio: float = 1.0):
+        """A commit.
+
+        Args:
+          outputs: in the order of the PCollections.
+          max_dead_letter_ratio: see EmbedConfig.
         """
         super().__init__()
-        self._commit = _Commit(layout, schemas, about, max_dead_letter_ratio, finished)
+        self._commit = _Commit(tuple(outputs), max_dead_letter_ratio)
 
-    def expand(self, inputs: Any) -> Any:
-        parts, blocks = inputs
+    def expand(self, written: Any) -> Any:
+        sides = [beam.pvalue.AsList(of_output) for pair in written for of_output in pair]
         return (
-            parts.pipeline
+            written[0][0].pipeline
             | "Once" >> beam.Create([None])
-            | "Commit"
-            >> beam.Map(self._commit, beam.pvalue.AsList(parts), beam.pvalue.AsList(blocks))
+            | "Commit" >> beam.Map(self._commit, *sides)
         )
 
 
 @dataclass(frozen=True)
 class _Commit:
-    layout: OutputLayout
-    schemas: Mapping[str, pa.Schema]
-    about: Mapping[str, Any]
+    outputs: tuple[PlannedOutput, ...]
     max_dead_letter_ratio: float
-    finished: Finished
 
-    def __call__(self, _: None, parts: Sequence[Part], blocks: Sequence[Block]) -> dict[str, Any]:
-        working_s = _working_s(parts, blocks)
-        parts, blocks = [*self.finished.parts, *parts], [*self.finished.blocks, *blocks]
+    def __call__(self, _: None, *written: Sequence[Any]) -> list[OutputManifest]:
+        pairs = zip(self.outputs, written[::2], written[1::2], strict=True)
+        outputs = [_WrittenOutput.of(*pair) for pair in pairs]
+        for output in outputs:
+            output.check()
+        dead_letters = [output.publish_dead_letters() for output in outputs]
+        self._check_rejected(outputs)
+        return [output.publish(files) for output, files in zip(outputs, dead_letters, strict=True)]
+
+    def _check_rejected(self, outputs: Sequence["_WrittenOutput"]) -> None:
+        records = sum(output.records for output in outputs)
+        rejected = sum(output.rows[DEAD_LETTERS] for output in outputs)
+        if not rejected or (
+            rejected < records and rejected <= self.max_dead_letter_ratio * records
+        ):
+            return
+        allowed = "not all" if rejected == records else f"{self.max_dead_letter_ratio:.1%}"
+        raise RejectedRowsError(
+            f"{rejected} of {records} records were rejected, {allowed} may be: "
+            "no embeddings written"
+        )
+
+
+@dataclass(frozen=True)
+class _WrittenOutput:
+    """An output with all of its parts, in the order of the rows."""
+
+    planned: PlannedOutput
+    parts: Mapping[str, Sequence[Part]]
+    blocks: Sequence[Block]
+    working_s: float
+
+    @classmethod
+    def of(
+        cls, planned: PlannedOutput, parts: Sequence[Part], blocks: Sequence[Block]
+    ) -> "_WrittenOutput":
+        of_all = sorted(
+            [*planned.finished.parts, *parts],
+            key=lambda part: (part.position.source, part.position.first_row),
+        )
         by_kind = {
-            kind: sorted(
-                (part for part in parts if part.kind == kind),
-                key=lambda part: (part.position.source, part.position.first_row),
-            )
+            kind: [part for part in of_all if part.kind == kind]
             for kind in (EMBEDDINGS, DEAD_LETTERS)
         }
-        rows = {kind: sum(part.rows for part in of_kind) for kind, of_kind in by_kind.items()}
-        records = sum(block.records for block in blocks)
-        if records != sum(rows.values()):
+        all_blocks = [*planned.finished.blocks, *blocks]
+        return cls(planned, by_kind, all_blocks, _working_s(parts, blocks))
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        return {kind: sum(part.rows for part in of_kind) for kind, of_kind in self.parts.items()}
+
+    @property
+    def records(self) -> int:
+        return sum(block.records for block in self.blocks)
+
+    def check(self) -> None:
+        """Raises IncompleteError or OutputError, see CommitParts."""
+        rows = self.rows
+        if self.records != sum(rows.values()):
             raise IncompleteError(
-                f"{records} records were read, but {rows[EMBEDDINGS]} were embedded and "
+                f"{self.records} records were read, but {rows[EMBEDDINGS]} were embedded and "
                 f"{rows[DEAD_LETTERS]} rejected: nothing was committed; run the job again"
             )
-        _check_schemas(by_kind[EMBEDDINGS])
-        rejected = _too_many_rejected(rows[DEAD_LETTERS], records, self.max_dead_letter_ratio)
-        dead_letters = self._publish(DEAD_LETTERS, by_kind[DEAD_LETTERS])
-        if rejected:
-            raise RejectedRowsError(f"{rejected}; see {self.layout.folders[DEAD_LETTERS]}")
-        delete_file(self.layout.manifest)  # It would name parts that are about to go.
-        manifest = {
-            **self.about,
-            "format": self.layout.format,
-            "rows": rows[EMBEDDINGS],
-            "dead_letters": rows[DEAD_LETTERS],
-            "reused": sum(part.reused for part in by_kind[EMBEDDINGS]),
-            "duplicates": sum(part.duplicates for part in by_kind[EMBEDDINGS]),
-            "row_bytes": _sizes(by_kind[EMBEDDINGS]),
-            "resumed_records": self.finished.records,
-            "working_s": working_s,
-            "files": self._publish(EMBEDDINGS, by_kind[EMBEDDINGS]),
-            "dead_letter_files": dead_letters,
-            "inputs": _records_of_files(blocks),
-        }
-        self._write_manifest(manifest)
+        _check_schemas(self.parts[EMBEDDINGS])
+
+    def publish_dead_letters(self) -> tuple[WrittenFile, ...]:
+        return self._publish(DEAD_LETTERS)
+
+    def publish(self, dead_letter_files: tuple[WrittenFile, ...]) -> OutputManifest:
+        """Moves the embeddings to their final names, and writes the manifest."""
+        layout, embedded = self.planned.layout, self.parts[EMBEDDINGS]
+        delete_file(layout.manifest)  # It would name parts that are about to go.
+        manifest = replace(
+            self.planned.manifest,
+            rows=self.rows[EMBEDDINGS],
+            dead_letters=self.rows[DEAD_LETTERS],
+            reused=sum(part.reused for part in embedded),
+            duplicates=sum(part.duplicates for part in embedded),
+            row_bytes=_sizes(embedded),
+            resumed_records=self.planned.finished.records,
+            working_s=self.working_s,
+            files=self._publish(EMBEDDINGS),
+            dead_letter_files=dead_letter_files,
+            inputs=_records_of_files(self.blocks),
+        )
+        replace_file(layout.manifest, manifest.to_json().encode())
         return manifest
 
-    def _publish(self, kind: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    def _publish(self, kind: str) -> tuple[WrittenFile, ...]:
         """Moves the parts of one kind to their final names, where none of an earlier run remain."""
-        if not parts:  # An explicit empty result.
-            parts = [PartWriter(kind, self.layout, self.schemas[kind], Position()).finish()]
+        parts = self.parts[kind] or [self._empty_part(kind)]
         finals = self._move(kind, [part.path for part in parts])
-        files = [
-            {
-                "name": FileSystems.split(final)[1],
-                "rows": part.rows,
-                "size_bytes": part.size_bytes,
-                "sha256": part.sha256,
-            }
+        if kind == EMBEDDINGS:
+            self._move(DIGESTS, [part.digests_path for part in parts])
+        return tuple(
+            WrittenFile(
+                FileSystems.split(final)[1],
+                part.rows,
+                part.size_bytes,
+                part.sha256,
+                part.digests_sha256 or None,
+            )
             for part, final in zip(parts, finals, strict=True)
-        ]
-        if kind != EMBEDDINGS:
-            return files
-        self._move(DIGESTS, [part.digests_path for part in parts])
-        return [
-            {**file, "digests_sha256": part.digests_sha256}
-            for file, part in zip(files, parts, strict=True)
-        ]
+        )
+
+    def _empty_part(self, kind: str) -> Part:
+        """An explicit empty result."""
+        planned = self.planned
+        return PartWriter(kind, planned.layout, planned.schemas[kind], Position()).finish()
 
     def _move(self, kind: str, paths: Sequence[str]) -> list[str]:
         """Their final paths."""
-        make_folder(self.layout.folders[kind])
-        finals = [self.layout.part(kind, i, len(paths)) for i in range(len(paths))]
+        layout = self.planned.layout
+        make_folder(layout.folders[kind])
+        finals = [layout.part(kind, i, len(paths)) for i in range(len(paths))]
         # A retry of this bundle finds what it moved the first time; the rest is an earlier output.
         todo = {
             path: final
@@ -145,18 +200,12 @@ class _Commit:
         for final in moved:
             if not FileSystems.exists(final):
                 raise IncompleteError(f"the part for {final} is gone: run the job again")
-        for path in self.layout.parts_there(kind):
+        for path in layout.parts_there(kind):
             if path not in moved:
                 delete_file(path)
         if todo:
             FileSystems.rename(list(todo), list(todo.values()))
         return finals
-
-    def _write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        temporary = FileSystems.join(self.layout.temporary, "manifest")
-        make_folder(self.layout.temporary)
-        write_bytes(temporary, json.dumps(manifest, indent=2).encode())
-        FileSystems.rename([temporary], [self.layout.manifest])
 
 
 def _check_schemas(parts: Sequence[Part]) -> None:
@@ -168,19 +217,12 @@ def _check_schemas(parts: Sequence[Part]) -> None:
             )
 
 
-def _too_many_rejected(dead_letters: int, records: int, max_ratio: float) -> str | None:
-    if not dead_letters or (dead_letters < records and dead_letters <= max_ratio * records):
-        return None
-    allowed = "not all may be" if dead_letters == records else f"{max_ratio:.1%} may be"
-    return f"{dead_letters} of {records} records were rejected, {allowed}: no embeddings written"
-
-
-def _sizes(parts: Sequence[Part]) -> list[tuple[int, int]]:
-    """(bytes from which on, rows), ascending: see embedded.count_sizes."""
+def _sizes(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
+    """(bytes from which on, rows), ascending: see rows.count_sizes."""
     sizes: Counter[str] = Counter()
     for part in parts:
         sizes.update(part.sizes)
-    return sorted((int(size), rows) for size, rows in sizes.items())
+    return tuple(sorted((int(size), rows) for size, rows in sizes.items()))
 
 
 def _records_of_files(blocks: Sequence[Block]) -> dict[str, int]:

@@ -6,15 +6,15 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.data.filesystems import paths_in, read_bytes
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
+from hub_tfx.embed.manifest import MADE_BY, OutputFormat, OutputManifest
+from hub_tfx.errors import InputError
 
-OutputFormat = Literal["parquet", "tfrecord"]
-MADE_BY = "hub_tfx"
 MANIFEST_NAME = "manifest.json"
 REPORT, PROJECTOR = "report", "projector"
 """Folders in an output that tell what is in it."""
@@ -97,22 +97,20 @@ class OutputLayout:
         return [path for path in paths if _PART.match(FileSystems.split(path)[1])]
 
 
-def committed_outputs(folder: str) -> list[tuple[OutputLayout, dict[str, Any]]]:
+def committed_outputs(folder: str) -> list[tuple[OutputLayout, OutputManifest]]:
     """The outputs in a folder with their manifests: of a job, or of each split of Examples.
 
     Raises:
-      ValueError: a manifest is none of ours.
+      InputError: a manifest is damaged, or not one of ours.
     """
     outputs = []
     for path in paths_in(folder):
         if named := _MANIFEST.fullmatch(FileSystems.split(path)[1]):
-            manifest = json.loads(read_bytes(path))
-            if not isinstance(manifest, dict) or manifest.get("made_by") != MADE_BY:
-                raise ValueError(f"{path} is no manifest of hub_tfx")
+            manifest = _read(path)
             layout = (
                 OutputLayout.of_split(folder, folder, named[1])
                 if named[1]
-                else OutputLayout.of_directory(folder, manifest["format"])
+                else OutputLayout.of_directory(folder, manifest.format)
             )
             outputs.append((layout, manifest))
     return outputs
@@ -128,7 +126,13 @@ def is_ours(path: Path) -> bool:
     return path.name.startswith(TEMPORARY) or _PART.match(path.name) is not None
 
 
-def read_manifest(layout: OutputLayout) -> dict[str, Any]:
-    """The manifest of a committed output."""
-    manifest: dict[str, Any] = json.loads(read_bytes(layout.manifest))
-    return manifest
+def read_manifest(layout: OutputLayout) -> OutputManifest:
+    """The manifest of a committed output; raises InputError where it is missing or damaged."""
+    return _read(layout.manifest)
+
+
+def _read(path: str) -> OutputManifest:
+    try:
+        return OutputManifest.from_json(read_bytes(path))
+    except (OSError, BeamIOError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as the manifest of an output: {error}") from error

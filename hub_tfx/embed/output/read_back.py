@@ -1,15 +1,17 @@
 """Embeddings of a finished output, back as numpy arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from hub_tfx.data.arrow import flatten
-from hub_tfx.data.filesystems import verified_copy
+from hub_tfx.data.filesystems import local_copy, verified_copy
 from hub_tfx.data.readers import READERS
 from hub_tfx.embed.columns import OPEN
+from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
+from hub_tfx.embed.manifest import OutputManifest, WrittenColumn
 from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout, committed_outputs
 from hub_tfx.errors import ConfigError, InputError
 
@@ -33,24 +35,51 @@ def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Tab
       DigestMismatchError: a file of it has changed since it was written.
       ConfigError: it has no such column, or several and none was named.
     """
-    try:
-        outputs = committed_outputs(output)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    outputs = committed_outputs(output)
     if not outputs:
         raise InputError(f"{output} holds no finished output: there is no manifest")
-    written = outputs[0][1]["columns"]
+    written = outputs[0][1].columns
     if column is None and len(written) == 1:
         (column,) = written
     if column is None or column not in written:
         raise ConfigError(f"name a column of {output}: {', '.join(written)}")
     about = written[column]
     table = pa.concat_tables([_read(layout, manifest) for layout, manifest in outputs])
-    own = [column, about.get("scale"), about.get("shapes")]
-    return vectors_of(table, column, about), table.drop([n for n in own if n in table.schema.names])
+    return vectors_of(table, column, about), table.drop([column, *about.names])
 
 
-def vectors_of(table: pa.Table, column: str, about: Mapping[str, Any]) -> Any:
+def read_parts(
+    layout: OutputLayout, kind: str, names: Sequence[str], batch_rows: int = _BATCH_ROWS
+) -> Iterator[pa.RecordBatch]:
+    """Some columns of all committed parts of one kind, in the order of the rows."""
+    reader = READERS[layout.format]
+    for part in layout.parts_there(kind):
+        with local_copy(part) as path:
+            schema = reader.infer_schema(path)
+            if not schema.names:  # A tf.Example says what it holds; where there is none, nothing.
+                continue
+            schema = pa.schema([schema.field(name) for name in names])
+            for batch in reader.read(path, schema, batch_rows):
+                assert isinstance(batch, pa.RecordBatch)
+                yield batch
+
+
+def first_dead_letter(layout: OutputLayout) -> tuple[str, str] | None:
+    """Key and reason of the first rejected row; None where there is none."""
+    for batch in read_parts(layout, DEAD_LETTERS, [KEY, REASON], 1):
+        key, reason = (as_text(column[0].as_py()) for column in batch.columns)
+        return key, reason
+    return None
+
+
+def as_text(value: Any) -> str:
+    """A value of either format of parts, where tf.Example has lists of bytes."""
+    if isinstance(value, list):
+        return ", ".join(map(as_text, value))
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def vectors_of(table: pa.Table, column: str, about: WrittenColumn) -> Any:
     """One column of an output as numpy arrays, see ``read_embeddings``.
 
     Args:
@@ -59,8 +88,8 @@ def vectors_of(table: pa.Table, column: str, about: Mapping[str, Any]) -> Any:
       about: what the manifest says of it.
     """
     values, lengths = _values(table, column)
-    dtype, shape = about["dtype"], about["shape"]
-    if "scale" in about or dtype == "float16":
+    dtype, shape = about.dtype, about.shape
+    if about.scale or dtype == "float16":
         rows_of_bytes = values.to_pylist()
         packed = np.frombuffer(b"".join(rows_of_bytes), _PACKED[dtype])
         lengths = np.array([len(row) for row in rows_of_bytes], np.int64) // packed.itemsize
@@ -68,14 +97,14 @@ def vectors_of(table: pa.Table, column: str, about: Mapping[str, Any]) -> Any:
     else:
         array = values.to_numpy(zero_copy_only=False)
         array = array if dtype == "bytes" else array.astype(dtype, copy=False)
-    if "scale" in about:
-        array *= np.repeat(_values(table, about["scale"])[0].to_numpy(), lengths)
+    if about.scale:
+        array *= np.repeat(_values(table, about.scale)[0].to_numpy(), lengths)
     if OPEN not in shape:
         return array.reshape(len(table), *shape)
     rows = np.split(array, np.cumsum(lengths)[:-1]) if len(table) else []
-    if "shapes" not in about:
+    if about.shapes is None:
         return [row.reshape(shape) for row in rows]
-    shapes = table.column(about["shapes"]).to_pylist()
+    shapes = table.column(about.shapes).to_pylist()
     return [row.reshape(of_row) for row, of_row in zip(rows, shapes, strict=True)]
 
 
@@ -85,12 +114,12 @@ def _values(table: pa.Table, column: str) -> tuple[pa.Array, Any]:
     return values, np.diff(offsets)
 
 
-def _read(layout: OutputLayout, manifest: Mapping[str, Any]) -> pa.Table:
+def _read(layout: OutputLayout, manifest: OutputManifest) -> pa.Table:
     reader = READERS[layout.format]
     tables = []
-    for file in manifest["files"]:
-        part = f"{layout.folders[EMBEDDINGS]}/{file['name']}"
-        with verified_copy(part, file["sha256"], "embed its input again") as path:
+    for file in manifest.files:
+        part = f"{layout.folders[EMBEDDINGS]}/{file.name}"
+        with verified_copy(part, file.sha256, "embed its input again") as path:
             schema = reader.infer_schema(path)
             batches = list(reader.read(path, schema, _BATCH_ROWS))
             tables.append(pa.Table.from_batches(batches, schema))

@@ -20,14 +20,14 @@ from apache_beam.io.filesystems import FileSystems
 from hub_tfx._files import sync
 from hub_tfx.data.filesystems import is_local, upload, write_bytes
 from hub_tfx.data.marks import Position
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout
 from hub_tfx.embed.output.writers import PART_FILES, PartFile
-from hub_tfx.embed.rows import Origin
+from hub_tfx.embed.rows import BatchStats
 from hub_tfx.errors import OutputError
 from hub_tfx.module.manifest import hash_file
 
 _DIGESTS = ".digests"
-_MAX_PART_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Part:
       rows, size_bytes, sha256: what it holds.
       digests_sha256: of the file with its rows' digests; empty for dead letters.
       reused, duplicates: how many of its rows are copies, see EmbeddedRows.
-      sizes: of what its rows feed, see embedded.count_sizes.
+      sizes: of what its rows feed, see rows.count_sizes.
       schema: its columns, in words.
       finished_s: Unix time at which it was complete.
     """
@@ -75,18 +75,19 @@ class Part:
 class WriteParts(beam.PTransform):  # type: ignore[misc]
     """Writes record batches of one kind to temporary part files: a PCollection of Part."""
 
-    def __init__(self, kind: str, layout: OutputLayout):
+    def __init__(self, kind: str, layout: OutputLayout, limits: EmbedLimits = DEFAULT_LIMITS):
         super().__init__()
-        self._write = _WriteParts(kind, layout)
+        self._write = _WriteParts(kind, layout, limits)
 
     def expand(self, batches: Any) -> Any:
         return batches | "Write" >> beam.ParDo(self._write)
 
 
 class _WriteParts(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, kind: str, layout: OutputLayout):
+    def __init__(self, kind: str, layout: OutputLayout, limits: EmbedLimits):
         self._kind = kind
         self._layout = layout
+        self._limits = limits
         self._writer: PartWriter | None = None
 
     def start_bundle(self) -> None:
@@ -99,9 +100,9 @@ class _WriteParts(beam.DoFn):  # type: ignore[misc]
         with _writing_to(self._layout):
             if self._writer is None:
                 schema = batch.schema.remove_metadata()
-                self._writer = PartWriter(self._kind, self._layout, schema, position)
+                self._writer = PartWriter(self._kind, self._layout, schema, position, self._limits)
             self._writer.write(batch)
-            is_full = self._writer.size_bytes >= _MAX_PART_BYTES
+            is_full = self._writer.size_bytes >= self._limits.part_bytes
         if is_full:
             yield self._finish()
 
@@ -129,7 +130,14 @@ def _writing_to(layout: OutputLayout) -> Iterator[None]:
 class PartWriter:
     """One part file: written on this machine, copied where the output is elsewhere."""
 
-    def __init__(self, kind: str, layout: OutputLayout, schema: pa.Schema, position: Position):
+    def __init__(
+        self,
+        kind: str,
+        layout: OutputLayout,
+        schema: pa.Schema,
+        position: Position,
+        limits: EmbedLimits = DEFAULT_LIMITS,
+    ):
         self._kind = kind
         self._position = self._last = position
         self._schema = schema
@@ -144,7 +152,7 @@ class PartWriter:
         else:
             handle, self._path = tempfile.mkstemp()
             os.close(handle)
-        self._file: PartFile = PART_FILES[layout.format](self._path, self._schema)
+        self._file: PartFile = PART_FILES[layout.format](self._path, self._schema, limits)
 
     @property
     def block(self) -> str:
@@ -158,11 +166,11 @@ class PartWriter:
         self._file.write(batch)
         self._rows += batch.num_rows
         self._last = Position.of(batch)
-        origin = Origin.of(batch)
-        self._digests.append(origin.digests)
-        self._reused += origin.reused
-        self._duplicates += origin.duplicates
-        self._sizes.update(origin.sizes)
+        stats = BatchStats.of(batch)
+        self._digests.append(stats.digests)
+        self._reused += stats.reused
+        self._duplicates += stats.duplicates
+        self._sizes.update(stats.sizes)
 
     def finish(self) -> Part:
         self._file.close()

@@ -9,15 +9,17 @@ import pyarrow as pa
 
 from hub_tfx.data.arrow import is_list
 from hub_tfx.data.tf_example import to_example_columns
-
-_ROW_GROUP_ROWS = 1 << 16
-_ROW_GROUP_BYTES = 64 << 20
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 
 
 class PartFile(Protocol):
-    """A file that takes record batches until it is closed; both may raise OSError."""
+    """A file that takes record batches until it is closed; each step may raise OSError.
 
-    def __init__(self, path: str, schema: pa.Schema): ...
+    It is on disk from the start, so that its size can be watched. ``hub_tfx.testing.writers`` tests
+    what it promises.
+    """
+
+    def __init__(self, path: str, schema: pa.Schema, limits: EmbedLimits = DEFAULT_LIMITS): ...
 
     def write(self, batch: pa.RecordBatch) -> None: ...
 
@@ -25,7 +27,7 @@ class PartFile(Protocol):
 
 
 class _ParquetFile:
-    def __init__(self, path: str, schema: pa.Schema):
+    def __init__(self, path: str, schema: pa.Schema, limits: EmbedLimits = DEFAULT_LIMITS):
         import pyarrow.parquet as pq
 
         # Neither a dictionary nor compression gains anything on floats, and both cost time.
@@ -39,6 +41,7 @@ class _ParquetFile:
             compression=dict.fromkeys(others, "SNAPPY"),
         )
 
+        self._limits = limits
         self._pending: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="parquet")
@@ -48,7 +51,8 @@ class _ParquetFile:
         self._pending.append(batch.replace_schema_metadata(None))
         self._rows += batch.num_rows
         self._bytes += batch.nbytes
-        if self._rows >= _ROW_GROUP_ROWS or self._bytes >= _ROW_GROUP_BYTES:
+        limits = self._limits
+        if self._rows >= limits.row_group_rows or self._bytes >= limits.row_group_bytes:
             self._flush()
 
     def close(self) -> None:
@@ -93,12 +97,13 @@ def _leaves(field: pa.Field, above: str = "") -> Iterator[tuple[str, bool]]:
 
 
 class _ExampleFile:
-    def __init__(self, path: str, schema: pa.Schema):
+    def __init__(self, path: str, schema: pa.Schema, limits: EmbedLimits = DEFAULT_LIMITS):
         import tensorflow as tf
         from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
         options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
-        self._writer = tf.io.TFRecordWriter(path, options)
+        with self._as_os_error():
+            self._writer = tf.io.TFRecordWriter(path, options)
         self._encoder = RecordBatchToExamplesEncoder()
 
     def write(self, batch: pa.RecordBatch) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.report import plots
-from hub_tfx.embed.report.survey import Survey
+from hub_tfx.embed.report.survey import VectorStats
 from hub_tfx.embed.rows import size_edges
 
 _SHOWN_POINTS = 5000
@@ -43,9 +44,9 @@ def _template() -> Any:
 
 
 def render(
-    manifest: Mapping[str, Any],
+    manifest: OutputManifest,
     rejected: Sequence[RejectedRows],
-    surveys: Mapping[str, Survey],
+    surveys: Mapping[str, VectorStats],
     labels: Mapping[int, str],
 ) -> str:
     """The page.
@@ -57,7 +58,7 @@ def render(
       labels: row -> what to call it, for the rows of the samples.
     """
     page: str = _template().render(
-        rows=f"{manifest['rows']:,}",
+        rows=f"{manifest.rows:,}",
         verdict=_verdict(manifest, surveys),
         run=_run(manifest),
         rejected=[(f"{r.rows:,}", r.reason, r.example) for r in rejected],
@@ -68,8 +69,8 @@ def render(
     return page
 
 
-def _verdict(manifest: Mapping[str, Any], surveys: Mapping[str, Survey]) -> str:
-    said = [f"{manifest['rows']:,} rows embedded, {manifest['dead_letters']:,} rejected."]
+def _verdict(manifest: OutputManifest, surveys: Mapping[str, VectorStats]) -> str:
+    said = [f"{manifest.rows:,} rows embedded, {manifest.dead_letters:,} rejected."]
     for name, found in surveys.items():
         if found.zero_rows:
             said.append(f"{found.zero_rows:,} vectors of {name} are all zeros.")
@@ -81,21 +82,21 @@ def _verdict(manifest: Mapping[str, Any], surveys: Mapping[str, Survey]) -> str:
     return " ".join(said)
 
 
-def _run(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    seconds = manifest["working_s"]
+def _run(manifest: OutputManifest) -> list[tuple[str, str]]:
+    seconds = manifest.working_s
     return [
-        ("rows embedded", f"{manifest['rows']:,}"),
-        ("rows rejected", f"{manifest['dead_letters']:,}"),
+        ("rows embedded", f"{manifest.rows:,}"),
+        ("rows rejected", f"{manifest.dead_letters:,}"),
         ("seconds of work", f"{seconds:.1f}"),
-        ("rows a second", f"{manifest['rows'] / seconds:,.0f}" if seconds else "-"),
-        ("part files", f"{len(manifest['files']):,}"),
-        ("bytes", f"{sum(file['size_bytes'] for file in manifest['files']):,}"),
+        ("rows a second", f"{manifest.rows / seconds:,.0f}" if seconds else "-"),
+        ("part files", f"{len(manifest.files):,}"),
+        ("bytes", f"{sum(file.size_bytes for file in manifest.files):,}"),
     ]
 
 
-def _lengths(manifest: Mapping[str, Any]) -> list[_Plot]:
+def _lengths(manifest: OutputManifest) -> list[_Plot]:
     """A histogram of what rows feed, where there are rows of several sizes."""
-    counted = manifest["row_bytes"]
+    counted = manifest.row_bytes
     if len(counted) < 2:
         return []
     edges = size_edges(counted[0][0], counted[-1][0])
@@ -105,7 +106,7 @@ def _lengths(manifest: Mapping[str, Any]) -> list[_Plot]:
     return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), log=True))]
 
 
-def _section(name: str, found: Survey, labels: Mapping[int, str]) -> dict[str, Any]:
+def _section(name: str, found: VectorStats, labels: Mapping[int, str]) -> dict[str, Any]:
     low, middle, high = found.norm_percentiles.values()
     facts = [
         ("dimensions", f"{found.dimensions:,}"),
@@ -132,13 +133,13 @@ def _histogram(values: Any, alt: str) -> _Plot:
     return _Plot(alt, *plots.histogram(values, alt.lower()))
 
 
-def _provenance(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
-    module = manifest["module"]
+def _provenance(manifest: OutputManifest) -> list[tuple[str, str]]:
+    module = manifest.module
     return [
-        ("module", module["handle"]),
-        ("module digest", module["digest"]),
-        ("signature", manifest["signature"]),
-        *((f"config: {name}", str(value)) for name, value in manifest["config"].items() if value),
-        *(("input", f"{path} ({count:,} records)") for path, count in manifest["inputs"].items()),
-        ("hub_tfx", manifest["version"]),
+        ("module", module.handle),
+        ("module digest", module.digest),
+        ("signature", manifest.signature),
+        *((f"config: {name}", str(value)) for name, value in manifest.config.items() if value),
+        *(("input", f"{path} ({count:,} records)") for path, count in manifest.inputs.items()),
+        ("hub_tfx", manifest.version),
     ]

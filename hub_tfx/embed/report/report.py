@@ -10,21 +10,20 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.data.filesystems import delete_folder, local_copy, make_folder, write_bytes
-from hub_tfx.data.readers import READERS
+from hub_tfx.data.filesystems import delete_folder, make_folder, write_bytes
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
+from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.output.layout import EMBEDDINGS, PROJECTOR, REPORT, OutputLayout, read_manifest
-from hub_tfx.embed.output.read_back import vectors_of
+from hub_tfx.embed.output.read_back import as_text, read_parts, vectors_of
 from hub_tfx.embed.report.page import RejectedRows, render
-from hub_tfx.embed.report.survey import Survey, choose_sample, survey
+from hub_tfx.embed.report.survey import VectorStats, choose_sample, survey
 
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
-_READ_ROWS = 1 << 14
 _REASONS = 20
 _LABEL_LENGTH = 80
 
 
-def describe(layout: OutputLayout, output: str, *, report: bool, projector: bool) -> None:
+def write_reports(layout: OutputLayout, output: str, *, report: bool, projector: bool) -> None:
     """Writes ``report/`` and ``projector/`` into an output's directory, if wanted.
 
     Those of an earlier output go.
@@ -52,12 +51,12 @@ def write_report(layout: OutputLayout, folder: str) -> str:
     manifest = read_manifest(layout)
     rejected = _rejected(layout)
     surveys = {
-        name: survey(_vectors(layout, manifest, name), manifest["rows"])
+        name: survey(_vectors(layout, manifest, name), manifest.rows)
         for name in _vector_columns(manifest)
     }
     labels = _labels(layout, manifest)
     document = {
-        **manifest,
+        **manifest.to_dict(),
         "rejected": [asdict(of_reason) for of_reason in rejected],
         "vectors": {name: _numbers(found) for name, found in surveys.items()},
     }
@@ -78,7 +77,7 @@ def write_projector(layout: OutputLayout, folder: str) -> str:
       The folder.
     """
     manifest = read_manifest(layout)
-    rows = choose_sample(manifest["rows"])
+    rows = choose_sample(manifest.rows)
     metadata = {"row": [str(row) for row in rows], **_sampled_texts(layout, manifest, rows)}
     config = []
     make_folder(folder)
@@ -97,46 +96,28 @@ def write_projector(layout: OutputLayout, folder: str) -> str:
     return folder
 
 
-def _batches(layout: OutputLayout, kind: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The rows of one kind of parts, in order."""
-    reader = READERS[layout.format]
-    for part in layout.parts_there(kind):
-        with local_copy(part) as path:
-            schema = reader.infer_schema(path)
-            if (
-                not schema.names
-            ):  # tf.Examples say what they hold; where there is none, nothing does.
-                continue
-            schema = pa.schema([schema.field(name) for name in names])
-            for batch in reader.read(path, schema, _READ_ROWS):
-                assert isinstance(batch, pa.RecordBatch)
-                yield batch
-
-
-def _vector_columns(manifest: Mapping[str, Any]) -> list[str]:
+def _vector_columns(manifest: OutputManifest) -> list[str]:
     """Columns with one vector a row, all of one length, if there is a row."""
     return [
         name
-        for name, about in manifest["columns"].items()
-        if manifest["rows"]
-        and about["dtype"] in ("float32", "float16", "int8")
-        and about["shape"]
-        and min(about["shape"]) > 0
+        for name, about in manifest.columns.items()
+        if manifest.rows
+        and about.dtype in ("float32", "float16", "int8")
+        and about.shape
+        and min(about.shape) > 0
     ]
 
 
-def _vectors(layout: OutputLayout, manifest: Mapping[str, Any], name: str) -> Iterator[Any]:
+def _vectors(layout: OutputLayout, manifest: OutputManifest, name: str) -> Iterator[Any]:
     """``[n, dimensions]`` float32 each."""
-    about = manifest["columns"][name]
-    names = [name, about["scale"]] if "scale" in about else [name]
-    for batch in _batches(layout, EMBEDDINGS, names):
+    about = manifest.columns[name]
+    names = [name, about.scale] if about.scale else [name]
+    for batch in read_parts(layout, EMBEDDINGS, names):
         vectors = vectors_of(pa.Table.from_batches([batch]), name, about)
         yield vectors.reshape(batch.num_rows, -1)
 
 
-def _sampled(
-    layout: OutputLayout, manifest: Mapping[str, Any], name: str, rows: Any
-) -> Iterator[Any]:
+def _sampled(layout: OutputLayout, manifest: OutputManifest, name: str, rows: Any) -> Iterator[Any]:
     """The rows of ``_vectors`` with these ascending indices."""
     seen = 0
     for batch in _vectors(layout, manifest, name):
@@ -145,21 +126,21 @@ def _sampled(
         seen += len(batch)
 
 
-def _labels(layout: OutputLayout, manifest: Mapping[str, Any]) -> dict[int, str]:
+def _labels(layout: OutputLayout, manifest: OutputManifest) -> dict[int, str]:
     """What to call the rows of the sample: their first kept feature, or their number."""
-    rows = choose_sample(manifest["rows"])
+    rows = choose_sample(manifest.rows)
     texts = next(iter(_sampled_texts(layout, manifest, rows).values()), [])
     return dict(zip(rows.tolist(), texts or (f"row {row}" for row in rows), strict=True))
 
 
 def _sampled_texts(
-    layout: OutputLayout, manifest: Mapping[str, Any], rows: Any
+    layout: OutputLayout, manifest: OutputManifest, rows: Any
 ) -> dict[str, list[str]]:
     """Kept features of some rows (ascending indices), in a few words."""
-    keep = manifest["config"]["keep"]
+    keep = manifest.config["keep"]
     texts: dict[str, list[str]] = {name: [] for name in keep}
     seen = 0
-    for batch in _batches(layout, EMBEDDINGS, keep) if keep else ():
+    for batch in read_parts(layout, EMBEDDINGS, keep) if keep else ():
         first, last = np.searchsorted(rows, [seen, seen + batch.num_rows])
         chosen = pa.array(rows[first:last] - seen)
         for name, column in zip(keep, batch.columns, strict=True):
@@ -169,10 +150,7 @@ def _sampled_texts(
 
 
 def _in_words(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_in_words, value))
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    text = " ".join(text.split())
+    text = " ".join(as_text(value).split())
     return text if len(text) <= _LABEL_LENGTH else f"{text[:_LABEL_LENGTH]}…"
 
 
@@ -186,7 +164,7 @@ def _rejected(layout: OutputLayout) -> list[RejectedRows]:
     """Dead letters by reason, the most frequent first."""
     counts: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    for batch in _batches(layout, DEAD_LETTERS, [KEY, REASON]):
+    for batch in read_parts(layout, DEAD_LETTERS, [KEY, REASON]):
         keys, reasons = ([_in_words(v) for v in column.to_pylist()] for column in batch.columns)
         counts.update(reasons)
         for key, reason in zip(keys, reasons, strict=True):
@@ -197,7 +175,7 @@ def _rejected(layout: OutputLayout) -> list[RejectedRows]:
     ]
 
 
-def _numbers(found: Survey) -> dict[str, Any]:
+def _numbers(found: VectorStats) -> dict[str, Any]:
     return {
         "dimensions": found.dimensions,
         "norm_percentiles": found.norm_percentiles,

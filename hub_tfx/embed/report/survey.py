@@ -16,7 +16,7 @@ _PERCENTILES = (1, 50, 99)
 
 
 @dataclass(frozen=True)
-class Survey:
+class VectorStats:
     """Numbers about the vectors of one output; those of the sample hold for ``sample`` only.
 
     Attributes:
@@ -53,7 +53,7 @@ def choose_sample(rows: int, seed: int = 0) -> Array:
     return np.sort(chosen)
 
 
-def survey(batches: Iterable[Array], rows: int, seed: int = 0) -> Survey:
+def survey(batches: Iterable[Array], rows: int, seed: int = 0) -> VectorStats:
     """Looks at vectors, once each, and at a sample of them again.
 
     Args:
@@ -79,7 +79,7 @@ def survey(batches: Iterable[Array], rows: int, seed: int = 0) -> Survey:
     projection, explained = _principal_components(vectors)
     percentiles = np.percentile(all_norms, _PERCENTILES).tolist()
     rng = np.random.default_rng(seed)
-    return Survey(
+    return VectorStats(
         rows=rows,
         dimensions=vectors.shape[1],
         norms=all_norms,

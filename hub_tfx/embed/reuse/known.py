@@ -15,13 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from hub_tfx.embed.digests import Digests
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 
 Positions = np.ndarray[Any, np.dtype[np.int64]]
 """Numbers of rows in the order in which they were added; -1 for none."""
 
 _CHUNK_BYTES = 64 << 20
-_CHUNK_ROWS = 1 << 16
-_MAPPED_BYTES = 1 << 20
 
 
 class KnownRows:
@@ -34,11 +33,15 @@ class KnownRows:
       earlier: how many of them, the first ones, are of an earlier output.
     """
 
-    def __init__(self, schema: pa.Schema):
-        """Args:
-        schema: columns of the outputs.
+    def __init__(self, schema: pa.Schema, limits: EmbedLimits = DEFAULT_LIMITS):
+        """No rows yet.
+
+        Args:
+          schema: columns of the outputs.
+          limits: of what is kept in memory.
         """
         self._schema = schema
+        self._limits = limits
         self._runs: list[_Run] = []
         self._mapped: list[pa.RecordBatch] = []
         self._recent: list[pa.RecordBatch] = []
@@ -57,14 +60,15 @@ class KnownRows:
             [columns[name] for name in self._schema.names], schema=self._schema
         )
         with self._lock:
-            run = _Run.of(digests, np.arange(self.rows, self.rows + len(digests)))
+            places = np.arange(self.rows, self.rows + len(digests))
+            run = _Run((digests[:, 0], digests[:, 1], places), self._limits)
             # Each run has more than twice the rows of the next, so there are few.
             while self._runs and len(self._runs[-1]) <= 2 * len(run):
                 run = self._runs.pop().merged(run)
             self._runs.append(run)
             self._recent.append(batch)
             self.rows += batch.num_rows
-            if _is_chunk(self._recent):
+            if self._is_chunk(self._recent):
                 self._mapped.append(_mapped_batch(self._recent))
                 self._recent = []
 
@@ -100,28 +104,30 @@ class KnownRows:
             for n, field in enumerate(self._schema)
         }
 
+    def _is_chunk(self, batches: Sequence[pa.RecordBatch]) -> bool:
+        rows: int = sum(batch.num_rows for batch in batches)
+        size_bytes: int = sum(batch.nbytes for batch in batches)
+        return rows >= self._limits.chunk_rows or size_bytes >= _CHUNK_BYTES
+
 
 class _Run:
     """Digests sorted by their first half, and where their rows are."""
 
-    def __init__(self, first: Any, second: Any, positions: Any):
+    def __init__(self, columns: Sequence[np.ndarray[Any, Any]], limits: EmbedLimits):
+        self._limits = limits
+        order = np.argsort(columns[0], kind="stable")  # Which merges what is sorted by halves.
+        ordered = [column[order] for column in columns]
         self._columns = [
-            _mapped_array(column) if column.nbytes >= _MAPPED_BYTES else column
-            for column in (first, second, positions)
+            _mapped_array(column) if column.nbytes >= limits.mapped_bytes else column
+            for column in ordered
         ]
-
-    @classmethod
-    def of(cls, digests: Digests, positions: Positions) -> "_Run":
-        order = np.argsort(digests[:, 0], kind="stable")
-        return cls(digests[order, 0], digests[order, 1], positions[order])
 
     def __len__(self) -> int:
         return len(self._columns[0])
 
     def merged(self, other: "_Run") -> "_Run":
         columns = [np.concatenate(pair) for pair in zip(self._columns, other._columns, strict=True)]
-        order = np.argsort(columns[0], kind="stable")  # Which merges what is sorted by halves.
-        return _Run(*(column[order] for column in columns))
+        return _Run(columns, self._limits)
 
     def find(self, digests: Digests, found: Positions) -> None:
         """Puts the positions of the rows that are here into ``found``."""
@@ -132,12 +138,6 @@ class _Run:
         # Where two digests share a first half, only one is found, and the other embedded again.
         same = (first[at] == digests[:, 0]) & (second[at] == digests[:, 1])
         found[same] = positions[at[same]]
-
-
-def _is_chunk(batches: Sequence[pa.RecordBatch]) -> bool:
-    rows: int = sum(batch.num_rows for batch in batches)
-    size_bytes: int = sum(batch.nbytes for batch in batches)
-    return rows >= _CHUNK_ROWS or size_bytes >= _CHUNK_BYTES
 
 
 def _rows_of(batch: pa.RecordBatch, rows: Positions) -> pa.RecordBatch:

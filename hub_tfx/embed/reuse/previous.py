@@ -19,19 +19,18 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.utils.shared import Shared
 
 from hub_tfx.data.filesystems import check_sha256, read_bytes, verified_copy
-from hub_tfx.data.isolate import describe
 from hub_tfx.data.readers import READERS
 from hub_tfx.data.tf_example import example_type, of_example_columns
 from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
+from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.output.layout import DIGESTS, EMBEDDINGS, OutputLayout, committed_outputs
 from hub_tfx.embed.reuse.known import KnownRows
 from hub_tfx.errors import InputError
 
 _log = logging.getLogger(__name__)
 
-MADE_WITH = "made_with"
-"""In a manifest: what the vectors depend on, other than the rows."""
 _COMPUTATION = 1
 """Goes up when a module and a config give other vectors than with the hub_tfx before."""
 _NOT_IN_VECTORS = (
@@ -45,10 +44,9 @@ _NOT_IN_VECTORS = (
     "deduplicate",
     "max_dead_letter_ratio",
 )
-_BATCH_ROWS = 1 << 13
 _FIX = (
     "leave the earlier output out (--previous, or latest.json of a state_dir), and all rows are "
-    "embedded anew"
+    "embedded again"
 )
 
 
@@ -70,8 +68,10 @@ class PreviousPart:
     sha256: str
     digests_sha256: str
 
-    def read(self, schema: pa.Schema) -> Iterator[tuple[digests.Digests, pa.RecordBatch]]:
-        """The digests and these columns of all rows, some at a time.
+    def read(
+        self, schema: pa.Schema, batch_rows: int
+    ) -> Iterator[tuple[digests.Digests, pa.RecordBatch]]:
+        """The digests and these columns of all rows, at most ``batch_rows`` at a time.
 
         Raises:
           DigestMismatchError: a file has changed since it was written.
@@ -84,7 +84,7 @@ class PreviousPart:
         of_rows = digests.from_bytes(content)
         with _naming(self.path), verified_copy(self.path, self.sha256, _FIX) as path:
             start = 0
-            for batch in self._batches(path, schema):
+            for batch in self._batches(path, schema, batch_rows):
                 yield of_rows[start : start + batch.num_rows], batch
                 start += batch.num_rows
         if not start == len(of_rows) == self.rows:
@@ -92,12 +92,12 @@ class PreviousPart:
                 f"{self.path} has {start} rows, {len(of_rows)} digests, not {self.rows}: {_FIX}"
             )
 
-    def _batches(self, path: str, schema: pa.Schema) -> Iterator[Any]:
+    def _batches(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Any]:
         if self.format == "parquet":
-            yield from READERS["parquet"].read(path, schema, _BATCH_ROWS)
+            yield from READERS["parquet"].read(path, schema, batch_rows)
             return
         lists = [(f.name, pa.large_list(example_type(f.type, f.name))) for f in schema]
-        for batch in READERS["tfrecord"].read(path, pa.schema(lists), _BATCH_ROWS):
+        for batch in READERS["tfrecord"].read(path, pa.schema(lists), batch_rows):
             yield of_example_columns(batch, schema)
 
 
@@ -107,10 +107,12 @@ class Previous:
 
     Attributes:
       parts: their files.
+      limits: sizes that matter for speed and memory.
       shared: lets all that work in a process look the rows up in one place.
     """
 
     parts: tuple[PreviousPart, ...] = ()
+    limits: EmbedLimits = DEFAULT_LIMITS
     shared: Shared = field(default_factory=Shared, compare=False)
 
     def known(self, schema: pa.Schema) -> KnownRows:
@@ -123,15 +125,15 @@ class Previous:
         return known
 
     def _read(self, schema: pa.Schema) -> KnownRows:
-        known = KnownRows(schema)
+        known = KnownRows(schema, self.limits)
         for part in self.parts:
-            for of_rows, batch in part.read(schema):
+            for of_rows, batch in part.read(schema, self.limits.previous_rows):
                 known.add(of_rows, dict(zip(schema.names, batch.columns, strict=True)))
         known.earlier = known.rows
         return known
 
 
-def made_with(
+def vectors_fingerprint(
     config: EmbedConfig, signature: str, module: str, preprocessor: str | None
 ) -> dict[str, Any]:
     """What vectors depend on, other than the rows, as plain JSON.
@@ -151,51 +153,59 @@ def made_with(
     }
 
 
-def find_previous(folder: str, made_with: Mapping[str, Any], *, required: bool = False) -> Previous:
+def find_previous(
+    folder: str,
+    fingerprint: Mapping[str, Any],
+    *,
+    required: bool = False,
+    limits: EmbedLimits = DEFAULT_LIMITS,
+) -> Previous:
     """The earlier outputs in a folder: of a job, or of all splits of an Examples artifact.
 
     Where none of them can be used, a warning says why.
 
     Args:
       folder: on any Beam filesystem.
-      made_with: of the job that wants to use them.
+      fingerprint: ``vectors_fingerprint`` of the job that wants to use them.
       required: whether there must be one.
+      limits: sizes that matter for speed and memory.
 
     Raises:
       InputError: there is none where one is required, or a manifest is damaged.
     """
     try:
         outputs = committed_outputs(folder)
-        usable = [(o, m) for o, m in outputs if m.get(MADE_WITH) == made_with]
-        parts = [part for output, manifest in usable for part in _parts(output, manifest)]
-    except (BeamIOError, OSError, ValueError, KeyError, TypeError) as error:
+        usable = [of_output for of_output in outputs if of_output[1].made_with == fingerprint]
+        parts = [part for layout, manifest in usable for part in _parts(layout, manifest)]
+    except InputError as error:
         raise InputError(
-            f"the earlier output in {folder} has no whole manifest: {describe(error)}; {_FIX}"
+            f"the earlier output in {folder} has no whole manifest: {error}; {_FIX}"
         ) from error
     if required and not outputs:
         raise InputError(f"there is no earlier output in {folder}: {_FIX}")
     if not usable:
-        before = outputs[0][1].get(MADE_WITH) if outputs else None
-        why = _why(before, made_with) if outputs else f"there is no earlier output in {folder}"
-        _log.warning("all rows are embedded anew: %s", why)
-    return Previous(tuple(parts))
+        before = outputs[0][1].made_with if outputs else None
+        why = _why(before, fingerprint) if outputs else f"there is no earlier output in {folder}"
+        _log.warning("nothing is copied, all rows are embedded: %s", why)
+    return Previous(tuple(parts), limits)
 
 
-def _parts(output: OutputLayout, manifest: Mapping[str, Any]) -> Iterator[PreviousPart]:
-    files = manifest["files"]
-    for index, file in enumerate(files):
+def _parts(layout: OutputLayout, manifest: OutputManifest) -> Iterator[PreviousPart]:
+    for index, file in enumerate(manifest.files):
+        if file.digests_sha256 is None:
+            raise InputError(f"it names no digests for {file.name}")
         yield PreviousPart(
-            path=FileSystems.join(output.folders[EMBEDDINGS], file["name"]),
-            digests_path=output.part(DIGESTS, index, len(files)),
-            format=output.format,
-            rows=file["rows"],
-            sha256=file["sha256"],
-            digests_sha256=file["digests_sha256"],
+            path=FileSystems.join(layout.folders[EMBEDDINGS], file.name),
+            digests_path=layout.part(DIGESTS, index, len(manifest.files)),
+            format=layout.format,
+            rows=file.rows,
+            sha256=file.sha256,
+            digests_sha256=file.digests_sha256,
         )
 
 
-def _why(before: Any, now: Mapping[str, Any]) -> str:
-    if not isinstance(before, dict):
+def _why(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    if before is None:
         return "the earlier output was written without digests of its rows"
     changed = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
     return f"{' and '.join(changed)} changed since the earlier output was made"

@@ -1,4 +1,4 @@
-"""A module with the layers of a head on it: what keras.train trains, and what is served."""
+"""A module with the layers of a head on it: what is trained, and what is served."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,8 @@ class HeadLayers(tf.train.Checkpoint):  # type: ignore[misc]
             self.biases.append(tf.Variable(tf.zeros([outer]), name=f"bias_{i}"))
 
     def __call__(self, values: Any, dropout: float, seed: Any) -> Any:
-        """``seed``: ``[2] int64``, another one each step, so that a run can go on in the middle."""
+        """Logits of vectors. The ``seed``, ``[2] int64``, is another one at each step, so that a
+        run can resume in the middle."""
         last = len(self.kernels) - 1
         for i, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             if dropout:
@@ -40,8 +41,8 @@ class TunableModel:
     """The module and what is put on top of it.
 
     Attributes:
-      module: that learns, if it is not frozen.
-      layers: of the head; None for similarity.
+      module: the module, which learns unless it is frozen.
+      layers: layers of the head; None for similarity.
       state: all variables, to save and restore.
     """
 
@@ -94,7 +95,7 @@ def pair(inputs: Inputs) -> tuple[Inputs, Inputs]:
 
 
 def write_serving(job: TrainingJob, model: TunableModel, path: Path) -> None:
-    """Writes the SavedModel of ``Trained.serving`` with the weights of now.
+    """Writes the SavedModel of ``Trained.serving`` with the present weights.
 
     Raises:
       AuthoringError: ``job.serving`` has tables that ``job.serving_resources`` does not hold.

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from hub_tfx._files import replacing
+from hub_tfx._files import remove_temporary, replacing
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.saved_model.model import TunableModel, write_serving
@@ -27,13 +27,13 @@ _EVENTS = ("train", "eval")
 
 @naming_features()
 def train(job: TrainingJob) -> Trained:
-    """Runs, or goes on with, the training of a module's ``__call__``; see ``Trainer``.
+    """Trains a module's ``__call__``, or resumes a training that was cut off; see ``Trainer``.
 
     While the module is frozen it is called as for inference, so that nothing in it changes, moving
     averages included. In ``work_dir``: ``checkpoints/``, ``events/`` for TensorBoard,
     ``training.json``, which says what is trained there, and when it is over ``newest/``, ``best/``
-    unless that is ``newest/``, and ``serving/``, which holds the best. A run that goes on sees the
-    batches that it has not seen; it reads the others, without the module, to get there.
+    unless that is ``newest/``, and ``serving/``, which holds the best. A run that resumes
+    trains on the batches that it has not seen; to get there it reads the others, and leaves them.
 
     Raises:
       AuthoringError: the module cannot be trained, or the loss is no longer finite.
@@ -68,8 +68,7 @@ def _claim(job: TrainingJob) -> None:
             f"{job.work_dir} belongs to the training of another module, or with another config "
             f"(see {file.name}): choose a new directory"
         )
-    for left in job.work_dir.glob(".*.tmp"):
-        tf.io.gfile.rmtree(str(left)) if left.is_dir() else left.unlink()
+    remove_temporary(job.work_dir)
 
 
 # --- Training ------------------------------------------------------------------------------------
@@ -119,7 +118,7 @@ class _Run:
             record=self._record,
         )
         # Two of the best: a run that is killed between the saving of a new best and of the record
-        # that names it goes on from the record that names the one before.
+        # that names it resumes from the record that names the one before.
         folder = job.work_dir / "checkpoints"
         self._newest = tf.train.CheckpointManager(checkpoint, str(folder / "newest"), 1)
         self._best = tf.train.CheckpointManager(model.state, str(folder / "best"), 2)
@@ -132,6 +131,9 @@ class _Run:
     def restore(self) -> None:
         """Goes back to the newest checkpoint, if there is one."""
         if path := self._newest.latest_checkpoint:
+            # Created before the restoring, which would otherwise wait until the best is next saved
+            # or read, and then look for this checkpoint, which is deleted by then.
+            _ = self._model.state.save_counter
             self._read(self._newest.checkpoint, path)
 
     def train(self) -> None:

@@ -1,4 +1,4 @@
-"""A reusable SavedModel that learns: called for training, and written anew with other weights.
+"""A reusable SavedModel that learns: called for training, and written again with other weights.
 
 A tuned module is its parent's files with another checkpoint in ``variables/``: graph, signatures,
 assets and what Keras noted are the parent's, byte for byte. ``tf.saved_model.save`` of the loaded
@@ -90,7 +90,7 @@ class TunableModule:
         return tf.add_n([tf.zeros([]), *(tf.cast(loss(), tf.float32) for loss in losses)])
 
     def write(self, destination: Path) -> None:
-        """Writes the module with the weights of now to a new directory.
+        """Writes the module with its present weights to a new directory.
 
         Raises:
           OutputError: ``destination`` is taken or cannot be written.
@@ -116,7 +116,7 @@ def load_tunable(path: Path, spec: SignatureSpec, seed: int) -> Iterator[Tunable
       seed: of random numbers.
 
     Raises:
-      AuthoringError: there are several outputs and none is ``default``, or the output is no vector.
+      AuthoringError: there are several outputs and none is ``default``, or it is not a vector.
       NotAModuleError: it cannot be loaded.
     """
     with _seeded(path, seed) as source:  # Assets are read from there when the module is saved.

@@ -1,4 +1,4 @@
-"""What a training has evaluated and exported, on disk: a run that was cut off goes on from it."""
+"""What a training has evaluated and exported, on disk: a run that was cut off resumes from it."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ _MAY_CHANGE = ("steps", "eval_every", "eval_steps", "patience", "allow_signature
 
 
 class Evaluations:
-    """Evaluations whose exports are complete. What else lies about was cut off, and is removed::
+    """Evaluations whose exports are complete. What else is there was cut off, and is removed::
 
         {work_dir}/evaluations.json
         {work_dir}/evaluated/{step}/module/     of the newest and of the best
@@ -47,7 +47,7 @@ class Evaluations:
 
     @property
     def stalled(self) -> bool:
-        """Whether the best evaluation is too many evaluations ago for training to go on."""
+        """Whether the best evaluation is so many evaluations ago that training is to stop."""
         return is_stalled(self._config, self._in_order)
 
     def is_best(self, metrics: Mapping[str, float]) -> bool:
@@ -114,7 +114,7 @@ class Evaluations:
 
 
 def _identity(job: TrainingJob) -> dict[str, Any]:
-    """What must be the same for a run to go on in a directory, as JSON gives it back."""
+    """What must be the same for a run to resume in a directory, as JSON gives it back."""
     config = json.loads(job.config.to_json())
     identity = {key: value for key, value in config.items() if key not in _MAY_CHANGE}
     base = Manifest.of_directory(job.base).digest

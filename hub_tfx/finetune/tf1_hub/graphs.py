@@ -228,7 +228,7 @@ def _dense(vectors: Any, units: int, name: str) -> Any:
 def _seed(spec: Any, tags: _Tags, seed: int) -> None:
     """Gives the module's random operations, such as dropout, a seed if they have none.
 
-    In the graph as hub read it, since the graph-level seed reaches only what is built anew. Seeds
+    In the graph as hub read it, since the graph-level seed reaches only what is newly built. Seeds
     of 0 mean none, and are not in the file.
     """
     graph = spec._saved_model_handler.get_meta_graph(tags)

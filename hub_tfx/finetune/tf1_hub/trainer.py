@@ -2,7 +2,7 @@
 
 What is where in the work directory::
 
-    checkpoint, model.ckpt-*    tf.estimator's: where a run that was cut off goes on
+    checkpoint, model.ckpt-*    tf.estimator's: from where a run that was cut off resumes
     events.*, eval/             for TensorBoard
     export/                     where the exporters write; what they leave there is incomplete
     evaluated/                  complete exports, and in evaluations.json what they are
@@ -39,7 +39,7 @@ _REPORT_EVERY_S = 0.5
 
 @naming_features()
 def train(job: TrainingJob) -> Trained:
-    """Trains a module in TF1 hub format, or goes on where a run in ``job.work_dir`` was cut off.
+    """Trains a module in TF1 hub format, or resumes a run in ``job.work_dir`` that was cut off.
 
     A module that is frozen is applied as for inference. Once it learns, it is applied in its
     variant for training, if it has one, with the losses and updates that this brings.
@@ -47,7 +47,8 @@ def train(job: TrainingJob) -> Trained:
     Works in eager mode and touches no graph of the caller's.
 
     Raises:
-      AuthoringError: the module cannot be trained, the loss is no number, or nothing was exported.
+      AuthoringError: the module cannot be trained, the loss is no longer a number, or nothing was
+        exported.
       InputError: there is no row to train on, or to evaluate on, or one does not hold what the
         module takes.
       OutputError: ``job.work_dir`` holds another training, or cannot be written.
@@ -107,7 +108,7 @@ def _train_until(
             tf.estimator.train_and_evaluate(estimator, training, evaluation)
         except tf.estimator.NanLossDuringTrainingError as error:
             raise AuthoringError(
-                "the training loss is not a number any more: lower the learning rates, "
+                "the training loss is no longer a number: lower the learning rates, "
                 "or look for extreme values in the training data"
             ) from error
     _evaluate_newest(estimator, evaluation, evaluations)
@@ -211,7 +212,7 @@ class _Speed(tf.estimator.CheckpointSaverListener):
         self.rest(0)
 
     def rest(self, step: int) -> None:
-        """Starts to count and to time anew."""
+        """Starts to count and to time again."""
         self._step, self._at_s = step, time.monotonic()
 
     def measure(self, step: int) -> None:

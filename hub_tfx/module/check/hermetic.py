@@ -1,4 +1,4 @@
-"""Does a module work elsewhere? It is copied, and the copy loaded and run by another process.
+"""Does a module work elsewhere? It is copied, and another process loads the copy, and may run it.
 
 Another process, because a module may end the one that runs it, and so that nothing of TensorFlow is
 loaded into this one. It is not a sandbox.
@@ -11,9 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import hub_tfx
 from hub_tfx.errors import OutputError
 
 _COPY = "a moved copy"  # A space in the path is part of the test.
@@ -22,20 +24,38 @@ _COPY = "a moved copy"  # A space in the path is part of the test.
 def run_moved(
     path: str | os.PathLike[str],
     timeout_s: float,
-    imports: Sequence[str] = (),
-    tags: Sequence[str] = (),
+    imports: Iterable[str] = (),
+    tags: Iterable[str] = (),
 ) -> tuple[bool, str]:
     """Whether a copy of the module in another place loads and runs on a made-up input, and why.
 
     Args:
       path: the module's directory.
       timeout_s: how long loading and running may take together.
-      imports: packages that are imported before.
+      imports: packages to import first, such as those that register the module's ops.
       tags: of the graph that is run; none for the one for inference.
 
     Raises:
       OutputError: the copy cannot be written.
     """
+    return _try_moved(path, timeout_s, {"signatures": None, "imports": list(imports)})
+
+
+def load_moved(
+    path: str | os.PathLike[str],
+    signatures: Iterable[str],
+    timeout_s: float,
+    imports: Iterable[str] = (),
+) -> tuple[bool, str]:
+    """Whether each of these signatures loads from a copy of the module in another place, and why;
+    none is run. The other arguments and errors are those of ``run_moved``."""
+    wanted = {"signatures": list(signatures), "imports": list(imports)}
+    return _try_moved(path, timeout_s, wanted)
+
+
+def _try_moved(
+    path: str | os.PathLike[str], timeout_s: float, wanted: Mapping[str, Any]
+) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory(prefix="hub_tfx-check-") as folder:
         try:
             shutil.copytree(path, Path(folder, _COPY), symlinks=True)
@@ -43,12 +63,13 @@ def run_moved(
             raise OutputError(
                 f"{path} cannot be copied to {folder}: {error}; TMPDIR says where to"
             ) from error
-        return _run(folder, timeout_s, json.dumps({"imports": [*imports], "tags": [*tags]}))
+        return _run(folder, timeout_s, wanted)
 
 
-def _run(folder: str, timeout_s: float, options: str) -> tuple[bool, str]:
+def _run(folder: str, timeout_s: float, wanted: Mapping[str, Any]) -> tuple[bool, str]:
     result = Path(folder, "result.json")
-    command = [sys.executable, "-m", "hub_tfx.module.check.try_out", _COPY, str(result), options]
+    arguments = [_COPY, json.dumps(wanted), str(result)]
+    command = [sys.executable, "-m", "hub_tfx.module.check.try_out", *arguments]
     try:
         done = subprocess.run(
             command, cwd=folder, env=_environment(), capture_output=True, timeout=timeout_s
@@ -62,9 +83,10 @@ def _run(folder: str, timeout_s: float, options: str) -> tuple[bool, str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with this very hub_tfx where the child looks first, since it runs elsewhere."""
-    source = str(Path(__file__).resolve().parents[2])
-    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    """That of this process, with all that it can import, this very hub_tfx included: the child
+    runs in another directory."""
+    own = str(Path(hub_tfx.__file__).parents[1])
+    paths = [os.path.abspath(entry) for entry in [*sys.path, own]]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 

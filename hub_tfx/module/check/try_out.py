@@ -1,6 +1,8 @@
-"""Runs a module once on a made-up input: the child process of hermetic.py, which says why.
+"""Loads a module, or runs it once on a made-up input: the child process of hermetic.py.
 
-python -m hub_tfx.module.check.try_out DIRECTORY RESULT_FILE '{"imports": […], "tags": […]}'
+python -m hub_tfx.module.check.try_out DIRECTORY WANTED RESULT_FILE
+
+where WANTED is the JSON of ``try_out``'s other arguments.
 """
 
 import json
@@ -20,19 +22,30 @@ _LENGTH = 8  # Of any other dimension that is open.
 _TEXT = "The cat sat on the mat."
 
 
-def main(directory: str, result_file: str, options: str = "{}") -> None:
+def main(directory: str, wanted: str, result_file: str) -> None:
     """Writes {"passed": bool, "why": str} to ``result_file``; errors of the module are results."""
     quiet_libraries()
     try:
-        result = {"passed": True, "why": try_out(directory, **json.loads(options))}
+        result = {"passed": True, "why": try_out(directory, **json.loads(wanted))}
     except Exception as error:  # noqa: BLE001 (whatever a module may raise)
         words = " ".join(str(error).split())
         result = {"passed": False, "why": f"{type(error).__name__}: {words[:500]}"}
     Path(result_file).write_text(json.dumps(result))
 
 
-def try_out(directory: str, imports: Sequence[str] = (), tags: Sequence[str] = ()) -> str:
-    """Loads a module, runs one signature, and says which and what it gave.
+def try_out(
+    directory: str,
+    signatures: Sequence[str] | None = None,
+    imports: Sequence[str] = (),
+    tags: Sequence[str] = (),
+) -> str:
+    """Loads signatures of a module, or runs one, and says what came of it.
+
+    Args:
+      directory: the module's.
+      signatures: those to load; None to load and run the default one.
+      imports: packages to import first.
+      tags: of the graph; none for the one for inference.
 
     Args:
       directory: of the module.
@@ -40,13 +53,17 @@ def try_out(directory: str, imports: Sequence[str] = (), tags: Sequence[str] = (
       tags: of the graph that is run; none for the one for inference.
 
     Raises:
-      HubTfxError: it cannot be loaded.
+      HubTfxError: a package cannot be imported, or a signature cannot be loaded.
       ValueError: it gave something else than its signature says.
       Exception: whatever running it raises.
     """
     from hub_tfx.module.load import import_packages, load
 
     import_packages(imports)
+    if signatures is not None:
+        for name in signatures:
+            load(directory, name, tags=tags)
+        return f"it loads with {', '.join(signatures)}"
     name = _signature(inspect(directory).tagged(tags))
     module = load(directory, name, tags=tags)
     inputs = {key: example(info) for key, info in module.signature_spec.inputs.items()}
@@ -81,8 +98,7 @@ def _signature(spec: ModuleSpec) -> str:
 def _shape(info: TensorInfo) -> list[int]:
     """Of unknown rank is taken to be ``[batch]``."""
     shape = (None,) if info.shape is None else info.shape
-    is_image = len(shape) == 4 and shape[3] in (1, 3)
-    open_size = _PIXELS if is_image else _LENGTH
+    open_size = _PIXELS if info.is_image else _LENGTH
     return [
         size if size is not None else _BATCH if position == 0 else open_size
         for position, size in enumerate(shape)

@@ -1,8 +1,6 @@
 """Writing a module: complete under its final name, or not there at all."""
 
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from hub_tfx._files import sync, sync_tree
+from hub_tfx._files import staged_directory, why
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.module.files import SAVED_MODEL
 from hub_tfx.module.inspect import inspect
@@ -116,27 +114,24 @@ def check_is_free(export_path: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def staged(export_path: str | os.PathLike[str]) -> Iterator[Path]:
+def staged(export_path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
     """A directory to write to, which becomes ``export_path`` when the block ends well.
+
+    Args:
+      export_path: the final directory.
+      replace: whether a directory that is there is replaced.
 
     Raises:
       OutputError: it cannot be written, or ``export_path`` was taken meanwhile.
     """
     final = Path(os.path.abspath(export_path))
-    temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        yield temporary
-        sync_tree(temporary)
-        os.rename(temporary, final)
-        sync(final.parent)
+        with staged_directory(final, replace=replace) as directory:
+            yield directory
     except OSError as error:
-        raise OutputError(f"{final} cannot be written: {error.strerror or error}") from error
+        raise OutputError(f"{final} cannot be written: {why(error)}") from error
     except (tf.errors.PermissionDeniedError, tf.errors.ResourceExhaustedError) as error:
         raise OutputError(f"{final} cannot be written: {error.message}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

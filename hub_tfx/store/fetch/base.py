@@ -10,7 +10,10 @@ from hub_tfx.module.handle import ModuleHandle
 
 
 class Fetcher(Protocol):
-    """Brings a module here from where its handle points."""
+    """Brings a module here from where its handle points.
+
+    ``hub_tfx.testing.fetchers`` tests what it promises.
+    """
 
     def fetch(self, handle: ModuleHandle, into: Path) -> None:
         """Puts the module's files into a directory, its root the module's root.

@@ -7,7 +7,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub_tfx.embed.call.batching import CallLimits, check_rows, cut_into_calls, embed_rows
+from hub_tfx.embed.call.batching import CallLimits, embed_rows, make_batches
 from hub_tfx.embed.call.bound import BoundModule
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.module.load import load
@@ -21,7 +21,7 @@ from hub_tfx.testing import text_module
 )
 def test_each_row_is_in_one_call_that_is_not_too_large(sizes, max_rows, max_bytes):
     row_bytes = np.array(sizes, np.int64)
-    calls = cut_into_calls(row_bytes, max_rows, max_bytes)
+    calls = make_batches(row_bytes, max_rows, max_bytes)
     assert sorted(row for call in calls for row in call.tolist()) == list(range(len(sizes)))
     for call in calls:
         assert 1 <= len(call) <= max_rows
@@ -29,11 +29,11 @@ def test_each_row_is_in_one_call_that_is_not_too_large(sizes, max_rows, max_byte
 
 
 def test_rows_of_like_size_go_together():
-    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 2, 99)] == [[1, 3], [2, 0]]
+    assert [c.tolist() for c in make_batches(np.array([9, 1, 8, 2]), 2, 99)] == [[1, 3], [2, 0]]
 
 
 def test_rows_that_fit_into_one_call_keep_their_order():
-    assert [c.tolist() for c in cut_into_calls(np.array([9, 1, 8, 2]), 4, 99)] == [[0, 1, 2, 3]]
+    assert [c.tolist() for c in make_batches(np.array([9, 1, 8, 2]), 4, 99)] == [[0, 1, 2, 3]]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,7 @@ def test_rows_keep_their_order_whatever_call_they_were_in(module):
     batch = pa.RecordBatch.from_pydict({"text": pa.array(texts)})
     bound = BoundModule(module, EmbedConfig(), batch.schema)
     one, many = (
-        embed_rows(bound, check_rows(bound, batch), CallLimits(rows, 1 << 20, 60))
-        for rows in (100, 2)
+        embed_rows(bound, bound.checked(batch), CallLimits(rows, 1 << 20, 60)) for rows in (100, 2)
     )
     assert (one.calls, many.calls) == ((7,), (2, 2, 2, 1))
     assert many.rows.tolist() == one.rows.tolist() == list(range(7))
@@ -94,16 +93,16 @@ def batch_of(*texts):
 
 def test_a_call_that_is_too_much_is_halved_and_later_calls_start_at_what_was_not(costly):
     limits = CallLimits(20, 1 << 20, 0.5)
-    done = embed_rows(costly, check_rows(costly, batch_of(*["a"] * 20)), limits)
+    done = embed_rows(costly, costly.checked(batch_of(*["a"] * 20)), limits)
     assert (len(done.rows), done.calls, done.rejected) == (20, (20,), {})
     assert limits.rows == 5
-    again = embed_rows(costly, check_rows(costly, batch_of(*["a"] * 20)), limits)
+    again = embed_rows(costly, costly.checked(batch_of(*["a"] * 20)), limits)
     assert (len(again.rows), again.calls) == (20, (5, 5, 5, 5))
 
 
 def test_a_row_that_is_too_much_by_itself_is_rejected_and_calls_stay_as_large(costly):
     limits = CallLimits(8, 1 << 20, 0.5)
-    done = embed_rows(costly, check_rows(costly, batch_of("a", "much", "forever", "b")), limits)
+    done = embed_rows(costly, costly.checked(batch_of("a", "much", "forever", "b")), limits)
     assert limits.rows == 8
     ((row, reason),) = done.rejected.items()
     assert {1: "OOM", 2: "it took longer than 0.5 s"}[row] in reason

@@ -23,6 +23,7 @@ IMAGE = TensorInfo("float32", (None, 4, 4, 3))
 IDS = TensorInfo("int32", (None, None))
 RAGGED = TensorInfo("int64", (None, None), "ragged")
 SPARSE = TensorInfo("int64", (None, None), "sparse")
+EXAMPLE_BYTES = pa.large_list(pa.large_binary())
 LISTS = st.lists(st.none() | st.lists(st.integers(-9, 9), max_size=4), max_size=8)
 
 
@@ -116,7 +117,8 @@ def test_numbers_that_are_none_stay_so_in_tf_example():
     [
         (["a", None, ""], pa.string(), TEXT, {1: "is missing"}),
         ([[b"a"], [], None, [b"b", b"c"]], None, TEXT, {1: "missing", 2: "missing", 3: "2 values"}),
-        ([b"a", b"\xff", b"\xc3\xa9"], pa.binary(), TEXT, {1: "not valid UTF-8"}),
+        ([[b"a"], [b"\xff"], [b"\xc3\xa9"]], EXAMPLE_BYTES, TEXT, {1: "not valid UTF-8"}),
+        ([b"a", b"\xff", b"\xc3\xa9"], pa.binary(), TEXT, {}),
         ([[1.0, 2.0], [1.0]], None, VECTOR, {1: "has 1 values; the input takes 2"}),
         ([[1.0, float("nan")], [1.0, 2.0]], None, VECTOR, {0: "NaN"}),
         ([[1.0, None], [1.0, 2.0]], None, VECTOR, {0: "holds a null"}),
@@ -160,7 +162,7 @@ def test_rows_that_cannot_be_fed_are_found_with_a_reason(values, type_, info, re
 
 
 def test_bytes_need_not_be_utf8_where_the_config_says_so():
-    assert check([b"\xff"], TEXT, text_encoding="bytes") == {}
+    assert check([[b"\xff"]], TEXT, EXAMPLE_BYTES, text_encoding="bytes") == {}
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hub_tfx.data.tf_example import of_example_columns, to_example_columns
 from hub_tfx.embed.call.outputs import to_array, to_columns
 from hub_tfx.embed.columns import OutputColumn, embedding_dim
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.manifest import WrittenColumn
 from hub_tfx.embed.output.read_back import vectors_of
 from hub_tfx.embed.output.writers import PART_FILES
 from hub_tfx.errors import ConfigError
@@ -75,7 +76,7 @@ def test_other_values_are_written_as_they_are(values, dtype, type_):
     column, table, _ = written(tf.constant(values, dtype))
     assert table.schema.field("e").type == type_
     for stored in (table, in_parquet(table), in_examples(table)):
-        found = vectors_of(stored, "e", column.about())
+        found = vectors_of(stored, "e", column.written())
         assert np.asarray(found).tolist() == values
 
 
@@ -114,7 +115,7 @@ def test_what_was_written_comes_back_with_its_shape(output, shape, dtype):
     tolerance = {"float32": 0, "float16": 1e-3, "int8": 11 / 127}[dtype]
     expected = np.squeeze(output.numpy()) if shape and 1 in shape else output.numpy()
     for stored in (table, in_parquet(table), in_examples(table)):
-        vectors = vectors_of(stored, "e", column.about())
+        vectors = vectors_of(stored, "e", column.written())
         assert vectors[0].dtype == np.float32
         np.testing.assert_allclose(np.stack(list(vectors)), expected, atol=tolerance)
 
@@ -124,7 +125,7 @@ def test_rows_of_different_lengths_are_lists():
     calls = [to_columns(column, np.full([1, n, 2], n, "f4"), 1, 1).columns["e"] for n in (3, 0, 1)]
     table = pa.table({"e": pa.concat_arrays(calls)})
     assert table.schema.field("e").type == pa.list_(pa.float32())
-    vectors = vectors_of(table, "e", column.about())
+    vectors = vectors_of(table, "e", column.written())
     assert [v.shape for v in vectors] == [(3, 2), (0, 2), (1, 2)]
     assert vectors[0].tolist() == [[3.0, 3.0]] * 3
 
@@ -134,14 +135,13 @@ def test_an_output_without_a_row_has_the_columns_of_one_with_rows(dtype):
     for info in (TensorInfo("float32", (None, 4)), OPEN, TensorInfo("float32", (None, None, None))):
         column = column_of(info, output_dtype=dtype)
         table = pa.schema(column.fields).empty_table()
-        vectors = vectors_of(in_parquet(table), "e", column.about())
+        vectors = vectors_of(in_parquet(table), "e", column.written())
         assert len(vectors) == 0
 
 
 def test_the_manifest_and_the_schema_say_what_the_type_does_not():
     column = column_of(TensorInfo("float32", (None, 2, 3)), output_dtype="int8")
-    about = {"output": "key", "dtype": "int8", "shape": [2, 3], "scale": "e_scale"}
-    assert column.about() == about
+    assert column.written() == WrittenColumn("key", "int8", (2, 3), scale="e_scale")
     _, table, _ = written(tf.zeros([1, 2, 3]), output_dtype="int8")
     metadata = in_parquet(table).schema.field("e").metadata
     assert metadata[b"hub_tfx.dtype"] == b"int8"
@@ -157,7 +157,7 @@ def test_normalized_vectors_have_length_1_and_zero_stays_zero(dtype):
     vectors[2] = 1e-30
     column, table, rejected = written(tf.constant(vectors), normalize=True, output_dtype=dtype)
     assert rejected == {}
-    norms = np.linalg.norm(vectors_of(table, "e", column.about()), axis=1)
+    norms = np.linalg.norm(vectors_of(table, "e", column.written()), axis=1)
     np.testing.assert_allclose(norms, [0, 1, 1, 1, 1, 1], atol=1e-2)
 
 
@@ -175,7 +175,7 @@ def test_cosines_hardly_change(dtype, lost):
     vectors = np.random.default_rng(0).normal(size=(500, 128)).astype(np.float32)
     vectors *= np.logspace(-4, 4, 500)[:, None]
     column, table, _ = written(tf.constant(vectors, tf.float32), output_dtype=dtype, normalize=True)
-    found = vectors_of(table, "e", column.about())
+    found = vectors_of(table, "e", column.written())
     cosines = np.sum(vectors * found, axis=1) / (
         np.linalg.norm(vectors, axis=1) * np.linalg.norm(found, axis=1)
     )
@@ -186,7 +186,7 @@ def test_an_int8_is_half_a_step_off_at_most():
     vectors = np.random.default_rng(0).normal(size=(100, 16)).astype(np.float32)
     column, table, _ = written(tf.constant(vectors), output_dtype="int8")
     steps = table["e_scale"].to_numpy()[:, None]
-    assert (np.abs(vectors_of(table, "e", column.about()) - vectors) <= steps * 0.5001).all()
+    assert (np.abs(vectors_of(table, "e", column.written()) - vectors) <= steps * 0.5001).all()
     np.testing.assert_allclose(steps[:, 0], np.abs(vectors).max(axis=1) / 127, rtol=1e-6)
     bytes_of_rows = table["e"].to_pylist()
     assert {len(b) for b in bytes_of_rows} == {16}
@@ -217,7 +217,7 @@ def test_rows_with_nan_and_rows_that_float16_cannot_hold_are_rejected():
 def test_ragged_outputs_are_lists(rows, info):
     column, table, _ = written(tf.ragged.constant(rows, ragged_rank=1), info)
     assert table["e"].to_pylist() == rows
-    vectors = vectors_of(in_examples(table), "e", column.about())
+    vectors = vectors_of(in_examples(table), "e", column.written())
     assert [v.tolist() for v in vectors] == rows
 
 
@@ -226,7 +226,7 @@ def test_ragged_outputs_with_vectors_and_with_nan():
     rows = tf.ragged.constant([[[1.0, 2.0]], [], [[3.0, nan], [5.0, 6.0]]], ragged_rank=1)
     column, table, rejected = written(rows, TensorInfo("float32", (None, None, 2), "ragged"))
     assert rejected == {2: "the module gave NaN or infinity for 'e'"}
-    assert [v.shape for v in vectors_of(table, "e", column.about())] == [(1, 2), (0, 2), (2, 2)]
+    assert [v.shape for v in vectors_of(table, "e", column.written())] == [(1, 2), (0, 2), (2, 2)]
 
 
 def test_sparse_outputs_are_written_dense():

@@ -10,30 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.data.files import SourceFile, find_files, split_row_groups
-from hub_tfx.embed import pipeline, read
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
+from hub_tfx.embed.limits import EmbedLimits
 from hub_tfx.embed.output import sink
 from hub_tfx.embed.output.resume import Finished, left_to_read, take_finished
-from hub_tfx.embed.read import Block, RowRange, share_out
+from hub_tfx.embed.read import Block, RowRange, make_work_units
 from hub_tfx.errors import InputError, OutputError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
 _KEEP_N = EmbedConfig(keep=("n",), batch_size=4)
+_SMALL_BLOCKS = EmbedLimits(min_unit_bytes=1, block_s=0, window_rows=1)
+"""A work unit for each file, a block for each batch, a batch for each call."""
 
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory):
     return ResolvedModule.of_directory(text_module(tmp_path_factory.mktemp("m") / "text"))
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch):
-    """A share for each file, a block for each batch, a batch for each call."""
-    monkeypatch.setattr(read, "_MIN_SHARE_BYTES", 1)
-    monkeypatch.setattr(read, "_BLOCK_S", 0)
-    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
 
 
 @pytest.fixture
@@ -50,7 +44,9 @@ def inputs(tmp_path):
 
 
 def embed(module, inputs, output, config=_KEEP_N, **more):
-    return embed_files(module, [f"{inputs}/*.jsonl"], str(output), config, **more)
+    return embed_files(
+        module, [f"{inputs}/*.jsonl"], str(output), config, limits=_SMALL_BLOCKS, **more
+    )
 
 
 def fail_at(monkeypatch, write):
@@ -183,7 +179,7 @@ def test_what_is_not_whole_is_embedded_again(tmp_path, module, inputs, monkeypat
     assert content_of(output) == content_of(whole)
 
 
-def test_row_groups_of_one_file_are_shares_and_are_taken_over(tmp_path, module, monkeypatch):
+def test_row_groups_of_one_file_are_work_units_and_are_taken_over(tmp_path, module, monkeypatch):
     import pyarrow as pa
 
     texts = [f"cat {n}" if n % 7 else None for n in range(40)]
@@ -191,12 +187,12 @@ def test_row_groups_of_one_file_are_shares_and_are_taken_over(tmp_path, module, 
         pa.table({"n": range(40), "text": texts}), tmp_path / "in.parquet", row_group_size=5
     )
     paths, output = [str(tmp_path / "in.parquet")], str(tmp_path / "out")
-    assert len(share_out(split_row_groups(find_files(paths)))) == 8
+    assert len(make_work_units(split_row_groups(find_files(paths)), _SMALL_BLOCKS)) == 8
     with monkeypatch.context() as patch:
         fail_at(patch, 9)
         with pytest.raises(OutputError):
-            embed_files(module, paths, output, _KEEP_N)
-    result = embed_files(module, paths, output, _KEEP_N)
+            embed_files(module, paths, output, _KEEP_N, limits=_SMALL_BLOCKS)
+    result = embed_files(module, paths, output, _KEEP_N, limits=_SMALL_BLOCKS)
     assert result.resumed
     rows, letters = content_of(output)
     assert [row["n"] for row in rows] == [n for n in range(40) if n % 7]
@@ -264,21 +260,20 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert take_finished(str(tmp_path / "none")) == Finished()
 
 
-# --- Shares ---------------------------------------------------------------------------------------
+# --- Work units ---------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 200 << 20), min_size=1, max_size=300))
-def test_shares_are_all_files_in_order_and_none_is_large(sizes):
+def test_work_units_are_all_files_in_order_and_none_is_large(sizes):
     files = [SourceFile(str(n), "csv", size_bytes=size) for n, size in enumerate(sizes)]
-    shares = share_out(files)
-    assert [file for share in shares for file in share] == files
-    for share in shares:
-        assert len(share) == 1 or sum(f.size_bytes for f in share) <= read._MAX_SHARE_BYTES
+    units = make_work_units(files)
+    assert [file for unit in units for file in unit] == files
+    for unit in units:
+        assert len(unit) == 1 or sum(f.size_bytes for f in unit) <= EmbedLimits().max_unit_bytes
 
 
-def test_small_files_share_and_yet_many_workers_have_work(monkeypatch):
-    monkeypatch.setattr(read, "_MIN_SHARE_BYTES", 64 << 10)
+def test_small_files_share_a_work_unit_and_yet_many_workers_have_work():
     tiny = [SourceFile(str(n), "csv", size_bytes=100) for n in range(500)]
-    assert len(share_out(tiny)) == 1
+    assert len(make_work_units(tiny)) == 1
     middling = [SourceFile(str(n), "csv", size_bytes=1 << 20) for n in range(500)]
-    assert 50 < len(share_out(middling)) <= 100
+    assert 50 < len(make_work_units(middling)) <= 100

@@ -3,13 +3,13 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hub_tfx.embed.output import writers
+from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.output.writers import PART_FILES
 
 
-def write(path, columns, times=1):
+def write(path, columns, times=1, limits=DEFAULT_LIMITS):
     batch = pa.RecordBatch.from_pydict(columns)
-    file = PART_FILES["parquet"](str(path), batch.schema)
+    file = PART_FILES["parquet"](str(path), batch.schema, limits)
     for _ in range(times):
         file.write(batch)
     file.close()
@@ -54,10 +54,9 @@ def test_vectors_are_stored_plain_and_other_columns_compressed_with_dictionaries
     }
 
 
-def test_row_groups_are_many_rows_but_never_many_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(writers, "_ROW_GROUP_BYTES", 10_000)
-    monkeypatch.setattr(writers, "_ROW_GROUP_ROWS", 1000)
+def test_row_groups_are_many_rows_but_never_many_bytes(tmp_path):
+    limits = EmbedLimits(row_group_rows=1000, row_group_bytes=10_000)
     for name, text, rows in (("small", "x", 1000), ("large", "x" * 500, 20)):
-        metadata = write(tmp_path / name, {"text": [text] * 10}, times=300)
+        metadata = write(tmp_path / name, {"text": [text] * 10}, 300, limits)
         groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
         assert set(groups) == {rows}

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.embed import digests
+from hub_tfx.embed.limits import EmbedLimits
 from hub_tfx.embed.reuse import known
 from hub_tfx.embed.reuse.known import KnownRows
 
@@ -71,16 +72,12 @@ def digests_of(numbers):
     return digests.of_rows([digests.of_values(str(n).encode() for n in numbers)])
 
 
-@pytest.fixture
-def small_files(monkeypatch):
-    monkeypatch.setattr(known, "_CHUNK_ROWS", 7)
-    monkeypatch.setattr(known, "_MAPPED_BYTES", 1)
+SMALL_FILES = EmbedLimits(chunk_rows=7, mapped_bytes=1)
 
 
-@pytest.mark.usefixtures("small_files")
 @pytest.mark.parametrize("wanted", [[], [3], [49, 0, 25, 25], range(50), range(49, -1, -1), [8, 9]])
 def test_known_rows_come_back_in_the_order_they_are_asked_for(wanted):
-    rows = KnownRows(SCHEMA)
+    rows = KnownRows(SCHEMA, SMALL_FILES)
     for start in range(0, 50, 5):
         rows.add(digests_of(range(start, start + 5)), columns(range(start, start + 5)))
     assert rows.rows == 50
@@ -93,9 +90,8 @@ def test_known_rows_come_back_in_the_order_they_are_asked_for(wanted):
     assert [taken[name].type for name in SCHEMA.names] == SCHEMA.types
 
 
-@pytest.mark.usefixtures("small_files")
 def test_rows_that_were_not_added_are_not_found():
-    rows = KnownRows(SCHEMA)
+    rows = KnownRows(SCHEMA, SMALL_FILES)
     assert rows.find(digests_of([1, 2])).tolist() == [-1, -1]
     rows.add(digests_of([1]), columns([1]))
     assert rows.find(digests_of([1, 2])).tolist() == [0, -1]
@@ -107,18 +103,16 @@ def test_half_a_digest_finds_nothing():
     assert rows.find(np.array([[1, 3], [3, 2], [1, 2]], np.uint64)).tolist() == [-1, -1, 0]
 
 
-@pytest.mark.usefixtures("small_files")
 def test_nothing_is_left_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(known.tempfile, "tempdir", str(tmp_path))
-    rows = KnownRows(SCHEMA)
+    rows = KnownRows(SCHEMA, SMALL_FILES)
     rows.add(digests_of(range(20)), columns(range(20)))
     assert list(tmp_path.iterdir()) == []
     assert rows.take(np.array([19]))["embedding"].to_pylist() == [[19.0, 19.0]]
 
 
-@pytest.mark.usefixtures("small_files")
 def test_threads_share_known_rows():
-    rows = KnownRows(SCHEMA)
+    rows = KnownRows(SCHEMA, SMALL_FILES)
 
     def add_and_look(start):
         for n in range(start, start + 50):

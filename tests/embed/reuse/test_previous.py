@@ -14,13 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.data.readers import READERS
-from hub_tfx.embed import pipeline, read
 from hub_tfx.embed.call.inputs import Input
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
+from hub_tfx.embed.limits import EmbedLimits
 from hub_tfx.embed.output import sink
 from hub_tfx.embed.plan import EmbedPlan
-from hub_tfx.embed.reuse import known, previous
 from hub_tfx.errors import ConfigError, DigestMismatchError, InputError, OutputError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import TensorInfo
@@ -210,7 +209,7 @@ def test_another_module_embeds_all_anew_and_says_so(
     result = embed_files(other_module, corpus(WORDS), out, KEEP, previous=before)
     assert (result.reused, embedded(result)) == (0, 6)
     assert number_and_length(out) == [(n, 2 * length) for n, length in expected(WORDS)]
-    assert "embedded anew: module changed since" in warning(caplog)
+    assert "rows are embedded: module changed since" in warning(caplog)
 
 
 def test_an_output_without_digests_is_no_earlier_one(module, corpus, before, out, caplog):
@@ -232,17 +231,14 @@ def test_rejected_rows_are_tried_again(module, corpus, before, out):
     assert (fixed.rows, fixed.dead_letters, fixed.reused) == (8, 0, 6)
 
 
-def test_many_parts_and_workers(module, corpus, before, out, monkeypatch, tmp_path):
-    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
-    monkeypatch.setattr(sink, "_MAX_PART_BYTES", 1)
-    monkeypatch.setattr(known, "_CHUNK_ROWS", 5)
-    monkeypatch.setattr(previous, "_BATCH_ROWS", 3)
+def test_many_parts_and_workers(module, corpus, before, out):
+    limits = EmbedLimits(window_rows=1, part_bytes=1, chunk_rows=5, previous_rows=3)
     texts = [f"{'x' * n}" for n in range(30)]
     config = replace(KEEP, batch_size=4)
-    embed_files(module, corpus(texts), before, config)
+    embed_files(module, corpus(texts), before, config, limits=limits)
     assert len(list(Path(before, "digests").iterdir())) == 8
     mixed = [text if n % 7 else f"new {n}" for n, text in enumerate(texts)]
-    result = embed_files(module, corpus(mixed), out, config, previous=before)
+    result = embed_files(module, corpus(mixed), out, config, previous=before, limits=limits)
     assert (result.reused, embedded(result)) == (25, 5)
     assert number_and_length(out) == expected(mixed)
     assert sorted(p.name for p in Path(out, "digests").iterdir()) == [
@@ -303,16 +299,15 @@ def test_image_files_are_known_by_what_they_hold(tmp_path, before, out):
 def test_a_run_that_was_finished_by_the_next_one_is_an_earlier_output_too(
     module, tmp_path, before, out, monkeypatch
 ):
-    monkeypatch.setattr(read, "_MIN_SHARE_BYTES", 1)
-    monkeypatch.setattr(read, "_BLOCK_S", 0)
-    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
+    limits = EmbedLimits(min_unit_bytes=1, block_s=0, window_rows=1)
     for file in range(3):
         lines = [json.dumps({"n": n, "text": "x" * (10 * file + n)}) + "\n" for n in range(10)]
         (tmp_path / f"{file}.jsonl").write_text("".join(lines))
     config = replace(KEEP, batch_size=4)
 
     def embed(output, inputs="?", **more):
-        return embed_files(module, [f"{tmp_path}/{inputs}.jsonl"], output, config, **more)
+        paths = [f"{tmp_path}/{inputs}.jsonl"]
+        return embed_files(module, paths, output, config, limits=limits, **more)
 
     embed(before, "1")
     writes = iter(range(5))
@@ -429,10 +424,9 @@ def test_a_failed_run_leaves_the_earlier_output_as_it_was(module, corpus, out, m
 ONCE = replace(KEEP, deduplicate=True, batch_size=4)
 
 
-def test_duplicates_are_embedded_once(module, corpus, out, monkeypatch):
-    monkeypatch.setattr(pipeline, "_WINDOW_ROWS", 1)
+def test_duplicates_are_embedded_once(module, corpus, out):
     texts = ["cat", "dog", "cat", "cat", "mat", "dog", "new", "cat", "poison", "poison"]
-    result = embed_files(module, corpus(texts), out, ONCE)
+    result = embed_files(module, corpus(texts), out, ONCE, limits=EmbedLimits(window_rows=1))
     assert (result.rows, result.dead_letters, result.duplicates) == (8, 2, 4)
     assert result.metrics["duplicates"] == 4
     assert embedded(result) == 5  # cat, dog, mat, new and poison, whose both rows are in one call.

@@ -1,7 +1,6 @@
 """Fine-tuning of reusable SavedModels: what is learned, what is kept, and what comes out."""
 
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -16,17 +16,23 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from hub_tfx import testing
-from hub_tfx.errors import AuthoringError, InputError, OutputError
-from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.saved_model.trainer import train
 from hub_tfx.finetune.training import PAIR, Progress, Trained, TrainingJob
 from hub_tfx.module.create import text_embedding_module
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.load import load
-from hub_tfx.module.spec import CALL
+from hub_tfx.testing.trainers import (
+    changed_variables,
+    image_job,
+    served,
+    training_job,
+    variables_of,
+)
 
 WORDS = testing.WORDS
+_OPTIONS = {"steps": 60, "batch_size": 8, "eval_every": 30}
 
 
 def make_job(
@@ -37,30 +43,7 @@ def make_job(
     classes: tuple[str, ...] = ("no", "yes"),
     **options: Any,
 ) -> TrainingJob:
-    """A job over rows in memory, which are also its evaluation data."""
-    defaults = {"steps": 60, "batch_size": 8, "learning_rate": 0.05, "eval_every": 30}
-    config = FineTuneConfig("label", **(defaults | options))
-    rows = tf.data.Dataset.from_tensor_slices((dict(inputs), labels))
-
-    arrays = {key: np.array(value) for key, value in inputs.items()}
-    features = {
-        key: tf.io.FixedLenFeature(
-            array.shape[1:], tf.float32 if array.dtype == np.float32 else tf.string
-        )
-        for key, array in arrays.items()
-    }
-
-    return TrainingJob(
-        base=base,
-        signature=CALL,
-        signature_spec=inspect(base).signature(CALL),
-        head=Head.of(config, classes if config.task == "classification" else ()),
-        config=config,
-        train=lambda: rows.shuffle(100, seed=1).repeat().batch(config.batch_size),
-        evaluate=lambda: rows.batch(config.batch_size),
-        serving=lambda examples: tf.io.parse_example(examples, features),
-        work_dir=work_dir,
-    )
+    return training_job(base, work_dir, inputs, labels, classes, **(_OPTIONS | options))
 
 
 def alternating(base: Path) -> dict[str, int]:
@@ -73,45 +56,6 @@ def text_job(base: Path, work_dir: Path, **options: Any) -> TrainingJob:
     labels = alternating(base)
     texts, values = list(labels), np.array(list(labels.values()), np.int64)
     return make_job(base, work_dir, {"inputs": texts}, values, **options)
-
-
-def image_job(base: Path, work_dir: Path, **options: Any) -> TrainingJob:
-    """Bright and dark images."""
-    labels = np.arange(32) % 2
-    noise = np.random.default_rng(0).uniform(size=(32, 8, 8, 3))
-    images = (0.2 * noise + 0.6 * labels[:, None, None, None]).astype(np.float32)
-    return make_job(base, work_dir, {"inputs": images}, labels.astype(np.int64), **options)
-
-
-def served(trained: Trained, **features: Any) -> dict[str, Any]:
-    """What the serving model answers for one example, given by feature."""
-    example = tf.train.Example()
-    for name, value in features.items():
-        feature = example.features.feature[name.replace("pair_", PAIR)]
-        if isinstance(value, str):
-            feature.bytes_list.value.append(value.encode())
-        else:
-            feature.float_list.value.extend(np.ravel(value))
-    model = tf.saved_model.load(str(trained.serving))
-    outputs = model.signatures["serving_default"](
-        examples=tf.constant([example.SerializeToString()])
-    )
-    return {key: tensor.numpy()[0] for key, tensor in outputs.items()}
-
-
-def weights(path: Path) -> dict[str, Any]:
-    reader = tf.train.load_checkpoint(str(path / "variables" / "variables"))
-    return {
-        key: reader.get_tensor(key)
-        for key in reader.get_variable_to_shape_map()
-        if key.endswith("VARIABLE_VALUE") and "save_counter" not in key
-    }
-
-
-def equal(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return first.keys() == second.keys() and all(
-        np.array_equal(first[key], second[key]) for key in first
-    )
 
 
 @pytest.fixture(scope="module")
@@ -157,20 +101,14 @@ def test_a_tuned_module_learns_what_a_frozen_one_cannot(
     assert frozen.best_metrics["accuracy"] < 0.8
 
 
-def test_a_frozen_module_comes_out_as_it_went_in(image: Path, tmp_path: Path) -> None:
-    trained = train(image_job(image, tmp_path, freeze=True))
-    assert equal(weights(trained.newest), weights(image))
-    assert trained.metrics["accuracy"] == 1
-
-
 def test_a_module_is_frozen_until_it_is_not(image: Path, tmp_path: Path) -> None:
     options = {"freeze": True, "steps": 30, "eval_every": 30}
     late = train(image_job(image, tmp_path / "late", unfreeze_after=29, **options))
     never = train(image_job(image, tmp_path / "never", unfreeze_after=30, **options))
-    assert equal(weights(never.newest), weights(image))
-    changed = weights(late.newest)
+    assert not changed_variables(never.newest, image)
+    changed = variables_of(late.newest)
     assert not any(
-        np.array_equal(changed[k], v) for k, v in weights(image).items() if "kernel" in k
+        np.array_equal(changed[k], v) for k, v in variables_of(image).items() if "kernel" in k
     )
 
 
@@ -181,7 +119,7 @@ def test_learning_rates_of_module_and_head_are_separate(text: Path, tmp_path: Pa
         text, tmp_path / "head", learning_rate=0.0, module_learning_rate=0.05, **options
     )
     (before,), (slowly,), (fast,) = (
-        weights(path).values() for path in (text, train(slow).newest, train(head).newest)
+        variables_of(path).values() for path in (text, train(slow).newest, train(head).newest)
     )
     assert 0 < np.abs(slowly - before).max() < 1e-4
     assert np.abs(fast - before).max() > 0.05
@@ -190,11 +128,11 @@ def test_learning_rates_of_module_and_head_are_separate(text: Path, tmp_path: Pa
 def test_learning_rates_warm_up(text: Path, tmp_path: Path) -> None:
     """Adam's first step is as long as the learning rate."""
     options = {"steps": 1, "eval_every": 1, "learning_rate": 0.1}
-    (before,) = weights(text).values()
+    (before,) = variables_of(text).values()
     moved = []
     for name, warmup in (("cold", 0), ("warm", 10)):
         trained = train(text_job(text, tmp_path / name, warmup_steps=warmup, **options))
-        (after,) = weights(trained.newest).values()
+        (after,) = variables_of(trained.newest).values()
         moved.append(np.abs(after - before).max())
     assert moved == pytest.approx([0.1, 0.01], rel=0.01)
 
@@ -243,7 +181,7 @@ def test_pairs_share_one_module(text: Path, tmp_path: Path) -> None:
 
     assert cosine(cat, dog) > 0.9
     assert max(cosine(cat, mat), cosine(dog, mat)) < 0.6
-    answer = served(trained, inputs="cat", pair_inputs="dog")
+    answer = served(trained, {"inputs": "cat", PAIR + "inputs": "dog"})
     assert answer == {"similarity": pytest.approx(cosine(cat, dog), abs=1e-5)}
 
 
@@ -263,23 +201,6 @@ def test_other_tasks(text: Path, tmp_path: Path, task: str) -> None:
 
 
 # --- How it runs ---------------------------------------------------------------------------------
-
-
-def test_equal_seeds_give_equal_runs(
-    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With dropout in module and head, and however many steps TensorFlow runs at a time."""
-
-    def tuned(name: str, seed: int) -> Trained:
-        options = {"steps": 20, "eval_every": 20, "dropout": 0.2, "hidden": (4,)}
-        return train(image_job(image, tmp_path / name, seed=seed, **options))
-
-    first, other = tuned("first", 7), tuned("other", 8)
-    monkeypatch.setattr("hub_tfx.finetune.saved_model.trainer._REPORT_EVERY_S", 0)
-    second = tuned("second", 7)
-    assert equal(weights(first.newest), weights(second.newest))
-    assert first.history == second.history
-    assert not equal(weights(first.newest), weights(other.newest))
 
 
 def test_training_leaves_the_callers_random_numbers_alone(text: Path, tmp_path: Path) -> None:
@@ -312,46 +233,19 @@ def test_events_are_written_for_tensorboard(tuned_text: Trained) -> None:
     assert folders == {"train", "eval"}
 
 
-CHILD = """
-import sys
-from pathlib import Path
-from hub_tfx._quiet import quiet_libraries
-quiet_libraries()
-from test_keras import cut_off_job, train
-def report(progress):
-    print(progress.step, flush=True)
-    if progress.step > 20:
-        sys.stdin.read()
-train(cut_off_job(Path(sys.argv[1]), Path(sys.argv[2]), report))
-"""
+def test_a_resumed_run_still_has_its_best_module(text: Path, tmp_path: Path) -> None:
+    """Which was evaluated before the run was cut off, and is in no newer checkpoint."""
+    options = {"steps": 30, "eval_every": 10, "learning_rate": 0.0}
 
+    def cut_off(progress: Progress) -> None:
+        if progress.step > 10:
+            raise KeyboardInterrupt
 
-def cut_off_job(base: Path, work_dir: Path, report: Any = lambda progress: None) -> TrainingJob:
-    options = {"steps": 40, "eval_every": 10, "dropout": 0.2, "hidden": (4,), "decay": "linear"}
-    job = text_job(base, work_dir, freeze=True, unfreeze_after=15, **options)
-    return replace(job, report=report)
-
-
-def test_a_killed_run_goes_on_where_it_was(text: Path, tmp_path: Path) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(text), str(tmp_path / "killed")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parent,
-    )
-    assert child.stdout is not None
-    for line in child.stdout:
-        if int(line) > 20:
-            child.kill()
-    assert child.wait() == -signal.SIGKILL
-    reports: list[Progress] = []
-    killed = train(cut_off_job(text, tmp_path / "killed", reports.append))
-    whole = train(cut_off_job(text, tmp_path / "whole"))
-    assert reports[0].step > 20
-    assert (killed.steps, killed.history) == (40, whole.history)
-    assert equal(weights(killed.newest), weights(whole.newest))
-    assert equal(weights(killed.serving), weights(whole.serving))
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(text_job(text, tmp_path, **options), report=cut_off))
+    trained = train(text_job(text, tmp_path, **options))
+    assert [step for step, _ in trained.history] == [10, 20, 30]
+    assert (trained.best.name, trained.best_metrics) == ("best", trained.history[0][1])
 
 
 def test_a_run_that_is_over_only_writes_what_is_missing(
@@ -360,28 +254,15 @@ def test_a_run_that_is_over_only_writes_what_is_missing(
     work_dir = tmp_path / "work"
     shutil.copytree(tuned_text.newest.parent, work_dir)
     shutil.rmtree(work_dir / "serving")
-    (work_dir / ".newest.0.tmp").mkdir()
+    killed = work_dir / f".newest.{uuid4().hex}.tmp"
+    killed.mkdir()
     reports: list[Progress] = []
     job = text_job(text, work_dir, steps=150, eval_every=75)
     again = train(replace(job, report=reports.append))
     assert again.history == tuned_text.history
     assert again.serving.is_dir()
     assert not reports
-    assert not (work_dir / ".newest.0.tmp").exists()
-
-
-def test_the_directory_of_another_training_is_not_touched(text: Path, tuned_text: Trained) -> None:
-    job = text_job(text, tuned_text.newest.parent, steps=150, eval_every=75, learning_rate=1.0)
-    with pytest.raises(OutputError, match="belongs to the training of another module, or"):
-        train(job)
-
-
-def test_it_works_while_a_graph_is_being_built(text: Path, tmp_path: Path) -> None:
-    job = text_job(text, tmp_path, steps=2)
-    with tf.Graph().as_default() as graph:
-        trained = train(job)
-    assert trained.steps == 2
-    assert not graph.get_operations()
+    assert not killed.exists()
 
 
 # --- What comes out ------------------------------------------------------------------------------
@@ -392,15 +273,15 @@ def test_three_generations_of_a_keras_module(keras_dict: Path, tmp_path: Path) -
     inputs = {"left": rng.normal(size=(16, 3)), "right": rng.normal(size=(16, 2))}
     rows = {key: value.astype(np.float32) for key, value in inputs.items()}
     labels = (rows["left"][:, 0] > rows["right"][:, 1]).astype(np.int64)
-    parent, generations = keras_dict, [weights(keras_dict)]
+    parent, generations = keras_dict, [keras_dict]
     for generation in range(3):
         options = {"steps": 40, "eval_every": 40, "batch_size": 16}
         trained = train(make_job(parent, tmp_path / str(generation), rows, labels, **options))
         parent = trained.newest
-        generations.append(weights(parent))
+        generations.append(parent)
         assert inspect(parent) == inspect(keras_dict)
         assert trained.metrics["loss"] < 0.5
-    assert all(not equal(a, b) for a, b in pairwise(generations))
+    assert all(changed_variables(a, b) for a, b in pairwise(generations))
     layer = hub.KerasLayer(str(parent), trainable=True)
     assert len(layer.trainable_weights) == 4
     assert len(layer.losses) == 1
@@ -413,7 +294,7 @@ def test_three_generations_of_a_keras_module(keras_dict: Path, tmp_path: Path) -
 def test_keras_goes_on_with_a_tuned_module(text: Path, tuned_text: Trained) -> None:
     layer = hub.KerasLayer(str(tuned_text.newest), trainable=True)
     model = tf.keras.Sequential([tf.keras.Input([], dtype=tf.string), layer])
-    (tuned,) = weights(tuned_text.newest).values()
+    (tuned,) = variables_of(tuned_text.newest).values()
     (variable,) = layer.trainable_weights
     np.testing.assert_array_equal(variable, tuned)
     model.compile("sgd", "mse")
@@ -437,7 +318,7 @@ def test_the_behaviour_for_training_is_used_in_training_only(tmp_path: Path) -> 
         job = make_job(base, tmp_path / str(freeze), inputs, np.array([0, 1] * 8), freeze=freeze)
         trained = train(job)
         assert trained.metrics["accuracy"] == accuracy
-        assert served(trained, inputs=[1, 1])["classes"] == (b"yes", b"no")[accuracy]
+        assert served(trained, {"inputs": [1, 1]})["classes"] == (b"yes", b"no")[accuracy]
 
 
 def test_signatures_and_callable_have_the_same_new_weights(text: Path, tuned_text: Trained) -> None:
@@ -451,7 +332,7 @@ def test_signatures_and_callable_have_the_same_new_weights(text: Path, tuned_tex
 
 def test_the_serving_model_answers_with_classes(text: Path, tuned_text: Trained) -> None:
     for word, label in alternating(text).items():
-        answer = served(tuned_text, inputs=word)
+        answer = served(tuned_text, {"inputs": word})
         assert answer["classes"] == (b"no", b"yes")[label]
         assert answer["probabilities"].sum() == pytest.approx(1)
 
@@ -470,7 +351,7 @@ def test_tables_of_the_serving_function_are_saved_if_they_are_named(
         train(replace(job, serving=translated))
     trained = train(replace(job, serving=translated, serving_resources=table))
     plain = train(replace(job, work_dir=tmp_path / "plain"))
-    answers = served(trained, inputs="chat"), served(plain, inputs="cat")
+    answers = served(trained, {"inputs": "chat"}), served(plain, {"inputs": "cat"})
     assert answers[0]["probabilities"] == pytest.approx(answers[1]["probabilities"])
 
 
@@ -524,7 +405,7 @@ def test_lists_and_modules_without_a_training_mode_will_do(tmp_path: Path) -> No
     rows = np.random.default_rng(0).normal(size=(2, 8, 2)).astype(np.float32)
     inputs = {"inputs_0": rows[0], "inputs_1": rows[1]}
     trained = train(make_job(base, tmp_path / "work", inputs, np.arange(8) % 2))
-    assert not equal(weights(trained.newest), weights(base))
+    assert changed_variables(trained.newest, base)
 
 
 def test_a_module_that_was_not_traced_for_training_is_named(tmp_path: Path) -> None:
@@ -569,16 +450,6 @@ def test_pairs_on_a_frozen_module_have_nothing_to_learn(text: Path, tmp_path: Pa
     job = make_job(text, tmp_path, inputs, np.ones(1, np.float32), **options)
     with pytest.raises(AuthoringError, match="nothing to learn"):
         train(job)
-
-
-@pytest.mark.parametrize(
-    ("part", "complaint"),
-    [("train", "no row of training data"), ("evaluate", "no row to evaluate on")],
-)
-def test_no_data_is_an_error(part: str, complaint: str, text: Path, tmp_path: Path) -> None:
-    job = text_job(text, tmp_path, steps=1)
-    with pytest.raises(InputError, match=complaint):
-        train(replace(job, **{part: lambda: job.evaluate().take(0)}))
 
 
 def test_a_training_that_diverges_ends_and_exports_nothing(text: Path, tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from hub_tfx.errors import NotAModuleError
-from hub_tfx.module.check import Check, CheckReport, check
+from hub_tfx.errors import ConfigError, NotAModuleError, SignatureError
+from hub_tfx.module.check import Check, CheckReport, check, hermetic
+from hub_tfx.module.inspect import inspect
 from hub_tfx.module.proto import saved_model_class
 from hub_tfx.module.spec import CALL, ModuleFormat
 from hub_tfx.testing import minimal_module
@@ -433,14 +434,37 @@ def test_a_module_that_takes_too_long(tmp_path: Path) -> None:
 def test_a_module_that_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 
-    from hub_tfx.module.check import hermetic
-
     def killed(command: list[str], **_: Any) -> Any:
         return subprocess.CompletedProcess(command, -signal.SIGSEGV, b"", b"")
 
     monkeypatch.setattr(hermetic.subprocess, "run", killed)
     passed, why = hermetic.run_moved(minimal_module(tmp_path / "m"), 1)
     assert (passed, why) == (False, "it ended the process with SIGSEGV")
+
+
+@pytest.mark.parametrize("module_format", ["saved_model"], indirect=True, scope="session")
+def test_every_signature_loads_where_the_packages_that_it_needs_are_imported(
+    text_module_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker = tmp_path / "imported"
+    (tmp_path / "my_ops.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")  # As `python -m` has it.
+    names = list(inspect(text_module_dir).signatures)
+    passed, why = hermetic.load_moved(text_module_dir, names, 600, ["my_ops"])
+    assert (passed, why) == (True, f"it loads with {', '.join(names)}")
+    assert marker.exists()
+
+
+@pytest.mark.parametrize("module_format", ["saved_model"], indirect=True, scope="session")
+def test_a_signature_or_a_package_that_is_missing_is_named(text_module_dir: Path) -> None:
+    from hub_tfx.module.check.try_out import try_out
+
+    with pytest.raises(SignatureError, match="no signature 'other'; it has"):
+        try_out(str(text_module_dir), ["__call__", "other"])
+    with pytest.raises(ConfigError, match=r"the package no_such_ops .* cannot be imported"):
+        try_out(str(text_module_dir), imports=["no_such_ops"])
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,7 @@ def test_a_failure_in_the_middle_leaves_nothing(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hub_tfx.module.create.export.sync_tree", full)
+    monkeypatch.setattr("hub_tfx._files.sync_tree", full)
     with pytest.raises(OutputError, match="No space left on device"):
         create(tmp_path / "1", ["cat"], format=module_format)
     assert not list(tmp_path.iterdir())

@@ -1,0 +1,33 @@
+"""Commands and options that got another name: the old one works, and only the new one is shown."""
+
+import copy
+from collections.abc import Sequence
+
+import click
+
+from hub_tfx.cli.main import run_command
+
+_OLD_COMMANDS = {"finetune": "fine-tune"}
+
+
+class RenamedGroup(click.Group):
+    """A group whose commands are found under their old names too."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, _OLD_COMMANDS.get(cmd_name, cmd_name))
+
+
+class RenamedOption(click.Option):
+    """An option of which the first name is shown: `click.option("--new", "--old", cls=…)`."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        shown = copy.copy(self)
+        shown.opts = self.opts[:1]
+        return super(RenamedOption, shown).get_help_record(ctx)
+
+
+def run_renamed(command: click.Command, arguments: Sequence[str], old: str, new: str) -> int:
+    """Runs a command that has a new name, which stderr is told; gives the exit code."""
+    names = [_OLD_COMMANDS.get(name, name) for name in arguments[:1] if not name.startswith("-")]
+    click.echo(f"hub-tfx: `{old}` is an old name: type `{' '.join([new, *names])}`", err=True)
+    return run_command(command, list(arguments), new)

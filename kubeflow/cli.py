@@ -1,0 +1,112 @@
+"""`hub-tfx compile`: pipelines for Vertex AI Pipelines and Kubeflow Pipelines, with no cluster."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.names import RenamedGroup
+from hub_tfx.cli.options import BeamCommand, add_options
+from hub_tfx_kubeflow.formats import check_output, write_pipeline
+from hub_tfx_pipelines.options import (
+    embed_pipeline_config,
+    embed_pipeline_options,
+    fine_tune_pipeline_config,
+    fine_tune_pipeline_options,
+)
+
+if TYPE_CHECKING:
+    from hub_tfx_pipelines.common import PipelineConfig
+
+
+def _target_options(command: Any) -> Any:
+    """Adds those that say for what to compile; see ``_write``."""
+    options = (
+        click.option(
+            "--pipeline-root",
+            required=True,
+            metavar="DIR",
+            help="Keep artifacts in this folder, which every step reaches.",
+        ),
+        click.option(
+            "--image",
+            required=True,
+            metavar="IMAGE",
+            help="Run the steps in this container image, which has hub_tfx installed.",
+        ),
+        click.option(
+            "--output",
+            required=True,
+            metavar="FILE",
+            help="Write this file: a .json for Vertex AI Pipelines, a .yaml for Kubeflow "
+            "Pipelines.",
+        ),
+    )
+    return add_options(command, *options)
+
+
+@click.group(
+    "compile",
+    cls=RenamedGroup,
+    short_help="Compile a TFX pipeline for Vertex AI or Kubeflow.",
+)
+def compile_() -> None:
+    """Compile a TFX pipeline for Vertex AI Pipelines or Kubeflow Pipelines."""
+
+
+@compile_.command(cls=BeamCommand, short_help="Compile the embedding pipeline.")
+@embed_pipeline_options
+@_target_options
+def embed(image: str, output: str, **options: Any) -> None:
+    """Compile the embedding pipeline, and print the path of the file.
+
+    Its steps run elsewhere: relative paths are refused, and so are those that exist here. Options
+    after `--` are those of its Beam steps.
+
+    \b
+    Example:
+      hub-tfx compile embed --data-root gs://bucket/records --module https://example.org/text/1 \\
+        --pipeline-root gs://bucket/root --image example.org/hub-tfx:1 --output embed.json
+    """
+    quiet_libraries()
+    check_output(output)
+    config = embed_pipeline_config(**options)
+    from hub_tfx_pipelines.embed_pipeline import create_pipeline
+
+    _write(config, create_pipeline, image, output)
+
+
+@compile_.command("fine-tune", cls=BeamCommand, short_help="Compile the fine-tuning pipeline.")
+@fine_tune_pipeline_options
+@_target_options
+def fine_tune(image: str, output: str, **options: Any) -> None:
+    """Compile the fine-tuning pipeline, and print the path of the file.
+
+    Its steps run elsewhere: relative paths are refused, and so are those that exist here. Options
+    after `--` are those of its Beam steps.
+
+    \b
+    Example:
+      hub-tfx compile fine-tune --data-root gs://bucket/records --label topic \\
+        --module https://example.org/text/1 --pipeline-root gs://bucket/root \\
+        --image example.org/hub-tfx:1 --output fine-tune.json
+    """
+    quiet_libraries()
+    check_output(output)
+    config = fine_tune_pipeline_config(**options)
+    from hub_tfx_pipelines.finetune_pipeline import create_pipeline
+
+    _write(config, create_pipeline, image, output)
+
+
+def _write(
+    config: "PipelineConfig", create_pipeline: Callable[[Any], Any], image: str, output: str
+) -> None:
+    """Compiles a pipeline, all of whose paths its steps must reach."""
+    from hub_tfx.beam.staging import check_reach, check_reach_of_containers
+
+    check_reach_of_containers([*config.handles, *config.folders])
+    check_reach(config.folders, config.beam_pipeline_args)
+    write_pipeline(create_pipeline(config), image, output)
+    click.echo(output)

@@ -1,0 +1,80 @@
+"""`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata in SQLite."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.names import RenamedGroup
+from hub_tfx.cli.options import BeamCommand, current_directory_on_path, errors_told_once
+from hub_tfx.cli.output import print_fields
+from hub_tfx_pipelines.options import (
+    embed_pipeline_config,
+    embed_pipeline_options,
+    fine_tune_pipeline_config,
+    fine_tune_pipeline_options,
+)
+
+_output_root_option = click.option(
+    "--output-root",
+    required=True,
+    metavar="DIR",
+    help="Keep artifacts and ML Metadata in this folder, which later runs share.",
+)
+
+
+@click.group(cls=RenamedGroup)
+def run() -> None:
+    """Run a TFX pipeline on this machine, tracked in ML Metadata."""
+
+
+@run.command(cls=BeamCommand)
+@embed_pipeline_options
+@_output_root_option
+def embed(output_root: str, **options: Any) -> None:
+    """Embed the files of a folder, tracked in ML Metadata.
+
+    Prints where the embeddings are, and what ML Metadata says about them. Options after `--` go to
+    Beam; without any the job runs in this process.
+
+    \b
+    Example:
+      hub-tfx run embed --data-root records --module ./my_module --keep id --output-root run
+    """
+    quiet_libraries()
+    config = embed_pipeline_config(**_places(output_root), **options)
+    from hub_tfx_pipelines.run_local import run_embed
+
+    with errors_told_once():
+        result = run_embed(config)
+    print_fields(result)
+
+
+@run.command("fine-tune", cls=BeamCommand, short_help="Fine-tune a module, or train a new one.")
+@fine_tune_pipeline_options
+@_output_root_option
+def fine_tune(output_root: str, **options: Any) -> None:
+    """Fine-tune a module on the files of a folder, or train a new one, tracked in ML Metadata.
+
+    Prints where the new module is, and what ML Metadata says about it. Options after `--` go to
+    Beam; without any its steps run in this process.
+
+    \b
+    Example:
+      hub-tfx run fine-tune --data-root records --module ./my_module --label topic --output-root run
+    """
+    quiet_libraries()
+    config = fine_tune_pipeline_config(**_places(output_root), **options)
+    from hub_tfx_pipelines.run_local import run_finetune
+
+    with errors_told_once(), current_directory_on_path():
+        result = run_finetune(config)
+    print_fields(result)
+
+
+def _places(output_root: str) -> dict[str, str]:
+    return {
+        "pipeline_root": str(Path(output_root, "artifacts")),
+        "metadata_path": str(Path(output_root, "metadata.sqlite")),
+    }

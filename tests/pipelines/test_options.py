@@ -1,0 +1,174 @@
+"""From options to the configs of pipelines, for `hub-tfx run` and `hub-tfx compile` alike."""
+
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from hub_tfx.cli.options import BeamCommand
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.errors import ConfigError, UsageError
+from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx_kubeflow.cli import compile_
+from hub_tfx_pipelines.cli import run
+from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
+from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
+from hub_tfx_pipelines.options import (
+    embed_pipeline_config,
+    embed_pipeline_options,
+    fine_tune_pipeline_config,
+    fine_tune_pipeline_options,
+)
+
+DIGEST, OTHER = "ab" * 32, "cd" * 32
+PLACES = {
+    "run": {"--output-root"},
+    "compile": {"--pipeline-root", "--image", "--output"},
+}
+OF_BOTH = {"data_root": "records", "pipeline_root": "root"}
+OF_EMBEDDING = OF_BOTH | {"pipeline_name": "embed", "module": "text"}
+OF_FINE_TUNING = OF_BOTH | {"pipeline_name": "finetune", "fine_tune": FineTuneConfig("topic")}
+
+
+@click.command(cls=BeamCommand)
+@embed_pipeline_options
+def embed(**options: Any) -> Any:
+    return embed_pipeline_config("root", **options)
+
+
+@click.command(cls=BeamCommand)
+@fine_tune_pipeline_options
+def fine_tune(**options: Any) -> Any:
+    return fine_tune_pipeline_config("root", **options)
+
+
+def config_of(command: click.Command, *arguments: str) -> Any:
+    given = ["--data-root", "records", *arguments]
+    result = CliRunner().invoke(command, given, catch_exceptions=False, standalone_mode=False)
+    if result.exception:
+        raise result.exception
+    return result.return_value
+
+
+@pytest.mark.parametrize("name", ["embed", "fine-tune"])
+def test_both_commands_take_the_same_options_but_for_where_the_pipeline_goes(name: str) -> None:
+    options = {
+        group: {option for parameter in command.commands[name].params for option in parameter.opts}
+        for group, command in {"run": run, "compile": compile_}.items()
+    }
+    assert all(places <= options[group] for group, places in PLACES.items())
+    assert options["run"] - PLACES["run"] == options["compile"] - PLACES["compile"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        ([], {}),
+        (["--digest", DIGEST.upper()], {"module_digest": DIGEST}),
+        (
+            ["--preprocessor", "tokens", "--preprocessor-digest", OTHER],
+            {"preprocessor": "tokens", "preprocessor_digest": OTHER},
+        ),
+        (
+            ["--incremental", "--state-dir", "state"],
+            {"incremental": True, "state_dir": "state"},
+        ),
+        (
+            ["--pipeline-name", "mine", "--example-gen", "csv"],
+            {"pipeline_name": "mine", "example_gen": "csv"},
+        ),
+        (["--keep", "id", "title"], {"embed": EmbedConfig(keep=("id", "title"))}),
+        (
+            ["--", "--direct_num_workers=2"],
+            {"beam_pipeline_args": ("--direct_num_workers=2",)},
+        ),
+    ],
+)
+def test_options_are_the_attributes_of_an_embedding_pipeline(
+    arguments: list[str], changed: dict[str, Any]
+) -> None:
+    config = config_of(embed, "--module", "text", *arguments)
+    assert config == EmbedPipelineConfig(**{**OF_EMBEDDING, **changed})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        (["--module", "text"], {"module": "text"}),
+        (
+            ["--module", "text", "--digest", DIGEST, "--warm-start"],
+            {"module": "text", "module_digest": DIGEST, "warm_start": True},
+        ),
+        (
+            ["--module-fn", "mine:build", "--format", "saved_model"],
+            {"module_fn": "mine:build", "module_format": "saved_model"},
+        ),
+        (["--run-fn", "mine:train"], {"run_fn": "mine:train"}),
+        (
+            ["--run-fn", "mine:train", "--text", "a", "b"],
+            {"run_fn": "mine:train", "texts": ("a", "b")},
+        ),
+        (
+            ["--run-fn", "mine:train", "--keep", "a", "b"],
+            {"run_fn": "mine:train", "kept": ("a", "b")},
+        ),
+        (["--run-fn", "mine:train", "--kept", "a"], {"run_fn": "mine:train", "kept": ("a",)}),
+        (
+            ["--module", "text", "--classes", "x", "y", "--class-weights", "x=2", "y=1"],
+            {
+                "module": "text",
+                "fine_tune": FineTuneConfig(
+                    "topic", classes=("x", "y"), class_weights={"x": 2.0, "y": 1.0}
+                ),
+            },
+        ),
+        (
+            ["--module", "text", "--", "--direct_num_workers=2"],
+            {"module": "text", "beam_pipeline_args": ("--direct_num_workers=2",)},
+        ),
+    ],
+)
+def test_options_are_the_attributes_of_a_fine_tuning_pipeline(
+    arguments: list[str], changed: dict[str, Any]
+) -> None:
+    config = config_of(fine_tune, "--label", "topic", *arguments)
+    default = {"kept": (), "texts": None}
+    assert config == FineTunePipelineConfig(**{**OF_FINE_TUNING, **default, **changed})
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "complaint"),
+    [
+        (embed, ["--module", "text", "--digest", "abc"], "'abc' is not a digest"),
+        (
+            embed,
+            ["--module", "text", "--preprocessor-digest", DIGEST],
+            "--preprocessor-digest is that of --preprocessor: give both",
+        ),
+        (
+            fine_tune,
+            ["--module-fn", "mine:build", "--digest", DIGEST, "--label", "topic"],
+            "--digest is that of --module: give both",
+        ),
+        (fine_tune, ["--label", "topic"], "give either module"),
+    ],
+)
+def test_options_that_contradict_each_other_are_a_usage_error(
+    command: click.Command, arguments: list[str], complaint: str
+) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        config_of(command, *arguments)
+
+
+def test_beam_has_its_say_on_its_options() -> None:
+    with pytest.raises(ConfigError, match="Beam has no option --direct_workers"):
+        config_of(embed, "--module", "text", "--", "--direct_workers=2")
+
+
+def test_a_config_knows_what_its_steps_read_and_write() -> None:
+    config = EmbedPipelineConfig(**OF_EMBEDDING, preprocessor="tokens", state_dir="state")
+    assert config.handles == ("text", "tokens")
+    assert config.folders == ("records", "root", "state")
+    new = FineTunePipelineConfig(**OF_FINE_TUNING, module_fn="mine:build")
+    assert (new.handles, new.folders) == ((), ("records", "root"))
