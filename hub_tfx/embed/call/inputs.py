@@ -24,7 +24,7 @@ from hub_tfx.data.fields import is_as_numbers
 from hub_tfx.data.images import FileReader, ImageDecoder, as_bytes, header_size
 from hub_tfx.data.numbers import read_numbers
 from hub_tfx.embed import digests
-from hub_tfx.embed.call.column_types import number_type, part_of_file
+from hub_tfx.embed.call.column_types import fitting, number_type, part_of_file
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.plan import BatchError, EmbedPlan, file_inputs
 from hub_tfx.embed.rows import Rows
@@ -144,7 +144,7 @@ class Input:
                 f"has lists of other lengths than {self._info}",
             )
         if not self._is_text and _is_number(values.type):
-            fits = _fits(values, tf.as_dtype(self._info.dtype).as_numpy_dtype)
+            fits = fitting(values, tf.as_dtype(self._info.dtype).as_numpy_dtype)
             if not fits.all():
                 what = f"holds NaN, infinity or what {self._info.dtype} cannot hold"
                 reject(rows_of(np.flatnonzero(~fits), offsets), what)
@@ -355,22 +355,6 @@ def _levels(column: pa.Array) -> Iterator[tuple[Rows, Rows, Rows]]:
         sizes[owners[::-1]] = lengths[::-1]
         yield owners, lengths, sizes
         owners, column = np.repeat(owners, lengths), column.flatten()
-
-
-def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
-    """Which numbers the input's dtype can hold, NaN and infinity being none; null passes here."""
-    zero = pa.scalar(0).cast(values.type)
-    array: np.ndarray[Any, Any] = values.fill_null(zero).to_numpy(zero_copy_only=False)
-    if np.issubdtype(dtype, np.bool_):
-        is_bool: np.ndarray[Any, Any] = (array == 0) | (array == 1)
-        return is_bool
-    if np.issubdtype(dtype, np.integer) and array.dtype != bool:
-        limits = np.iinfo(dtype)
-        fits: np.ndarray[Any, Any] = (array >= limits.min) & (array <= limits.max)
-        return fits
-    with np.errstate(over="ignore"):
-        finite: np.ndarray[Any, Any] = np.isfinite(array.astype(dtype))
-    return finite
 
 
 def _is_number(given: pa.DataType) -> bool:
