@@ -81,6 +81,9 @@ class JobConfig:
 
     NAME: ClassVar[str] = "config"
     """What errors call it."""
+    LATER: ClassVar[tuple[str, ...]] = ()
+    """Fields that configs of earlier versions do not have. Where they are empty or false they are
+    left out, so that a config has the JSON, and the digest, that it had then."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError, which names the key, for a value that its annotation excludes."""
@@ -94,7 +97,11 @@ class JobConfig:
 
     def to_json(self) -> str:
         """JSON with sorted keys; equal configs give equal bytes, which digests rely on."""
-        return json.dumps(asdict(self), sort_keys=True)
+        document = asdict(self)
+        for name in self.LATER:
+            if not document[name]:
+                del document[name]
+        return json.dumps(document, sort_keys=True)
 
     @classmethod
     def from_json(cls: type[Config], text: str) -> Config:

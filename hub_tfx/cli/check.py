@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from hub_tfx.cli.options import cache_dir_option
+from hub_tfx.cli.options import cache_dir_option, tags_option
 from hub_tfx.cli.output import json_option, print_json, print_table
 
 _FAILED = 4  # A gate said no.
@@ -12,6 +12,14 @@ _FAILED = 4  # A gate said no.
 
 @click.command(short_help="Say whether others can build on a module.")
 @click.argument("handle")
+@click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="PACKAGE",
+    help="Import this package first, such as one with the module's ops; may be repeated.",
+)
+@tags_option
 @click.option("--no-run", is_flag=True, help="Do not load and run a copy of the module.")
 @click.option(
     "--timeout-s",
@@ -23,7 +31,15 @@ _FAILED = 4  # A gate said no.
 )
 @cache_dir_option
 @json_option
-def check(handle: str, no_run: bool, timeout_s: float, cache_dir: str | None, as_json: bool) -> int:
+def check(
+    handle: str,
+    imports: tuple[str, ...],
+    tags: tuple[str, ...] | None,
+    no_run: bool,
+    timeout_s: float,
+    cache_dir: str | None,
+    as_json: bool,
+) -> int:
     """Say whether others can build on the module of HANDLE.
 
     HANDLE is a directory, which is checked where it is, or a URL or an archive. A copy is loaded
@@ -36,7 +52,9 @@ def check(handle: str, no_run: bool, timeout_s: float, cache_dir: str | None, as
     from hub_tfx.module.check import check as check_module
 
     name, path, digest = _located(handle, cache_dir)
-    report = check_module(path, run=not no_run, timeout_s=timeout_s)
+    report = check_module(
+        path, run=not no_run, timeout_s=timeout_s, imports=imports, tags=tags or ()
+    )
     if as_json:
         print_json({"handle": name, "digest": digest, **report.to_dict()})
     else:

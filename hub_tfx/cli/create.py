@@ -1,5 +1,6 @@
 """`hub-tfx create`: build and export new modules."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +32,12 @@ def create() -> None:
     "--vectors",
     required=True,
     metavar="FILE",
-    help="Read word vectors from this text file of word2vec or GloVe, which may be a .gz.",
+    help="Read word vectors of GloVe, fastText (.vec) or word2vec (text or binary), packed or not.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="End with an error at the first line that gives no word, instead of leaving it out.",
 )
 @output_option
 @click.option(
@@ -60,6 +66,7 @@ def create() -> None:
 @json_option
 def text_embedding(
     vectors: str,
+    strict: bool,
     output: str,
     module_format: ModuleFormat,
     num_oov_buckets: int,
@@ -71,21 +78,21 @@ def text_embedding(
     Texts are put in lower case, rid of punctuation, split at white space, and become the sum of
     their words' vectors divided by the square root of the number of words.
     """
-    from hub_tfx.module.vectors import read_vectors
+    from hub_tfx.module.vectors import read_word_vectors
 
-    vocabulary, numbers = read_vectors(vectors)
+    read = read_word_vectors(vectors, strict=strict)
     quiet_libraries()
     from hub_tfx.module.create import text_embedding_module
 
     created = text_embedding_module(
-        vocabulary,
-        numbers,
+        read.vocabulary,
+        read.vectors,
         output,
         format=module_format,
         num_oov_buckets=num_oov_buckets,
         oov_seed=oov_seed,
     )
-    _report(created, as_json)
+    _report(created, as_json, read.left_out)
 
 
 @create.command("module")
@@ -132,7 +139,7 @@ def module_command(
     _report(created, as_json)
 
 
-def _report(created: "CreatedModule", as_json: bool) -> None:
+def _report(created: "CreatedModule", as_json: bool, left_out: Sequence[str] = ()) -> None:
     document: dict[str, Any] = {
         "path": str(created.path),
         "digest": created.digest,
@@ -141,7 +148,7 @@ def _report(created: "CreatedModule", as_json: bool) -> None:
     if as_json:
         signatures = created.spec.to_dict()["signatures"]
         tags = [list(t) for t in created.spec.tags]
-        left_out = list(created.left_out)
-        print_json(document | {"tags": tags, "signatures": signatures, "left_out": left_out})
+        all_left_out = [*left_out, *created.left_out]
+        print_json(document | {"tags": tags, "signatures": signatures, "left_out": all_left_out})
     else:
         print_fields(document | {"signatures": ", ".join(created.spec.signatures)})

@@ -1,10 +1,11 @@
 """`hub-tfx resolve` and `hub-tfx inspect`. Neither imports TensorFlow."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from hub_tfx.cli.options import cache_dir_option, digest_option
+from hub_tfx.cli.options import cache_dir_option, digest_option, tags_option
 from hub_tfx.cli.output import json_option, print_fields, print_json, print_table
 from hub_tfx.errors import SignatureError
 from hub_tfx.module.resolved import ResolvedModule
@@ -51,8 +52,15 @@ def resolve(
 @click.argument("handle")
 @cache_dir_option
 @_digest_option
+@tags_option
 @json_option
-def inspect(handle: str, cache_dir: str | None, digest: str | None, as_json: bool) -> None:
+def inspect(
+    handle: str,
+    cache_dir: str | None,
+    digest: str | None,
+    tags: tuple[str, ...] | None,
+    as_json: bool,
+) -> None:
     """Show what the module of HANDLE takes and gives, without running it.
 
     \b
@@ -60,14 +68,17 @@ def inspect(handle: str, cache_dir: str | None, digest: str | None, as_json: boo
       hub-tfx inspect ./my_module
     """
     module = ModuleCache(cache_dir).resolve(handle, digest=digest)
+    spec = module.spec.tagged(tags)
     if as_json:
-        print_json(module.spec.to_dict() | _fields(module))
+        used = {"used_tags": list(spec.tags[0])}
+        print_json(spec.to_dict() | used | _fields(module))
         return
-    default = _default_signature(module.spec)
-    tags = " ".join("{" + ", ".join(tags) + "}" for tags in module.spec.tags)
-    print_fields(_fields(module) | {"tags": tags, "default_signature": default})
+    graphs = {"tags": " ".join(map(_tag_set, module.spec.tags))}
+    if len(spec.variants) > 1:
+        graphs["used_tags"] = _tag_set(spec.tags[0])
+    print_fields(_fields(module) | graphs | {"default_signature": _default_signature(spec)})
     click.echo()
-    print_table(("signature", "direction", "key", "dtype", "shape"), _rows(module.spec))
+    print_table(("signature", "direction", "key", "dtype", "shape"), _rows(spec))
 
 
 def _fields(module: ResolvedModule) -> dict[str, Any]:
@@ -78,6 +89,10 @@ def _fields(module: ResolvedModule) -> dict[str, Any]:
         "format": module.spec.format,
         "size_bytes": module.size_bytes,
     }
+
+
+def _tag_set(tags: Sequence[str]) -> str:
+    return "{" + ", ".join(tags) + "}"
 
 
 def _default_signature(spec: ModuleSpec) -> str:

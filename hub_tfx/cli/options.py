@@ -126,6 +126,10 @@ def _parse_digest(_: click.Context, __: click.Parameter, value: str | None) -> s
     return None if value is None else parse_digest(value)
 
 
+def _parse_tags(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    return None if value is None else tuple(tag for tag in value.split(",") if tag)
+
+
 cache_dir_option = click.option(
     "--cache-dir",
     metavar="DIR",
@@ -145,6 +149,12 @@ signature_option = click.option(
     "--signature",
     metavar="NAME",
     help="Call this signature of the module.  [`__call__` if there is one, otherwise `default`]",
+)
+tags_option = click.option(
+    "--tags",
+    metavar="TAG,…",
+    callback=_parse_tags,
+    help="Use the graph with these tags, of a module that has several.  [the one tagged `serve`]",
 )
 input_map_option = click.option(
     "--input-map",
@@ -198,6 +208,14 @@ def embed_options(command: Any) -> Any:
     """Adds the options that make an EmbedConfig; see ``embed_config``."""
     options = (
         signature_option,
+        tags_option,
+        click.option(
+            "--no-batch",
+            is_flag=True,
+            default=None,
+            help="Call the signature once a row, without a batch dimension.  [found out where only "
+            "that fits]",
+        ),
         input_map_option,
         click.option(
             "--output-map",

@@ -69,11 +69,6 @@ class OutputColumn:
             raise ConfigError(
                 f"output {key!r} is {info}, which cannot be written: name others (--output-map)"
             )
-        if info.shape == ():
-            raise ConfigError(
-                f"output {key!r} is one value for the whole batch, not one a row: name the outputs "
-                f"to write without it (--output-map KEY={name})"
-            )
         if info.dtype not in _FLOATS or not shape:  # No vector.
             return cls(key, name, VALUE_TYPES[info.dtype], shape, is_ragged)
         packed = None if config.output_dtype == "float32" else config.output_dtype

@@ -19,6 +19,9 @@ class EmbedConfig(JobConfig):
     Attributes:
       signature: which signature to call; None for ``__call__`` of a SavedModel that has it and
         ``default`` of the TF1 hub format.
+      tags: of the module's graph, where it has several; none for the one that is to serve.
+      no_batch: whether the signature takes one row, without a batch dimension, and is called once a
+        row. Where only that fits, a job finds it out by itself.
       inputs: input key -> feature. An input that is not named takes the feature of its own name; a
         sole input else ``text`` if it takes strings and ``image`` if it takes images.
       outputs: output key -> column; if any is named, only these are written. Else the sole output,
@@ -49,6 +52,7 @@ class EmbedConfig(JobConfig):
     """
 
     NAME = "embed config"
+    LATER = ("tags", "no_batch")
 
     signature: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
@@ -65,3 +69,5 @@ class EmbedConfig(JobConfig):
     imports: tuple[str, ...] = ()
     deduplicate: bool = False
     max_dead_letter_ratio: Annotated[float, Range(least=0, most=1)] = 1.0
+    tags: tuple[str, ...] = ()
+    no_batch: bool = False

@@ -30,6 +30,19 @@ class NoFeatureError(ConfigError):
         self.features = features
 
 
+class BatchError(ConfigError):
+    """Rows do not go into the signature, or do not come out of it, along a batch dimension: it may
+    have none.
+
+    Attributes:
+      others: output key -> column, of outputs that may come along one.
+    """
+
+    def __init__(self, message: str, others: Mapping[str, str] | None = None):
+        super().__init__(message)
+        self.others = others or {}
+
+
 @dataclass(frozen=True)
 class EmbedPlan:
     """What is fed and what is written.
@@ -42,6 +55,8 @@ class EmbedPlan:
       keep: features that pass through.
       image_size: height and width of the images it is fed; None for each image's own.
       call_rows: rows that each call must have; None for any number.
+      no_batch: whether the signature takes a row without a batch dimension. ``inputs`` and
+        ``outputs`` are then as if it had one.
     """
 
     signature: str
@@ -51,6 +66,7 @@ class EmbedPlan:
     keep: tuple[str, ...]
     image_size: tuple[int, int] | None = None
     call_rows: int | None = None
+    no_batch: bool = False
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -83,11 +99,15 @@ def make_plan(
       ConfigError: a feature is missing, or two columns of the output have one name, or the module
         takes or gives what cannot be fed or written.
     """
+    spec = spec.tagged(config.tags)
     name = config.signature or spec.default_signature
     signature = spec.signature(name)
     first = signature if preprocessor is None else preprocessor.signature()
     if preprocessor is not None:
         fed_by(signature, first)
+    call_rows = 1 if config.no_batch else _call_rows([first, signature])
+    if config.no_batch:
+        first, signature = first.with_batch(), signature.with_batch()
     inputs = first.fed_inputs
     available = None if available is None else sorted(set(available))
     _check_keys("input", config.inputs, inputs, name)
@@ -101,7 +121,7 @@ def make_plan(
         if available is not None and feature not in available:
             there_are = _there_are(available)
             raise NoFeatureError(f"no feature {feature!r} to keep; {there_are}", [feature])
-    outputs = _outputs(config, signature)
+    outputs = _outputs(config, signature, call_rows)
     keep = tuple(dict.fromkeys(config.keep))
     _check_columns([field.name for column in outputs for field in column.fields], keep)
     return EmbedPlan(
@@ -111,7 +131,8 @@ def make_plan(
         outputs,
         keep,
         _image_size(config, inputs, spec.image_size),
-        _call_rows([first, signature]),
+        call_rows,
+        config.no_batch,
     )
 
 
@@ -160,14 +181,19 @@ def _usual_features(key: str, info: TensorInfo, config: EmbedConfig) -> tuple[st
     return ("path", "image") if config.image_source == "path" else ("text",)
 
 
-def _outputs(config: EmbedConfig, signature: SignatureSpec) -> tuple[OutputColumn, ...]:
+def _outputs(
+    config: EmbedConfig, signature: SignatureSpec, call_rows: int | None
+) -> tuple[OutputColumn, ...]:
     given = signature.outputs
+    if not given:
+        raise ConfigError("the signature gives nothing that could be written: name another one")
     if config.outputs:
         names = dict(config.outputs)
     elif len(given) == 1 or _DEFAULT_OUTPUT in given:
         names = {_DEFAULT_OUTPUT if _DEFAULT_OUTPUT in given else next(iter(given)): SOLE_OUTPUT}
     else:
         names = {key: key for key in given}
+    _check_rows(names, given, call_rows)
     columns = tuple(
         OutputColumn.of(key, column, given[key], config) for key, column in names.items()
     )
@@ -183,6 +209,27 @@ def _outputs(config: EmbedConfig, signature: SignatureSpec) -> tuple[OutputColum
     return columns
 
 
+def _check_rows(
+    names: Mapping[str, str], outputs: Mapping[str, TensorInfo], call_rows: int | None
+) -> None:
+    """Refuses outputs that are of one size, whatever the number of rows."""
+    shapes = {key: outputs[key].shape for key in names}
+    fixed = [
+        key
+        for key, shape in shapes.items()
+        if shape is not None and shape[:1] not in ((None,), (call_rows,))
+    ]
+    for key in fixed:
+        is_one = shapes[key] == ()
+        size = "one value for the whole batch, not one a row" if is_one else str(outputs[key])
+        raise BatchError(
+            f"output {key!r} is {size}, whatever the number of rows: name the outputs to write "
+            "without it (--output-map KEY=COLUMN), or have the signature called once a row, if it "
+            "takes one, with no_batch (--no-batch)",
+            {other: name for other, name in names.items() if other not in fixed},
+        )
+
+
 def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signature: str) -> None:
     if not inputs:
         raise ConfigError(
@@ -190,28 +237,33 @@ def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signatu
         )
     for key, info in inputs.items():
         if info.shape == ():
-            raise ConfigError(
+            of_all = all(other.shape == () for other in inputs.values())
+            raise (BatchError if of_all else ConfigError)(
                 f"input {key!r} ({info}) of signature {signature!r} takes one value for the whole "
-                "batch, and features have one a row: name another signature"
+                "batch, and features have one a row: name another signature, or have this one "
+                "called once a row with no_batch (--no-batch)"
             )
-        if info.dtype not in VALUE_TYPES or not _has_feedable_shape(info):
-            raise ConfigError(
+        if not _is_feedable(info):
+            raise (BatchError if _is_feedable(info.with_batch()) else ConfigError)(
                 f"input {key!r} ({info}) of signature {signature!r} takes what no feature can "
                 "hold: name another signature"
             )
     takes = ", ".join(f"{key} ({info})" for key, info in inputs.items())
+    is_one_image = any(info.with_batch().is_image for info in inputs.values())
     if config.image_source == "path" and not file_inputs(inputs, config):
-        raise ConfigError(
+        raise (BatchError if is_one_image else ConfigError)(
             f"image_source path (--image-paths): signature {signature!r} takes neither images nor "
             f"one string, but {takes}"
         )
     if config.image_size is not None and not any(info.is_image for info in inputs.values()):
-        raise ConfigError(
+        raise (BatchError if is_one_image else ConfigError)(
             f"image_size (--image-size): signature {signature!r} takes no image, but {takes}"
         )
 
 
-def _has_feedable_shape(info: TensorInfo) -> bool:
+def _is_feedable(info: TensorInfo) -> bool:
+    if info.dtype not in VALUE_TYPES:
+        return False
     if info.kind == "sparse":
         return info.shape is not None and len(info.shape) == 2
     if info.kind == "ragged":
@@ -245,7 +297,10 @@ def _call_rows(signatures: Iterable[SignatureSpec]) -> int | None:
         if info.shape and info.shape[0] is not None
     }
     if len(sizes) > 1:
-        raise ConfigError(f"the inputs take batches of different sizes: {sorted(sizes)}")
+        raise BatchError(
+            f"the inputs take batches of different sizes: {sorted(sizes)}; if the "
+            "signature takes one row at a time, say so with no_batch (--no-batch)"
+        )
     return next(iter(sizes), None)
 
 

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -14,16 +15,23 @@ from hub_tfx.data.files import SourceFile
 from hub_tfx.data.tf_example import example_type
 from hub_tfx.data.uses import look_further, typed_by_use
 from hub_tfx.embed.call.bound_inputs import inputs_of, uses_of
+from hub_tfx.embed.call.inputs import Input
+from hub_tfx.embed.call.no_batch import settle_batch
 from hub_tfx.embed.columns import embedding_dim
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON, type_in_letters
 from hub_tfx.embed.manifest import ModuleRef, OutputFormat, OutputManifest
 from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan, NoFeatureError, make_plan
+from hub_tfx.embed.read import first_rows
 from hub_tfx.embed.reuse.previous import vectors_fingerprint
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.resolved import ResolvedModule
 
+_log = logging.getLogger(__name__)
+
+_SAMPLED_ROWS = 64
+"""Rows that are looked at where types do not say how the module is to be called."""
 _MAKES_A_ROW = (
     "made_by",
     "version",
@@ -88,7 +96,7 @@ class EmbedTask:
             made_with=self.vectors_fingerprint,
             embedding_dim=embedding_dim(self.plan.outputs),
             columns={column.name: column.written() for column in self.plan.outputs},
-            config=json.loads(json.dumps(asdict(self.config))),
+            config=json.loads(self.config.to_json()),
             format=output_format,
         )
 
@@ -119,12 +127,22 @@ def make_task(
       UsageError: they do not fit.
     """
     first = preprocessor.spec if preprocessor else None
-    plan, columns = _planned(
-        lambda names: make_plan(config, module.spec, names or None, first), columns, files
-    )
-    schema = _columns_to_read(columns, plan, config, files)
-    if columns.names:
-        inputs_of(plan, config, schema)
+
+    def planned(config: EmbedConfig) -> tuple[EmbedPlan, pa.Schema]:
+        plan, found = _planned(
+            lambda names: make_plan(config, module.spec, names or None, first), columns, files
+        )
+        return plan, _columns_to_read(found, plan, config, files)
+
+    def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
+        plan, schema = planned(config)
+        return plan, inputs_of(plan, config, schema) if columns.names else []
+
+    def sample(plan: EmbedPlan) -> pa.RecordBatch | None:
+        return first_rows(files, _columns_to_read(columns, plan, config, files), _SAMPLED_ROWS)
+
+    config = settle_batch(config, bound, sample, tell=_log.warning)
+    plan, schema = planned(config)
     for name in plan.keep:
         _check_kept(schema.field(name), output_format)
     return EmbedTask(module, config, plan, files, schema, preprocessor)

@@ -144,7 +144,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._load_s: float | None = None
 
     def setup(self) -> None:
-        tag = f"{self._source} {self._preprocessor} {self._config.signature}"
+        config = self._config
+        tag = f"{self._source} {self._preprocessor} {config.signature} {config.tags}"
         self._module = self._shared.acquire(self._load, tag=tag)
         self._call_limits = CallLimits.of(self._config)
         # To be known to those behind them, rows have to be done.
@@ -154,7 +155,8 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         started_s = time.monotonic()
         import_packages(self._config.imports)
         preprocessor = load(self._preprocessor.directory()) if self._preprocessor else None
-        module = load(self._source.directory(), self._config.signature, preprocessor)
+        config = self._config
+        module = load(self._source.directory(), config.signature, preprocessor, config.tags)
         self._load_s = time.monotonic() - started_s
         return module
 

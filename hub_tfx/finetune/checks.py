@@ -1,14 +1,61 @@
-"""What a tuned module must be before anybody gets it: complete, compatible, and on its own."""
+"""What a module must be before it is trained, and a tuned one before anybody gets it: complete,
+compatible, and on its own."""
 
 import os
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from hub_tfx.errors import AuthoringError
 from hub_tfx.module.check.hermetic import load_moved
+from hub_tfx.module.gradients import unsaved_gradients
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
 
 _LOAD_TIMEOUT_S = 600.0
+_OPERATION = re.compile(r"op type: (\w+)")
+
+
+def check_gradients(base: str | os.PathLike[str], differentiate: Callable[[], object]) -> None:
+    """Finds out before training whether a module can be trained that was saved without gradients
+    of its own: it cannot where they are on the way to its variables.
+
+    Args:
+      base: the module's directory.
+      differentiate: builds its gradients; not called for a module that has all of them.
+
+    Raises:
+      AuthoringError: it cannot.
+    """
+    if unsaved_gradients(base):
+        with naming_gradients(base):
+            differentiate()
+
+
+@contextmanager
+def naming_gradients(base: str | os.PathLike[str]) -> Iterator[None]:
+    """While gradients are built: raises AuthoringError where there is none for an operation."""
+    try:
+        yield
+    except LookupError as error:
+        if "gradient" not in str(error).lower():
+            raise
+        raise _not_trainable(base, unsaved_gradients(base), str(error)) from error
+
+
+def _not_trainable(
+    base: str | os.PathLike[str], unsaved: Iterable[str], error: str
+) -> AuthoringError:
+    operation = _OPERATION.search(error)
+    why = f"its operation {operation[1]} has no gradient" if operation else error
+    fix = "import the package that registers one"
+    if unsaved:
+        why = f"it was saved without the gradients of its own operations ({', '.join(unsaved)})"
+        fix = "export it with tf.saved_model.SaveOptions(experimental_custom_gradients=True)"
+    return AuthoringError(
+        f"{base} cannot be trained: {why}; freeze it to train a head on it as it is (--freeze), or "
+        f"{fix}"
+    )
 
 
 def check_tuned(

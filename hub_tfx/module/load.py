@@ -11,18 +11,13 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_hub as hub
+from tensorflow.python.framework import type_spec_registry
+from tensorflow.python.framework.extension_type import AnonymousExtensionType
 
 from hub_tfx.errors import ConfigError, NotAModuleError
-from hub_tfx.module.inspect import call_arguments, inspect
-from hub_tfx.module.spec import (
-    CALL,
-    ModuleSpec,
-    SignatureSpec,
-    TensorInfo,
-    fed_by,
-    map_arguments,
-    name_outputs,
-)
+from hub_tfx.module.inspect import call_arguments, inspect, signature_parts
+from hub_tfx.module.nests import Record, call_with, map_arguments, name_outputs
+from hub_tfx.module.spec import CALL, ModuleSpec, SignatureSpec, TensorInfo, fed_by
 
 
 class LoadedModule:
@@ -40,19 +35,22 @@ class LoadedModule:
         path: str | os.PathLike[str],
         signature: str | None = None,
         preprocessor: "LoadedModule | None" = None,
+        tags: Iterable[str] | None = None,
     ):
-        """Loads the variant for inference.
+        """Loads one variant.
 
         Args:
           path: the module's directory.
           signature: its name, ``__call__`` for the callable object; the default one if None.
           preprocessor: a module that takes the inputs in this one's place, and feeds it.
+          tags: of the variant; None for the one for inference.
 
         Raises:
           NotAModuleError: the directory holds no module, or one that TensorFlow cannot load.
-          SignatureError: the module has no such signature, or the preprocessor cannot feed it.
+          SignatureError: the module has no such tag set or signature, or the preprocessor cannot
+            feed it.
         """
-        self.spec: ModuleSpec = inspect(path)
+        self.spec: ModuleSpec = inspect(path).tagged(tags)
         self.signature = signature or self.spec.default_signature
         self.signature_spec: SignatureSpec = self.spec.signature(self.signature)
         infos = self.signature_spec.inputs
@@ -61,11 +59,12 @@ class LoadedModule:
         self._fed_by = (
             fed_by(self.signature_spec, preprocessor.signature_spec) if preprocessor else {}
         )
-        self.loaded = _load(Path(path))
+        self.loaded = _load(Path(path), self.spec)
         if self.signature == CALL:
             self._arguments = call_arguments(path)
             self._function = self._call_object
         else:
+            self._parts = signature_parts(path, self.signature, self.spec.tags[0])
             self._function = self._call_signature
 
     def __call__(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,8 +89,11 @@ class LoadedModule:
     def _call_signature(self, tensors: Mapping[str, Any]) -> Any:
         arguments: dict[str, Any] = {}
         for key, tensor in tensors.items():
-            # hub.load takes their parts for `key`.
-            if isinstance(tensor, tf.SparseTensor):
+            # Their parts are what a signature takes.
+            if key in self._parts:
+                parts = tf.nest.flatten(tensor, expand_composites=True)
+                arguments |= zip(self._parts[key].parts, parts, strict=True)
+            elif isinstance(tensor, tf.SparseTensor):
                 arguments[f"{key}_indices"] = tensor.indices
                 arguments[f"{key}_values"] = tensor.values
                 arguments[f"{key}_dense_shape"] = tensor.dense_shape
@@ -106,7 +108,9 @@ class LoadedModule:
         def value(key: str, leaf: Any) -> Any:
             return tensors[key] if isinstance(leaf, TensorInfo) else leaf
 
-        return self.loaded(**map_arguments(self._arguments, value))
+        arguments = map_arguments(self._arguments, value)
+        given = {name: _with_extension_types(nest) for name, nest in arguments.items()}
+        return call_with(self.loaded, given)
 
 
 def _tensor(value: Any, info: TensorInfo) -> Any:
@@ -117,13 +121,29 @@ def _tensor(value: Any, info: TensorInfo) -> Any:
     return value if value.dtype == info.dtype else tf.cast(value, info.dtype)
 
 
+def _with_extension_types(nest: Any) -> Any:
+    """The nest with an ExtensionType for each Record: of its own class if that is registered."""
+    if isinstance(nest, Record):
+        try:
+            extension_type = type_spec_registry.lookup(nest.type).value_type
+        except ValueError:
+            extension_type = AnonymousExtensionType
+        return extension_type(**{name: _with_extension_types(v) for name, v in nest.items()})
+    if isinstance(nest, dict):
+        return {name: _with_extension_types(value) for name, value in nest.items()}
+    if isinstance(nest, (list, tuple)) and not hasattr(nest, "_fields"):
+        return type(nest)(_with_extension_types(value) for value in nest)
+    return nest
+
+
 def load(
     path: str | os.PathLike[str],
     signature: str | None = None,
     preprocessor: LoadedModule | None = None,
+    tags: Iterable[str] | None = None,
 ) -> LoadedModule:
     """Loads a module's directory; see LoadedModule."""
-    return LoadedModule(path, signature, preprocessor)
+    return LoadedModule(path, signature, preprocessor, tags)
 
 
 def import_packages(names: Iterable[str]) -> None:
@@ -142,10 +162,12 @@ def import_packages(names: Iterable[str]) -> None:
             ) from error
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, spec: ModuleSpec) -> Any:
+    """Loads the spec's first variant."""
+    tags = list(spec.tags[0]) if len(spec.variants) > 1 else None
     try:
-        return hub.load(str(path))
-    except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
+        return hub.load(str(path), tags)
+    except (OSError, ValueError, RuntimeError, LookupError, TypeError, tf.errors.OpError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if "not registered" in reason or "has been registered" in reason:
             reason += " (import the package that registers it first: --import PACKAGE)"

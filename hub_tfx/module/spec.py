@@ -1,8 +1,8 @@
 """ModuleSpec: what a module takes and gives, known without running it."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hub_tfx.errors import SignatureError
@@ -11,7 +11,8 @@ ModuleFormat = Literal["tf1_hub", "saved_model"]
 TensorKind = Literal["dense", "sparse", "ragged"]
 
 _IMAGE_CHANNELS = (None, 1, 3, 4)
-_TRAINING_FLAGS = ("training", "is_training", "train", "keras_learning_phase")
+TRAINING_FLAGS = ("training", "is_training", "train", "keras_learning_phase")
+"""Names of inputs and arguments that say whether this is training."""
 CALL = "__call__"
 """Name under which a reusable SavedModel's callable object is listed among the signatures."""
 
@@ -53,6 +54,12 @@ class TensorInfo:
             and self.shape[3] in _IMAGE_CHANNELS
         )
 
+    def with_batch(self) -> "TensorInfo":
+        """Several such tensors as one, along a new first dimension."""
+        shape = None if self.shape is None else (None, *self.shape)
+        rank = self.ragged_rank + 1 if self.kind == "ragged" else self.ragged_rank
+        return replace(self, shape=shape, ragged_rank=rank)
+
     def to_dict(self) -> dict[str, Any]:
         document: dict[str, Any] = {
             "dtype": self.dtype,
@@ -89,6 +96,12 @@ class SignatureSpec:
     def fed_inputs(self) -> Mapping[str, TensorInfo]:
         """The inputs without those that say whether this is training."""
         return {key: info for key, info in self.inputs.items() if not is_training_flag(key, info)}
+
+    def with_batch(self) -> "SignatureSpec":
+        """As if it took and gave several rows at a time; what switches training stays as it is."""
+        fed = {key: info.with_batch() for key, info in self.fed_inputs.items()}
+        outputs = {key: info.with_batch() for key, info in self.outputs.items()}
+        return SignatureSpec({**self.inputs, **fed}, outputs)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -190,6 +203,18 @@ class ModuleSpec:
             )
         return signatures[name]
 
+    def tagged(self, tags: Iterable[str] | None) -> "ModuleSpec":
+        """The spec with this variant in the place of the one for inference; itself for no tags.
+
+        Raises:
+          SignatureError: there is no such tag set; the message lists those there are.
+        """
+        if not tags:
+            return self
+        chosen = self._variant(tags)
+        others = tuple(variant for variant in self.variants if variant is not chosen)
+        return replace(self, variants=(chosen, *others))
+
     def _variant(self, tags: Iterable[str] | None) -> GraphVariant:
         if tags is None:
             return self.variants[0]
@@ -240,7 +265,7 @@ class ModuleSpec:
 def is_training_flag(key: str, info: TensorInfo) -> bool:
     """Whether an input is no data, but a bool that switches training behaviour on."""
     name = key.rpartition("/")[2]
-    return info.dtype == "bool" and info.shape == () and name in _TRAINING_FLAGS
+    return info.dtype == "bool" and info.shape == () and name in TRAINING_FLAGS
 
 
 def fed_by(encoder: SignatureSpec, preprocessor: SignatureSpec) -> dict[str, str]:
@@ -262,55 +287,6 @@ def fed_by(encoder: SignatureSpec, preprocessor: SignatureSpec) -> dict[str, str
                 f"the preprocessor cannot feed input {key!r} ({inputs[key]}): it gives {gives}"
             )
     return pairs
-
-
-def map_arguments(
-    arguments: Mapping[str, Any], function: Callable[[str, Any], Any]
-) -> dict[str, Any]:
-    """Applies ``function(key, leaf)`` to the leaves of a callable's nested arguments.
-
-    The keys are the names by which users know the inputs of ``__call__``: the argument's name for a
-    tensor, ``name_0``, ``name_1`` for a list, the dict's own keys for a dict (after ``name/`` where
-    more than one argument holds tensors).
-    """
-    nested = [name for name, value in arguments.items() if isinstance(value, dict)]
-    prefixed = len(nested) > 1
-
-    def walk(key: str, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {k: walk(f"{key}/{k}" if key else k, v) for k, v in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(walk(f"{key}_{i}", v) for i, v in enumerate(value))
-        return function(key, value)
-
-    return {
-        name: walk("" if name in nested and not prefixed else name, value)
-        for name, value in arguments.items()
-    }
-
-
-def name_outputs(result: Any) -> dict[str, Any]:
-    """The leaves of what a callable returns, by the keys under which users know them.
-
-    ``default`` for a tensor, ``output_0`` … for a list, a dict's own keys for a dict; deeper leaves
-    by their path (``encoder_outputs_0``).
-    """
-    if not isinstance(result, (Mapping, list, tuple)):
-        return {"default": result}
-    leaves: dict[str, Any] = {}
-
-    def walk(key: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for inner, item in value.items():
-                walk(f"{key}/{inner}" if key else inner, item)
-        elif isinstance(value, (list, tuple)):
-            for i, item in enumerate(value):
-                walk(f"{key or 'output'}_{i}", item)
-        else:
-            leaves[key] = value
-
-    walk("", result)
-    return leaves
 
 
 def _is_taken(given: TensorInfo, wanted: TensorInfo) -> bool:

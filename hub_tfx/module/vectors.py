@@ -1,10 +1,14 @@
-"""Reads word vectors from word2vec and GloVe text files. Imports no TensorFlow."""
+"""Reads word vectors as they are published: GloVe, word2vec, fastText. Imports no TensorFlow."""
 
-import gzip
+import logging
 import os
 import re
 import warnings
 import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,109 +16,244 @@ import numpy as np
 import numpy.typing as npt
 
 from hub_tfx.errors import InputError
+from hub_tfx.module.vector_files import Header, binary_records, open_vectors
 
 Vectors = npt.NDArray[np.float32]
 
+_log = logging.getLogger(__name__)
+
 _HEADER = re.compile(rb"(\d+)[ \t]+(\d+)")
-_SEPARATOR = re.compile(rb"[ \t]")
+_SEPARATORS = re.compile(rb"[ \t]+")
+_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_BLANKS = b" \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_MAX_LINE_BYTES = 1 << 24
+_DECIDING_LINES = 20
+_NAMED = 5
 
 
-def read_vectors(path: str | os.PathLike[str]) -> tuple[list[str], Vectors]:
-    """Reads a file of one word and its numbers a line, separated by spaces or tabs.
+@dataclass(frozen=True)
+class WordVectors:
+    """What a file of word vectors holds.
 
-    A first line of two whole numbers is word2vec's header, count and dimension, and is held to be
-    true. Files whose name ends in ``.gz`` are unpacked on the way. Every word may come once.
+    Attributes:
+      vocabulary: the words in the order of the file, each once.
+      vectors: ``[words, dim] float32``.
+      left_out: lines that give no word, such as ``line 3: expected 2 numbers, got 1``.
+    """
 
-    Returns:
-      The words in the order of the file, and their vectors ``[words, dim] float32``.
+    vocabulary: list[str]
+    vectors: Vectors
+    left_out: tuple[str, ...] = ()
+
+
+def read_vectors(
+    path: str | os.PathLike[str], *, strict: bool = False
+) -> tuple[list[str], Vectors]:
+    """The words of a file in its order, and their vectors; see ``read_word_vectors``."""
+    read = read_word_vectors(path, strict=strict)
+    return read.vocabulary, read.vectors
+
+
+def read_word_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> WordVectors:
+    """Reads a file of one word and its numbers a line, or of word2vec's binary format.
+
+    The last numbers of a line, as many as in most lines, are the vector; what stands before them is
+    the word, with the spaces in it. A line that gives no word in this way is left out, as is one
+    whose word came before; a warning counts them and names the first. A first line of two whole
+    numbers is word2vec's header, count and dimension; another count is a warning. A byte order mark
+    is dropped. The file may be packed by gzip, bzip2 or xz, or be alone in a zip archive.
+
+    Args:
+      path: of the file.
+      strict: whether all this is an error: a line that gives no word, or has more than a word
+        before its numbers, a word that came before, and a count that is not true.
 
     Raises:
-      InputError: the file is missing, empty, cut short or damaged, or a line of it is no word with
-        as many finite numbers as the first; the message begins with ``file:line``.
+      InputError: the file is missing, empty, damaged, of another format, or not as ``strict`` wants
+        it; the message begins with ``file:line`` where one line is to blame.
     """
     path = Path(path)
-    reader = _Reader(path)
     try:
-        with _open(path) as file:
-            for number, line in enumerate(file, start=1):
-                reader.read(number, line)
+        with open_vectors(path) as file, warnings.catch_warnings(), np.errstate(over="ignore"):
+            # np.fromstring only warns about what is no number; it is ten times as fast as float().
+            warnings.simplefilter("error", DeprecationWarning)
+            return _read(path, file, strict)
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read: {reason}") from error
-    return reader.finish()
 
 
-def _open(path: Path) -> Any:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+def _read(path: Path, file: Any, strict: bool) -> WordVectors:
+    start = file.readline(_MAX_LINE_BYTES).removeprefix(_BOM)
+    match = _HEADER.fullmatch(start.rstrip(_BLANKS))
+    header = Header(int(match[1]), int(match[2])) if match else None
+    words = _Words(path, header, strict)
+    if header is None:
+        words.read_lines(chain([start] if start else [], file), 1)
+    elif (records := binary_records(file, header)) is not None:
+        words.read_records(records)
+    else:
+        words.read_lines(file, 2)
+    return words.finish()
 
 
-class _Reader:
+class _NoWordError(Exception):
+    """A line gives no word; the message says why."""
+
+
+class _Words:
     """What was read so far. Numbers go to one growing buffer: files of gigabytes are common."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, header: Header | None, strict: bool):
         self._path = path
+        self._header = header
+        self._strict = strict
+        self._dim = header.dim if header else None
+        self._unit = "line"
         self._lines: dict[str, int] = {}
         self._numbers = bytearray()
-        self._dim: int | None = None
-        self._promised: int | None = None
+        self._left_out: list[tuple[int, str]] = []
+        self._empty = 0
 
-    def read(self, number: int, line: bytes) -> None:
-        line = line.rstrip(b" \t\r\n")
-        where = f"{self._path}:{number}"
-        if number == 1 and (header := _HEADER.fullmatch(line)):
-            self._promised, self._dim = int(header[1]), int(header[2])
+    def read_lines(self, lines: Iterable[bytes], first: int) -> None:
+        """Reads a text whose first line has this number."""
+        lines = iter(lines)
+        deciding = list(islice(lines, _DECIDING_LINES))
+        if not self._strict:
+            self._decide_dim(deciding, first)
+        split = _split if self._strict else _split_from_end
+        for number, line in enumerate(chain(deciding, lines), start=first):
+            try:
+                self._add(number, *split(line.rstrip(_BLANKS), self._dim))
+            except _NoWordError as error:
+                self._empty += not line.strip()
+                is_cut = not line.endswith(b"\n")
+                self._leave_out(number, f"{error}{', where the file ends' if is_cut else ''}")
+
+    def read_records(self, records: Iterable[tuple[bytes, bytes]]) -> None:
+        """Reads words and the bytes of their float32s."""
+        self._unit = "record"
+        for number, (word, vector) in enumerate(records, start=1):
+            try:
+                self._add(number, word, _finite(np.frombuffer(vector, "<f4")))
+            except _NoWordError as error:
+                self._leave_out(number, str(error))
+
+    def finish(self) -> WordVectors:
+        """What was read.
+
+        Raises:
+          InputError: it is nothing, or the count of the header is not true and it is to be.
+        """
+        if not self._lines:
+            reasons = [f":{number}: {why}" for number, why in self._left_out[:1]]
+            raise InputError(f"{self._path}{(reasons or [': holds no vectors'])[0]}")
+        self._check_count()
+        left_out = tuple(f"{self._unit} {number}: {why}" for number, why in self._left_out)
+        if left_out:
+            named = "; ".join(left_out[:_NAMED]) + ("; …" if len(left_out) > _NAMED else "")
+            message = "%s: %ss left out because they give no word: %d (%s)"
+            _log.warning(message, self._path, self._unit, len(left_out), named)
+        vectors = np.frombuffer(self._numbers, np.float32).reshape(len(self._lines), -1)
+        return WordVectors(list(self._lines), vectors, left_out)
+
+    def _check_count(self) -> None:
+        found = len(self._lines) + len(self._left_out) - self._empty
+        if self._header is None or found == self._header.count:
             return
-        word, numbers = self._split(where, line)
-        vector = _parse(where, numbers, self._dim)
-        if word in self._lines:
+        message = (
+            f"{self._path}: its first line promises {self._header.count} vectors, "
+            f"but it holds {found}: is it cut short?"
+        )
+        if self._strict:
+            raise InputError(message)
+        _log.warning("%s", message)
+
+    def _decide_dim(self, lines: Sequence[bytes], first: int) -> None:
+        """As many numbers are a vector as most of these lines end in."""
+        counts = Counter(filter(None, map(_numbers_at_end, lines)))
+        most = counts.most_common(1)[0][0] if counts else None
+        if self._dim is None:
+            self._dim = most
+        elif most not in (None, self._dim):
             raise InputError(
-                f"{where}: the word {word!r} was already on line {self._lines[word]}: keep one"
+                f"{self._path}: its first line promises vectors of {self._dim} numbers, but line "
+                f"{first} or those after it have {most}: correct the first line"
+            )
+
+    def _add(self, number: int, word: bytes, vector: Vectors) -> None:
+        try:
+            text = word.decode()
+        except UnicodeDecodeError as error:
+            raise _NoWordError(
+                f"the word is not UTF-8 ({error.reason}): save the vectors as text in UTF-8"
+            ) from error
+        if text in self._lines:
+            raise _NoWordError(
+                f"the word {text!r} was already on {self._unit} {self._lines[text]}: keep one"
             )
         self._dim = len(vector)
-        self._lines[word] = number
+        self._lines[text] = number
         self._numbers += vector.tobytes()
 
-    def finish(self) -> tuple[list[str], Vectors]:
-        if not self._lines:
-            raise InputError(f"{self._path}: holds no vectors")
-        if self._promised not in (None, len(self._lines)):
-            raise InputError(
-                f"{self._path}: its first line promises {self._promised} vectors, "
-                f"but it holds {len(self._lines)}: is it cut short?"
-            )
-        vectors = np.frombuffer(self._numbers, np.float32).reshape(len(self._lines), -1)
-        return list(self._lines), vectors
-
-    @staticmethod
-    def _split(where: str, line: bytes) -> tuple[str, bytes]:
-        word, *numbers = _SEPARATOR.split(line, maxsplit=1)
-        if not word:
-            raise InputError(f"{where}: expected a word and its numbers, got an empty word")
-        try:
-            return word.decode(), numbers[0] if numbers else b""
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{where}: the word is not UTF-8 ({error.reason}): is this the binary format? "
-                "Save the vectors as text"
-            ) from error
+    def _leave_out(self, number: int, why: str) -> None:
+        if self._strict:
+            where = f":{number}" if self._unit == "line" else f": {self._unit} {number}"
+            raise InputError(f"{self._path}{where}: {why}")
+        self._left_out.append((number, why))
 
 
-def _parse(where: str, numbers: bytes, dim: int | None) -> Vectors:
+def _numbers_at_end(line: bytes) -> int:
+    """How many numbers a line ends in, its word not counted among them."""
+    count = 0
+    for field in reversed(_SEPARATORS.split(line.strip(_BLANKS))):
+        if not _NUMBER.fullmatch(field):
+            return count
+        count += 1
+    return count if line[:1] in _BLANKS else count - 1
+
+
+def _split(line: bytes, dim: int | None) -> tuple[bytes, Vectors]:
+    """The first field of a line, and all others as numbers."""
+    word, *numbers = _SEPARATORS.split(line, maxsplit=1)
+    if not word:
+        raise _NoWordError("expected a word and its numbers, got an empty word")
+    return word, _parse(numbers[0] if numbers else b"", dim)
+
+
+def _split_from_end(line: bytes, dim: int | None) -> tuple[bytes, Vectors]:
+    """The last ``dim`` fields of a line as numbers, and what stands before them."""
+    try:
+        return _split(line, dim)
+    except _NoWordError:
+        line = line.lstrip(_BLANKS)
+        separators = [match.span() for match in _SEPARATORS.finditer(line)]
+        if dim is None or len(separators) < dim:
+            raise
+    start, stop = separators[-dim]
+    return line[:start], _parse(line[stop:], dim)
+
+
+def _parse(numbers: bytes, dim: int | None) -> Vectors:
     """``[dim] float32``; ``dim`` None for the first line, which decides."""
-    with warnings.catch_warnings(), np.errstate(over="ignore"):
-        # np.fromstring only warns about what is no number; it is ten times as fast as float().
-        warnings.simplefilter("error", DeprecationWarning)
-        try:
-            vector = np.fromstring(numbers, np.float32, sep=" ")
-        except (DeprecationWarning, ValueError):
-            raise InputError(f"{where}: {_first_bad(numbers)!r} is not a number") from None
+    try:
+        vector: Vectors = np.fromstring(numbers, np.float32, sep=" ")
+    except (DeprecationWarning, ValueError):
+        raise _NoWordError(f"{_first_bad(numbers)!r} is not a number") from None
     if len(vector) != dim and (dim is not None or not len(vector)):
         expected = "at least 1 number" if dim is None else f"{dim} numbers"
-        raise InputError(f"{where}: expected {expected}, got {len(vector)}")
-    if not np.isfinite(vector).all():
-        bad = numbers.split()[int(np.argmin(np.isfinite(vector)))].decode()
-        raise InputError(f"{where}: {bad} is not a finite float32 number")
-    return vector
+        raise _NoWordError(f"expected {expected}, got {len(vector)}")
+    return _finite(vector, numbers)
+
+
+def _finite(vector: Vectors, numbers: bytes = b"") -> Vectors:
+    is_finite = np.isfinite(vector)
+    if is_finite.all():
+        return vector
+    place = int(np.argmin(is_finite))
+    bad = numbers.split()[place].decode() if numbers else vector[place]
+    raise _NoWordError(f"{bad} is not a finite float32 number")
 
 
 def _first_bad(numbers: bytes) -> str:

@@ -29,6 +29,7 @@ from hub_tfx.errors import (
     NotAModuleError,
     OutputError,
 )
+from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import Manifest, hash_file, is_digest, parse_digest
 from hub_tfx.module.resolved import ResolvedModule
@@ -284,7 +285,10 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     try:
         return finish_entry(directory)
     except NotAModuleError as error:
-        message = str(error).replace(str(module_path(directory)), str(handle))
+        module = module_path(directory)
+        message = str(error).replace(str(module), str(handle))
+        if folders := modules_below(module):
+            message += f": pack what is in there, tar -C {folders[0]} -czf FILE ."
         raise NotAModuleError(message) from error
 
 

@@ -2,7 +2,8 @@
 
 <digest>/module/…        the module's files
 <digest>/manifest.json   which they are; the SHA-256 of this file is <digest>
-<digest>/spec.json       the signatures, so that a hit need not read the graph
+<digest>/spec-2.json     the signatures, so that a hit need not read the graph; the number goes up
+                         when inspect reads more out of the same graph than before
 """
 
 import os
@@ -17,7 +18,7 @@ from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
 
 _MANIFEST = "manifest.json"
-_SPEC = "spec.json"
+_SPEC = "spec-2.json"
 
 
 class DamagedEntryError(Exception):

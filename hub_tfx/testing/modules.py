@@ -77,7 +77,7 @@ def minimal_module(path: str | os.PathLike[str], dim: int = 4) -> Path:
     """
     from tensorboard.compat.proto import types_pb2
 
-    from hub_tfx.module.inspect import saved_model_class
+    from hub_tfx.module.proto import saved_model_class
 
     saved_model: Any = saved_model_class()(saved_model_schema_version=1)
     graph = saved_model.meta_graphs.add()

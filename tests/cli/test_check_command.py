@@ -83,6 +83,24 @@ def test_what_goes_wrong_is_one_line(
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--import", "no_such_ops"], "there is no package no_such_ops (--import): install it"),
+        (["--import", "no_such_ops.of_mine"], "there is no package no_such_ops.of_mine"),
+        (["--tags", "serve,gpu"], "the module has no tag set {gpu, serve}; it has {serve}"),
+    ],
+)
+def test_a_package_or_graph_that_is_not_there_is_one_line(
+    options: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["check", str(minimal_module(tmp_path / "m")), *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert why in captured.err
+    assert captured.err.count("\n") == 1
+
+
 # --- Commands of other packages ------------------------------------------------------------------
 
 

@@ -68,12 +68,30 @@ def test_without_json_it_prints_fields(vectors: str, tmp_path: Path, capsys: pyt
     assert lines["signatures"] == "default"
 
 
-def test_a_bad_vector_file_ends_in_one_line_and_code_1(
+def test_lines_that_give_no_word_are_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (tmp_path / "v.txt").write_text("cat 1 2\nnew york 3 4\ndog 3\ncat 5 6\n")
+    arguments = ["--vectors", str(tmp_path / "v.txt"), "--output", str(tmp_path / "1"), "--json"]
+    assert run(["create", "text-embedding", *arguments]) == 0
+    captured = capsys.readouterr()
+    lines = [
+        "line 3: expected 2 numbers, got 1",
+        "line 4: the word 'cat' was already on line 1: keep one",
+    ]
+    # Texts are split at spaces, so nothing would ever be found as `new york`.
+    assert json.loads(captured.out)["left_out"] == [*lines, "new york"]
+    assert (
+        f"v.txt: lines left out because they give no word: 2 ({'; '.join(lines)})" in captured.err
+    )
+
+
+def test_a_bad_vector_file_that_is_read_strictly_ends_in_one_line_and_code_1(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     (tmp_path / "v.txt").write_text("cat 1 2\ndog 3\n")
     arguments = ["--vectors", str(tmp_path / "v.txt"), "--output", str(tmp_path / "1")]
-    assert run(["create", "text-embedding", *arguments]) == 1
+    assert run(["create", "text-embedding", *arguments, "--strict"]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err == (f"hub-tfx: error: {tmp_path}/v.txt:2: expected 2 numbers, got 1\n")

@@ -154,12 +154,44 @@ def test_inspect_of_real_modules(
     }
 
 
+def test_inspect_shows_which_of_several_graphs_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = _with_another_graph(minimal_module(tmp_path / "m"), ["serve", "gpu"])
+    _, out, _ = _run(capsys, "inspect", module)
+    assert "tags\t{serve} {gpu, serve}\nused_tags\t{serve}\n" in out
+    assert "serving_default\tinput" in out
+    exit_code, out, _ = _run(capsys, "inspect", module, "--tags", "serve,gpu", "--json")
+    assert exit_code == 0
+    document = json.loads(out)
+    assert document["used_tags"] == ["gpu", "serve"]
+    assert list(document["signatures"]) == ["another"]
+    exit_code, _, err = _run(capsys, "inspect", module, "--tags", "tpu")
+    assert exit_code == 2
+    assert "no tag set {tpu}; it has {serve}, {gpu, serve}" in err
+
+
+def _with_another_graph(module: Path, tags: list[str]) -> Path:
+    from typing import Any
+
+    from hub_tfx.module.proto import saved_model_class
+
+    saved_model: Any = saved_model_class()()
+    saved_model.ParseFromString((module / "saved_model.pb").read_bytes())
+    graph = saved_model.meta_graphs.add()
+    graph.meta_info_def.tags.extend(tags)
+    first = saved_model.meta_graphs[0].signature_def["serving_default"]
+    graph.signature_def["another"].CopyFrom(first)
+    (module / "saved_model.pb").write_bytes(saved_model.SerializeToString())
+    return module
+
+
 def test_control_characters_in_names_do_not_reach_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from typing import Any
 
-    from hub_tfx.module.inspect import saved_model_class
+    from hub_tfx.module.proto import saved_model_class
 
     module = minimal_module(tmp_path / "hostile")
     saved_model: Any = saved_model_class()()

@@ -40,10 +40,25 @@ def names(plan):
         output_dtype=st.sampled_from(["float32", "float16", "int8"]),
         imports=st.lists(NAMES).map(tuple),
         max_dead_letter_ratio=st.floats(0, 1),
+        tags=st.lists(NAMES).map(tuple),
+        no_batch=st.booleans(),
     )
 )
 def test_a_config_survives_json(config):
     assert EmbedConfig.from_json(config.to_json()) == config
+
+
+def test_a_config_that_an_earlier_version_could_write_has_the_same_json_still():
+    """Resumed runs, earlier outputs and compiled pipelines are known by it."""
+    assert EmbedConfig().to_json() == (
+        '{"batch_bytes": 67108864, "batch_size": 2048, "call_timeout_s": 600.0, "deduplicate": '
+        'false, "image_size": null, "image_source": "bytes", "imports": [], "inputs": {}, "keep": '
+        '[], "max_dead_letter_ratio": 1.0, "normalize": false, "output_dtype": "float32", '
+        '"outputs": {}, "signature": null, "text_encoding": "utf-8"}'
+    )
+    of_graph = EmbedConfig(tags=("serve",), no_batch=True).to_json()
+    assert '"no_batch": true' in of_graph
+    assert '"tags": ["serve"]' in of_graph
 
 
 @pytest.mark.parametrize(
@@ -67,6 +82,8 @@ def test_a_config_survives_json(config):
         ('{"image_size": 224}', "a height and a width"),
         ('{"normalize": 1}', "true or false, not 1"),
         ('{"deduplicate": null}', "true or false, not None"),
+        ('{"tags": "serve"}', "tags takes a list of texts, not 'serve'"),
+        ('{"no_batch": 1}', "no_batch takes true or false, not 1"),
     ],
 )
 def test_a_wrong_config_is_refused_by_name(text, complaint):
@@ -202,6 +219,27 @@ def test_what_no_feature_can_feed_is_an_error(inputs, config, complaint):
 def test_what_cannot_be_written_is_an_error(outputs, config, complaint):
     with pytest.raises(ConfigError, match=complaint):
         make_plan(EmbedConfig(**config), spec({"x": TEXT}, outputs), ["x"])
+
+
+def test_tags_choose_the_graph():
+    graphs = [
+        GraphVariant(tags, {"default": SignatureSpec({key: TEXT}, {"default": VECTOR})})
+        for tags, key in ((("serve",), "x"), (("gpu", "serve"), "y"))
+    ]
+    several = ModuleSpec("saved_model", tuple(graphs))
+    assert make_plan(EmbedConfig(), several, ["x", "y"]).features == {"x": "x"}
+    config = EmbedConfig(tags=("serve", "gpu"))
+    assert make_plan(config, several, ["x", "y"]).features == {"y": "y"}
+    with pytest.raises(SignatureError, match=r"no tag set \{tpu\}; it has \{serve\}, \{gpu, serve"):
+        make_plan(EmbedConfig(tags=("tpu",)), several, ["x"])
+
+
+def test_a_signature_that_gives_nothing_is_an_error():
+    nothing = ModuleSpec(
+        "saved_model", (GraphVariant(("serve",), {"default": SignatureSpec({"x": TEXT}, {})}),)
+    )
+    with pytest.raises(ConfigError, match="gives nothing that could be written"):
+        make_plan(EmbedConfig(), nothing, ["x"])
 
 
 def test_the_size_of_images_is_that_of_the_signature_the_config_or_the_module():

@@ -26,6 +26,7 @@ from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.output.read_back import read_embeddings
 from hub_tfx.embed.transform import EmbedRecordBatches
 from hub_tfx.errors import ConfigError, DigestMismatchError, SignatureError, UsageError
+from hub_tfx.module.check import check
 from hub_tfx.module.load import load
 from hub_tfx.module.resolved import ResolvedModule
 
@@ -555,6 +556,7 @@ def op_package(tmp_path, monkeypatch):
     flags = [f"-I{tf.sysconfig.get_include()}", *tf.sysconfig.get_link_flags()]
     subprocess.run([*compiler, *flags], check=True)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package.parent), *sys.path]))
+    monkeypatch.syspath_prepend(str(package.parent))
     return package.name
 
 
@@ -573,6 +575,11 @@ def test_the_ops_of_a_package_are_there_before_the_module_is_loaded(tmp_path, op
     assert "--import PACKAGE" in without.stderr
     subprocess.run([*command, "--import", op_package], env=env, check=True)
     assert read_embeddings(str(tmp_path / "out"))[0].tolist() == [[3], [5]]
+    found, lacking = (check(module, imports=imports).checks[-1] for imports in ([op_package], []))
+    assert found.outcome == "pass"
+    assert lacking.outcome == "fail"
+    assert "HubTfxTestOp" in lacking.why
+    assert "--import" in lacking.fix
 
 
 def test_a_package_that_is_missing_is_named(embed, text_dir):

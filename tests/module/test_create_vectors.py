@@ -1,8 +1,11 @@
-"""Reading word2vec and GloVe text files."""
+"""Reading word vectors as GloVe, fastText and word2vec have them."""
 
+import bz2
 import gzip
+import lzma
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.errors import InputError
-from hub_tfx.module.vectors import read_vectors
+from hub_tfx.module.vectors import read_vectors, read_word_vectors
 
 words = st.text(
     st.characters(blacklist_categories=["Cs"], blacklist_characters=" \t\r\n"), min_size=1
@@ -73,12 +76,203 @@ def test_tabs_and_trailing_blanks_are_separators(tmp_path: Path) -> None:
         (b"0 3\n", r"v\.txt: holds no vectors"),
     ],
 )
-def test_an_error_names_the_line_and_what_is_wrong(
+def test_a_strict_error_names_the_line_and_what_is_wrong(
     content: bytes, message: str, tmp_path: Path
 ) -> None:
     (tmp_path / "v.txt").write_bytes(content)
     with pytest.raises(InputError, match=message):
+        read_vectors(tmp_path / "v.txt", strict=True)
+
+
+# GloVe 840B has words with spaces; official files of fastText have blank words and equal ones.
+AS_PUBLISHED = {
+    "spaces in words": (
+        b"the 1 2\n. . . 3 4\nat me@x.com 5 6\nat 5 7 8\n",
+        {"the": [1, 2], ". . .": [3, 4], "at me@x.com": [5, 6], "at 5": [7, 8]},
+        (),
+    ),
+    "a number for a word": (b"2 1 2\n1,5 3 4\n", {"2": [1, 2], "1,5": [3, 4]}, ()),
+    "nan and inf for words": (
+        b"the 1 2\nnan 3 4\ninf 5 6\n",
+        {"the": [1, 2], "nan": [3, 4], "inf": [5, 6]},
+        (),
+    ),
+    "a blank word": (
+        b"3 2\nthe 1 2\n  3 4\ncat 5 6\n",
+        {"the": [1, 2], "cat": [5, 6]},
+        ("line 3: expected a word and its numbers, got an empty word",),
+    ),
+    "a word of no-break space": (
+        b"the 1 2\n\xc2\xa0 3 4\n",
+        {"the": [1, 2], "\u00a0": [3, 4]},
+        (),
+    ),
+    "a blank before a word": (b"the 1 2\n cat 3 4\n", {"the": [1, 2], "cat": [3, 4]}, ()),
+    "an equal word": (
+        b"the 1 2\ncat 3 4\nthe 5 6\n",
+        {"the": [1, 2], "cat": [3, 4]},
+        ("line 3: the word 'the' was already on line 1: keep one",),
+    ),
+    "an empty line": (
+        b"2 2\nthe 1 2\ncat 3 4\n\n",
+        {"the": [1, 2], "cat": [3, 4]},
+        ("line 4: expected a word and its numbers, got an empty word",),
+    ),
+    "a last line cut short": (
+        b"the 1 2\ncat 3 4\ndog 5",
+        {"the": [1, 2], "cat": [3, 4]},
+        ("line 3: expected 2 numbers, got 1, where the file ends",),
+    ),
+    "no line break at the end": (b"the 1 2\ncat 3 4", {"the": [1, 2], "cat": [3, 4]}, ()),
+    "a byte order mark": (b"\xef\xbb\xbfthe 1 2\ncat 3 4\n", {"the": [1, 2], "cat": [3, 4]}, ()),
+    "one before the header": (b"\xef\xbb\xbf1 2\nthe 1 2\n", {"the": [1, 2]}, ()),
+    "blanks at the end": (b"2 2 \nthe 1 2 \ncat\t3\t4\t\n", {"the": [1, 2], "cat": [3, 4]}, ()),
+    "carriage returns": (b"2 2\r\nthe 1 2\r\ncat 3 4\r\n", {"the": [1, 2], "cat": [3, 4]}, ()),
+    "a word that is not UTF-8": (
+        b"the 1 2\nd\xe9j\xe0 3 4\n",
+        {"the": [1, 2]},
+        (
+            "line 2: the word is not UTF-8 (invalid continuation byte): save the vectors as text "
+            "in UTF-8",
+        ),
+    ),
+    "what is not a number": (
+        b"the 1 2\ncat 1 x\ndog nan 2\nowl 1 1e39\n",
+        {"the": [1, 2]},
+        (
+            "line 2: 'x' is not a number",
+            "line 3: nan is not a finite float32 number",
+            "line 4: 1e39 is not a finite float32 number",
+        ),
+    ),
+    "a bad first line": (
+        b"cat 1\ndog 3 4\nowl 5 6\n",
+        {"dog": [3, 4], "owl": [5, 6]},
+        ("line 1: expected 2 numbers, got 1",),
+    ),
+    "a first word with a space": (
+        b". . 1 2\nthe 3 4\n",
+        {". .": [1, 2], "the": [3, 4]},
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", AS_PUBLISHED)
+def test_a_file_is_read_as_it_is_published(kind: str, tmp_path: Path, caplog) -> None:
+    content, words, left_out = AS_PUBLISHED[kind]
+    (tmp_path / "v.txt").write_bytes(content)
+    read = read_word_vectors(tmp_path / "v.txt")
+    assert dict(zip(read.vocabulary, read.vectors.tolist(), strict=True)) == words
+    assert read.left_out == left_out
+    assert caplog.messages == (
+        [
+            f"{tmp_path}/v.txt: lines left out because they give no word: {len(left_out)} "
+            f"({'; '.join(left_out)})"
+        ]
+        if left_out
+        else []
+    )
+
+
+def test_the_warning_names_the_first_lines_only(tmp_path: Path, caplog) -> None:
+    (tmp_path / "v.txt").write_bytes(b"the 1 2\n" * 9)
+    assert len(read_word_vectors(tmp_path / "v.txt").left_out) == 8
+    assert "line 6: " in caplog.text
+    assert "line 7" not in caplog.text
+    assert "no word: 8 (line 2: " in caplog.text
+
+
+def test_a_count_that_is_not_true_is_a_warning(tmp_path: Path, caplog) -> None:
+    (tmp_path / "v.txt").write_bytes(b"3 2\nthe 1 2\ncat 3 4\n")
+    assert read_vectors(tmp_path / "v.txt")[0] == ["the", "cat"]
+    assert "promises 3 vectors, but it holds 2: is it cut short?" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"v\.txt: holds no vectors"),
+        (b"0 3\n", r"v\.txt: holds no vectors"),
+        (b"cat\n", r"v\.txt:1: expected at least 1 number, got 0"),
+        (b"cat 1 x\n", r"v\.txt:1: 'x' is not a number"),
+        (b"2 3\ncat 1 2\ndog 3 4\n", r"promises vectors of 3 numbers, but line 2 .* have 2"),
+        (b"\x80\x04\x95pickle", "is a pickle"),
+        (b"\xba\x16\x4f\x2f\x0c\0\0\0", r"binary model of fastText: take its \.vec"),
+        (b"\0\1\2\3", r"v\.txt:1: expected at least 1 number"),
+        (b"\xff\xfet\0h\0e\0 \x001\0\n\0", r"v\.txt:1: "),
+    ],
+)
+def test_what_holds_no_vectors_is_one_error(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_bytes(content)
+    with pytest.raises(InputError, match=message):
         read_vectors(tmp_path / "v.txt")
+
+
+@given(table=tables(), breaks=st.booleans(), strict=st.booleans())
+def test_word2vecs_binary_format(
+    table: dict[str, list[float]],
+    breaks: bool,
+    strict: bool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    dim = len(next(iter(table.values())))
+    end = b"\n" if breaks else b""
+    records = [
+        word.encode() + b" " + np.array(vector, "<f4").tobytes() + end
+        for word, vector in table.items()
+    ]
+    path = tmp_path_factory.mktemp("vectors") / "v.bin"
+    path.write_bytes(b"%d %d\n" % (len(table), dim) + b"".join(records))
+    if _looks_like_text(records[0], dim):
+        return
+    vocabulary, vectors = read_vectors(path, strict=strict)
+    assert vocabulary == list(table)
+    assert vectors.tolist() == list(table.values())
+
+
+def _looks_like_text(record: bytes, dim: int) -> bool:
+    """Some few floats are made of bytes that are letters."""
+    numbers = record.partition(b" ")[2][: 4 * dim]
+    try:
+        return numbers.decode().replace("\n", "").isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def test_a_binary_file_that_is_cut_short_is_a_warning(tmp_path: Path, caplog) -> None:
+    records = [b"w%d " % n + np.array([n, 0.5], "<f4").tobytes() for n in range(3)]
+    content = b"3 2\n" + b"".join(records)
+    (tmp_path / "v.bin").write_bytes(content[:-3])
+    assert read_vectors(tmp_path / "v.bin")[0] == ["w0", "w1"]
+    assert "promises 3 vectors, but it holds 2" in caplog.text
+    (tmp_path / "v.bin").write_bytes(content.replace(b"w2", b"w0"))
+    assert read_word_vectors(tmp_path / "v.bin").left_out == (
+        "record 3: the word 'w0' was already on record 1: keep one",
+    )
+    with pytest.raises(InputError, match=r"v\.bin: record 3: the word 'w0'"):
+        read_vectors(tmp_path / "v.bin", strict=True)
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz", "zip", "txt"])
+def test_a_packed_file_is_known_by_its_bytes(suffix: str, tmp_path: Path) -> None:
+    content = b"the 1 2\ncat 3 4\n"
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "txt": gzip.compress}
+    path = tmp_path / f"v.{suffix}"
+    if suffix == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("glove.txt", content)
+    else:
+        path.write_bytes(pack[suffix](content))
+    assert read_vectors(path)[0] == ["the", "cat"]
+
+
+def test_a_zip_archive_of_several_files_is_one_error(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "v.zip", "w") as archive:
+        for name in ("a.50d.txt", "a.100d.txt"):
+            archive.writestr(name, "the 1 2\n")
+    with pytest.raises(InputError, match=r"several files: .* give one of a\.50d\.txt, a\.100d"):
+        read_vectors(tmp_path / "v.zip")
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.errors import NotAModuleError, SignatureError
-from hub_tfx.module.inspect import call_arguments, inspect, saved_model_class
+from hub_tfx.module.inspect import call_arguments, inspect
+from hub_tfx.module.proto import saved_model_class
 from hub_tfx.module.spec import (
     CALL,
     GraphVariant,

@@ -215,10 +215,21 @@ def test_a_damaged_entry_is_set_aside_and_fetched_again(
 def test_a_lost_spec_is_read_from_the_module_again(cache: ModuleCache, root: Path) -> None:
     whole = cache.resolve(VERSIONED)
     for text in ("", "{}", '{"format": 1}', "[]"):
-        (whole.path.parent / "spec.json").write_text(text)
+        (whole.path.parent / "spec-2.json").write_text(text)
         again = cache.resolve(VERSIONED)
         assert again.cache_hit
         assert again.spec == whole.spec
+
+
+def test_the_spec_that_an_earlier_version_read_from_the_graph_is_not_believed(
+    cache: ModuleCache,
+) -> None:
+    whole = cache.resolve(VERSIONED)
+    entry = whole.path.parent
+    earlier = (entry / "spec-2.json").read_text().replace('"default"', '"output_0"')
+    (entry / "spec.json").write_text(earlier)
+    (entry / "spec-2.json").unlink()
+    assert cache.resolve(VERSIONED).spec == whole.spec
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"digest": "../../x"}', '{"digest": 1}'])
@@ -430,6 +441,43 @@ def test_what_is_no_module_here_is_refused_before_it_is_read(
     assert not root.exists()
 
 
+@pytest.mark.parametrize("folder", ["text", "modules/v1/text"])
+def test_an_archive_with_the_module_further_down_says_in_which_folder(
+    folder: str, root: Path, tmp_path: Path, module_dir: Path
+) -> None:
+    shutil.copytree(module_dir, tmp_path / "top" / folder)
+    pack(tmp_path / "top", archive := tmp_path / "m.tar.gz")
+    with pytest.raises(NotAModuleError) as error:
+        ModuleCache(root).resolve(str(archive))
+    assert str(error.value) == (
+        f"{archive} is not a module: it holds no saved_model.pb, but its folder {folder!r} does: "
+        f"pack what is in there, tar -C {folder} -czf FILE ."
+    )
+    assert _entries(root) == []
+
+
+def test_a_directory_near_the_module_says_where_it_is(
+    root: Path, tmp_path: Path, module_dir: Path
+) -> None:
+    for name in ("a", "b", "c", "d", "e/1"):
+        shutil.copytree(module_dir, tmp_path / "top" / name)
+
+    def refusal(path: Path) -> str:
+        with pytest.raises(NotAModuleError) as error:
+            ModuleCache(root).resolve(str(path))
+        return str(error.value).removeprefix(str(path))
+
+    give = "(give the directory that does)"
+    lacks = " is not a module: it holds no saved_model.pb"
+    several = f"{lacks}, but its folders 'a', 'b', 'c' and 2 more do {give}"
+    assert refusal(tmp_path / "top") == several
+    assert refusal(tmp_path / "top" / "e") == f"{lacks}, but its folder '1' does {give}"
+    inside = tmp_path / "top" / "a" / "variables"
+    assert refusal(inside) == f"{lacks}, but the directory that it is in does {give}"
+    file = tmp_path / "top" / "a" / "saved_model.pb"
+    assert refusal(file) == f" is a file of a module: give its directory, {file.parent}"
+
+
 def test_a_path_where_nothing_is(root: Path, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="nothing here cannot be read: No such file"):
         ModuleCache(root).resolve(str(tmp_path / "nothing here"))
@@ -601,7 +649,7 @@ def test_scratch_of_a_careless_fetcher_stays_out_of_the_entry(root: Path, module
             (into.parent / "download").write_text("scratch")
 
     resolved = ModuleCache(root, fetcher=Careless({VERSIONED: module_dir})).resolve(VERSIONED)
-    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec.json"]
+    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec-2.json"]
 
 
 def test_a_source_that_cannot_be_read_is_an_input_error(

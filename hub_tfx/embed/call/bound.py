@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from hub_tfx.data.arrow import all_but
 from hub_tfx.embed.call.bound_inputs import BoundInputs, inputs_of
+from hub_tfx.embed.call.inputs import Input
+from hub_tfx.embed.call.no_batch import as_batch, settle_batch, without_batch
 from hub_tfx.embed.call.outputs import Outputs, to_array, to_columns
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.plan import EmbedPlan, make_plan
@@ -51,9 +53,14 @@ class BoundModule(BoundInputs):
           UsageError: they do not fit.
         """
         preprocessor = module.preprocessor.spec if module.preprocessor else None
-        self.plan: EmbedPlan = make_plan(config, module.spec, schema.names, preprocessor)
+
+        def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
+            plan = make_plan(config, module.spec, schema.names, preprocessor)
+            return plan, inputs_of(plan, config, schema)
+
+        self.plan, inputs = bound(settle_batch(config, bound))
         self._module = module
-        super().__init__(inputs_of(self.plan, config, schema))
+        super().__init__(inputs)
 
     def feeds(self, batch: pa.RecordBatch) -> tuple[list[Feed], dict[int, str]]:
         """Rows that ``check`` let pass as the module can take them, images decoded.
@@ -79,16 +86,21 @@ class BoundModule(BoundInputs):
         batch = feed.batch.slice(start, stop - start)
         if rows > stop - start:
             batch = feed.batch.take(pa.array(called))
-        return {
+        tensors = {
             fed.key: _rows_of_images(feed, fed.key, called)
             if fed.is_encoded
             else fed.to_tensor(fed.column_of(batch))
             for fed in self._inputs
         }
+        if self.plan.no_batch:
+            return {key: without_batch(tensor) for key, tensor in tensors.items()}
+        return tensors
 
     def call(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Calls the module: each output that is written as an array, or as a RaggedTensor."""
         outputs = self._module(inputs)
+        if self.plan.no_batch:
+            outputs = {column.key: as_batch(outputs[column.key]) for column in self.plan.outputs}
         return {column.key: to_array(outputs[column.key]) for column in self.plan.outputs}
 
     def columns(self, outputs: Mapping[str, Any], rows: int) -> Outputs:

@@ -1,5 +1,8 @@
-"""The types of the values that an input is fed."""
+"""The types of the values that an input is fed, and which of them it can hold."""
 
+from typing import Any
+
+import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
@@ -38,3 +41,19 @@ def part_of_file(given: pa.DataType, reads_files: bool, info: TensorInfo) -> str
     if not is_file or not (info.is_image or info.dtype == "string"):
         return None
     return "path" if reads_files else "bytes"
+
+
+def fitting(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
+    """Which numbers the input's dtype can hold, NaN and infinity being none; null passes here."""
+    zero = pa.scalar(0).cast(values.type)
+    array: np.ndarray[Any, Any] = values.fill_null(zero).to_numpy(zero_copy_only=False)
+    if np.issubdtype(dtype, np.bool_):
+        is_bool: np.ndarray[Any, Any] = (array == 0) | (array == 1)
+        return is_bool
+    if np.issubdtype(dtype, np.integer) and array.dtype != bool:
+        limits = np.iinfo(dtype)
+        fits: np.ndarray[Any, Any] = (array >= limits.min) & (array <= limits.max)
+        return fits
+    with np.errstate(over="ignore"):
+        finite: np.ndarray[Any, Any] = np.isfinite(array.astype(dtype))
+    return finite

@@ -24,14 +24,15 @@ from hub_tfx.data.fields import is_as_numbers
 from hub_tfx.data.images import FileReader, ImageDecoder, as_bytes, header_size
 from hub_tfx.data.numbers import read_numbers
 from hub_tfx.embed import digests
-from hub_tfx.embed.call.column_types import number_type, part_of_file
+from hub_tfx.embed.call.column_types import fitting, number_type, part_of_file
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.plan import EmbedPlan, file_inputs
+from hub_tfx.embed.plan import BatchError, EmbedPlan, file_inputs
 from hub_tfx.embed.rows import Rows
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
 
 _EXAMPLE_BYTES = pa.large_list(pa.large_binary())
+_WAY_OUT = "; with --no-batch, all of them where the signature takes one row at a time"
 
 
 class Input:
@@ -85,6 +86,8 @@ class Input:
         if not pa.types.is_null(value_type):  # Nothing but missing values: each row is told so.
             self._check_type(column_type, value_type)
         self._size = plan.image_size
+        is_one_value = not self._dimensions and not self.is_encoded and not plan.no_batch
+        self._way_out = _WAY_OUT if is_one_value else ""
 
     @cached_property
     def _decoder(self) -> ImageDecoder:
@@ -106,6 +109,15 @@ class Input:
             return column.flatten()[column.type.get_field_index(self._part)]
         return column if self._number_type is None else read_numbers(column, self._number_type)
 
+    @property
+    def is_fed_lists(self) -> bool:
+        return self._depth > 0
+
+    @property
+    def row_rank(self) -> int:
+        """Dimensions of a row."""
+        return len(self._dimensions)
+
     def check(self, column: pa.Array) -> dict[int, str]:
         """Rows that cannot become a row of the input -> reason."""
         reasons: dict[int, str] = {}
@@ -122,7 +134,8 @@ class Input:
         lengths = np.diff(offsets)
         for row in np.flatnonzero(~self._has_right_length(lengths)).tolist():
             has = f"has {lengths[row]} values" if lengths[row] else "is missing"
-            reject([row], f"{has}; the input takes {self._length_in_words} a row")
+            takes = f"the input takes {self._length_in_words} a row"
+            reject([row], f"{has}; {takes}{self._way_out if lengths[row] else ''}")
         if values.null_count:
             reject(rows_of(np.flatnonzero(values.is_null()), offsets), "holds a null")
         if self._depth > 1:
@@ -131,7 +144,7 @@ class Input:
                 f"has lists of other lengths than {self._info}",
             )
         if not self._is_text and _is_number(values.type):
-            fits = _fits(values, tf.as_dtype(self._info.dtype).as_numpy_dtype)
+            fits = fitting(values, tf.as_dtype(self._info.dtype).as_numpy_dtype)
             if not fits.all():
                 what = f"holds NaN, infinity or what {self._info.dtype} cannot hold"
                 reject(rows_of(np.flatnonzero(~fits), offsets), what)
@@ -230,11 +243,11 @@ class Input:
         if pa.types.is_floating(value_type) and not tf.as_dtype(self._info.dtype).is_floating:
             fits = False
         if not fits:
-            raise ConfigError(f"{holds}, which the input {takes} cannot take")
+            raise BatchError(f"{holds}, which the input {takes} cannot take")
         depths = {0, 1} if self.is_encoded else _depths(self._info, self._dimensions)
         if self._depth not in depths:
             wanted = " or ".join(map(str, sorted(depths)))
-            raise ConfigError(
+            raise BatchError(
                 f"{holds}: lists {self._depth} deep; the input {takes} takes them {wanted} deep"
             )
 
@@ -342,22 +355,6 @@ def _levels(column: pa.Array) -> Iterator[tuple[Rows, Rows, Rows]]:
         sizes[owners[::-1]] = lengths[::-1]
         yield owners, lengths, sizes
         owners, column = np.repeat(owners, lengths), column.flatten()
-
-
-def _fits(values: pa.Array, dtype: Any) -> np.ndarray[Any, Any]:
-    """Which numbers the input's dtype can hold, NaN and infinity being none; null passes here."""
-    zero = pa.scalar(0).cast(values.type)
-    array: np.ndarray[Any, Any] = values.fill_null(zero).to_numpy(zero_copy_only=False)
-    if np.issubdtype(dtype, np.bool_):
-        is_bool: np.ndarray[Any, Any] = (array == 0) | (array == 1)
-        return is_bool
-    if np.issubdtype(dtype, np.integer) and array.dtype != bool:
-        limits = np.iinfo(dtype)
-        fits: np.ndarray[Any, Any] = (array >= limits.min) & (array <= limits.max)
-        return fits
-    with np.errstate(over="ignore"):
-        finite: np.ndarray[Any, Any] = np.isfinite(array.astype(dtype))
-    return finite
 
 
 def _is_number(given: pa.DataType) -> bool:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from hub_tfx._files import remove_temporary, replacing
 from hub_tfx.errors import AuthoringError, InputError, OutputError
+from hub_tfx.finetune.checks import check_gradients, naming_gradients
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.saved_model.model import TunableModel, write_serving
 from hub_tfx.finetune.saved_model.tunable import check_tunable, load_tunable
@@ -151,6 +152,11 @@ class _Run:
         on_train, on_eval = (tf.summary.create_file_writer(str(events / k)) for k in _EVENTS)
         with closing(on_train), closing(on_eval):
             batches = iter(self._job.train().skip(int(self._step)))
+            if self._is_learning(self._config.steps - 1):
+                steps = self._steps(True)
+                check_gradients(
+                    self._job.base, lambda: steps.get_concrete_function(batches, tf.constant(0))
+                )
             while not self._record.is_over(self._config):
                 with on_train.as_default():
                     self._train_until(self._next_evaluation(), batches)
@@ -251,7 +257,8 @@ class _Run:
             tape.watch(variables)
             logits = model.logits(inputs, True, learning, self._step)
             loss = self._job.head.loss(labels, logits) + model.penalty(learning)
-        gradients = tape.gradient(loss, variables)
+        with naming_gradients(self._job.base):
+            gradients = tape.gradient(loss, variables)
         if learning and all(gradient is None for gradient in gradients[1]):
             raise AuthoringError(
                 f"{self._job.base}: the output that is learned from depends on no trainable "

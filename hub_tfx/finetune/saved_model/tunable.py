@@ -24,14 +24,8 @@ from hub_tfx.finetune.training import Inputs
 from hub_tfx.module.create.export import staged
 from hub_tfx.module.files import SAVED_MODEL
 from hub_tfx.module.inspect import call_arguments, inspect
-from hub_tfx.module.spec import (
-    CALL,
-    SignatureSpec,
-    TensorInfo,
-    is_training_flag,
-    map_arguments,
-    name_outputs,
-)
+from hub_tfx.module.nests import call_with, map_arguments, name_outputs, training_constants
+from hub_tfx.module.spec import CALL, SignatureSpec, TensorInfo, is_training_flag
 from hub_tfx.store.fetch.local import copy_files
 
 _VARIABLES = Path("variables", "variables")
@@ -87,10 +81,9 @@ class TunableModule:
             return training if is_training_flag(key, leaf) else inputs[key]
 
         arguments = map_arguments(self._arguments, value)
-        if "training" in arguments:
-            arguments["training"] = training
+        arguments |= dict.fromkeys(training_constants(arguments), training)
         try:
-            result = self.loaded(**arguments)
+            result = call_with(self.loaded, arguments)
         except ValueError as error:
             reason = str(error).strip().partition("\n")[0]
             raise AuthoringError(

@@ -11,6 +11,7 @@ import tensorflow_hub as hub
 
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune import schedule
+from hub_tfx.finetune.checks import naming_gradients
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.preprocess import Preprocess
 from hub_tfx.finetune.tf1_hub.evaluations import MODULE
@@ -116,6 +117,15 @@ class Model:
         hooks = [self.hook(loss, step)]
         return tf.estimator.EstimatorSpec(mode, loss=loss, train_op=step, training_hooks=hooks)
 
+    def differentiate(self) -> None:
+        """Builds the gradients of a training step in a graph that is thrown away."""
+        with tf.Graph().as_default():
+            tf.compat.v1.train.create_global_step()
+            batches = tf.compat.v1.data.make_initializable_iterator(self.job.train())
+            features, labels = batches.get_next()
+            module = self._module(_Modes.TRAIN)
+            self._train_op(self.job.head.loss(labels, self._logits(module, features, _Modes.TRAIN)))
+
     def _module(self, mode: str) -> Any:
         learns = mode == _Modes.TRAIN and self.learns
         tags = self.variants.inference
@@ -176,7 +186,8 @@ class Model:
         head, module = _trainable(_HEAD), self._learning_variables()
         if not head and not module:
             raise AuthoringError("nothing can learn: the module is frozen and there is no head")
-        gradients = tf.gradients(loss, head + (module if self.learns else []))
+        with naming_gradients(self.job.base):
+            gradients = tf.gradients(loss, head + (module if self.learns else []))
         if self.learns and all(gradient is None for gradient in gradients[len(head) :]):
             raise AuthoringError(
                 f"signature {self.job.signature!r} cannot be trained: its output depends on no "

@@ -20,6 +20,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 
 from hub_tfx.errors import AuthoringError, InputError
+from hub_tfx.finetune.checks import check_gradients
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.tf1_hub.evaluations import MODULE, SERVING, Evaluations
 from hub_tfx.finetune.tf1_hub.graphs import (
@@ -56,6 +57,9 @@ def train(job: TrainingJob) -> Trained:
     with _quiet():
         evaluations = Evaluations(job)
         variants = Variants.of(job)
+        if ever_learns(job.config):
+            learning = Model(job, variants, True, lambda loss, step: None)
+            check_gradients(job.base, learning.differentiate)
         speed = _Speed()
         exporter = _Exporter(job, evaluations, speed)
         for learns, until in _stages(job.config):

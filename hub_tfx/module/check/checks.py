@@ -6,16 +6,20 @@
 Everything but `hermetic` is read from saved_model.pb, without TensorFlow.
 """
 
+import importlib.util
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from hub_tfx.errors import ConfigError
 from hub_tfx.module.check import graph as graphs
 from hub_tfx.module.check.common import common_signatures, kind_of, problems
 from hub_tfx.module.check.hermetic import run_moved
-from hub_tfx.module.inspect import call_traces, damage_reported, inspect, meta_graphs
+from hub_tfx.module.functions import call_traces
+from hub_tfx.module.inspect import inspect, meta_graphs
+from hub_tfx.module.proto import damage_reported
 from hub_tfx.module.spec import CALL, ModuleFormat, ModuleSpec, SignatureSpec
 
 Outcome = Literal["pass", "fail", "not-applicable"]
@@ -66,7 +70,14 @@ class CheckReport:
         }
 
 
-def check(path: str | os.PathLike[str], *, run: bool = True, timeout_s: float = 600) -> CheckReport:
+def check(
+    path: str | os.PathLike[str],
+    *,
+    run: bool = True,
+    timeout_s: float = 600,
+    imports: Sequence[str] = (),
+    tags: Sequence[str] = (),
+) -> CheckReport:
     """Checks the module in a directory; changes nothing there.
 
     Args:
@@ -74,16 +85,23 @@ def check(path: str | os.PathLike[str], *, run: bool = True, timeout_s: float = 
       run: whether to load and run a copy of it, in a child process with TensorFlow. A module is a
         program: do not run one whose author you do not trust.
       timeout_s: how long that may take.
+      imports: packages that are imported before, such as those that register its ops.
+      tags: of the graph that is run, where there are several; none for the one for inference.
 
     Raises:
+      ConfigError: there is no such package.
+      SignatureError: there is no such tag set.
       NotAModuleError: the directory holds no module, or a damaged one.
       OutputError: there is no room for the copy.
     """
     path = Path(path)
-    module = _Module(path, inspect(path), meta_graphs(path))
+    module = _Module(path, inspect(path).tagged(tags), meta_graphs(path))
+    _check_installed(imports)
     with damage_reported(path):
         checks = [_named(name, function(module)) for name, function in _CHECKS.items()]
-    checks.append(_named("hermetic", _hermetic(path, timeout_s) if run else _NOT_RUN))
+    checks.append(
+        _named("hermetic", _hermetic(path, timeout_s, imports, tags) if run else _NOT_RUN)
+    )
     return CheckReport(path, module.spec.format, tuple(checks))
 
 
@@ -208,14 +226,28 @@ def _asset_problem(root: Path, name: str) -> Iterator[str]:
         yield f"{name!r} is not in assets"
 
 
-def _hermetic(path: Path, timeout_s: float) -> _Finding:
-    passed, why = run_moved(path, timeout_s)
+def _hermetic(
+    path: Path, timeout_s: float, imports: Sequence[str], tags: Sequence[str]
+) -> _Finding:
+    passed, why = run_moved(path, timeout_s, imports, tags)
     if passed:
         return _pass(f"a copy in another place runs: {why}")
-    return _fail(
-        f"a copy in another place does not run: {why}",
-        "export it again with everything it needs inside, and try `hub.load` on a copy",
-    )
+    fix = "export it again with everything it needs inside, and try `hub.load` on a copy"
+    if "--import" in why:
+        fix = "name the package that registers the op, by --import, here and wherever it is run"
+    return _fail(f"a copy in another place does not run: {why}", fix)
+
+
+def _check_installed(imports: Iterable[str]) -> None:
+    for name in imports:
+        try:
+            found = importlib.util.find_spec(name)
+        except (ImportError, ValueError):
+            found = None
+        if found is None:
+            raise ConfigError(
+                f"there is no package {name} (--import): install it, or mend its name"
+            )
 
 
 # --- TF1 hub format ------------------------------------------------------------------------------
@@ -284,7 +316,7 @@ def _callable(module: _Module) -> _Finding:
         )
     if not module.has_weights:
         return _not_applicable(_NO_WEIGHTS)
-    return _of_training([trace.get("training") for trace in traces])
+    return _of_training([trace.arguments.get("training") for trace in traces])
 
 
 def _of_training(values: Iterable[Any]) -> _Finding:

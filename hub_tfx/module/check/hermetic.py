@@ -22,7 +22,10 @@ _COPY = "a moved copy"  # A space in the path is part of the test.
 
 
 def run_moved(
-    path: str | os.PathLike[str], timeout_s: float, imports: Iterable[str] = ()
+    path: str | os.PathLike[str],
+    timeout_s: float,
+    imports: Iterable[str] = (),
+    tags: Iterable[str] = (),
 ) -> tuple[bool, str]:
     """Whether a copy of the module in another place loads and runs on a made-up input, and why.
 
@@ -30,6 +33,7 @@ def run_moved(
       path: the module's directory.
       timeout_s: how long loading and running may take together.
       imports: packages to import first, such as those that register the module's ops.
+      tags: of the graph that is run; none for the one for inference.
 
     Raises:
       OutputError: the copy cannot be written.

@@ -34,7 +34,10 @@ def main(directory: str, wanted: str, result_file: str) -> None:
 
 
 def try_out(
-    directory: str, signatures: Sequence[str] | None = None, imports: Sequence[str] = ()
+    directory: str,
+    signatures: Sequence[str] | None = None,
+    imports: Sequence[str] = (),
+    tags: Sequence[str] = (),
 ) -> str:
     """Loads signatures of a module, or runs one, and says what came of it.
 
@@ -42,6 +45,12 @@ def try_out(
       directory: the module's.
       signatures: those to load; None to load and run the default one.
       imports: packages to import first.
+      tags: of the graph; none for the one for inference.
+
+    Args:
+      directory: of the module.
+      imports: packages that are imported before.
+      tags: of the graph that is run; none for the one for inference.
 
     Raises:
       HubTfxError: a package cannot be imported, or a signature cannot be loaded.
@@ -53,10 +62,10 @@ def try_out(
     import_packages(imports)
     if signatures is not None:
         for name in signatures:
-            load(directory, name)
+            load(directory, name, tags=tags)
         return f"it loads with {', '.join(signatures)}"
-    name = _signature(inspect(directory))
-    module = load(directory, name)
+    name = _signature(inspect(directory).tagged(tags))
+    module = load(directory, name, tags=tags)
     inputs = {key: example(info) for key, info in module.signature_spec.inputs.items()}
     outputs = module(inputs)
     _check_outputs(outputs, module.signature_spec)

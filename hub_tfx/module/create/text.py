@@ -34,7 +34,6 @@ _PUNCTUATION = r"[[:punct:]\pP]"
 _OTHER_SPACE = (
     r"[\t-\r\x{85}\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}]"
 )
-_ASCII_SPACE = frozenset(" \t\n\v\f\r")
 _VOCABULARY_FILE = "vocabulary.txt"
 _TEXTS = tf.TensorSpec([None], tf.string)
 
@@ -57,8 +56,8 @@ def text_embedding_module(
 
     The same is done to the vocabulary, so that ``U.S.`` is found for "U.S.". Where several entries
     then are one word, the one that was in that form already counts, else the first: files have the
-    frequent words first. Entries that cannot be met, such as ``","``, are left out. Both are
-    listed in the result's ``left_out`` and logged.
+    frequent words first. Entries that cannot be met, such as ``","`` and ``"new york"``, are left
+    out. Both are listed in the result's ``left_out`` and logged.
 
     Words outside the vocabulary are hashed to ``num_oov_buckets`` rows after it. These are zero, so
     an unknown word says nothing until the module is fine-tuned, but counts in the square root. With
@@ -136,11 +135,6 @@ def _check_words(vocabulary: Sequence[str]) -> None:
             raise AuthoringError(f"row {row} of the vocabulary is {word!r}, not a string")
         if not word:
             raise AuthoringError(f"row {row} of the vocabulary is empty: remove it")
-        if not _ASCII_SPACE.isdisjoint(word):
-            raise AuthoringError(
-                f"row {row} of the vocabulary, {word!r}, holds white space: texts are split there, "
-                "so nothing would ever match it; use single words"
-            )
         if word.encode("utf-8", "replace").decode() != word:
             raise AuthoringError(f"row {row} of the vocabulary, {word!r}, is no valid Unicode")
         if word in first:
@@ -165,8 +159,8 @@ def _normalized(vocabulary: Sequence[str]) -> tuple[list[bytes], list[int], list
     left_out = [word for row, word in enumerate(vocabulary) if row not in kept]
     if left_out:
         _log.warning(
-            "%d of %d words left out: in lower case and without punctuation they are nothing, or "
-            "another word: %s",
+            "%d of %d words left out: in lower case and without punctuation they are nothing, "
+            "another word, or several words: %s",
             len(left_out),
             len(vocabulary),
             _some(left_out),

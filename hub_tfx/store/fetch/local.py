@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hub_tfx._files import why
 from hub_tfx.errors import FetchError, InputError, NotAModuleError, OutputError
-from hub_tfx.module.files import SAVED_MODEL, holds_module
+from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT, holds_module, why_no_module
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import DEFAULT_LIMITS, SUFFIXES, unpack
 from hub_tfx.store.tar_reader import Limits
@@ -42,8 +42,10 @@ def checked_source(handle: ModuleHandle) -> Path:
     if stat.S_ISDIR(mode):
         if not holds_module(path):
             raise NotAModuleError(
-                f"{path} is not a module: it holds no {SAVED_MODEL} (give the directory that does)"
+                f"{path} is not a module: {why_no_module(path)} (give the directory that does)"
             )
+    elif path.name in (SAVED_MODEL, SAVED_MODEL_TEXT):
+        raise NotAModuleError(f"{path} is a file of a module: give its directory, {path.parent}")
     elif not stat.S_ISREG(mode) or not path.name.endswith(SUFFIXES):
         raise NotAModuleError(
             f"{path} is not a module: neither a directory nor a {', '.join(SUFFIXES)} file"

@@ -250,7 +250,6 @@ def test_an_output_without_a_row_for_each_row_is_an_error():
 @pytest.mark.parametrize(
     ("info", "config", "complaint"),
     [
-        (TensorInfo("float32", ()), {}, "one value for the whole batch"),
         (TensorInfo("complex64", (None, 2)), {}, r"'key' is complex64\[\?, 2\], which cannot"),
         (TensorInfo("int64", (None, None, None), "ragged", 2), {}, "cannot be written"),
         (TensorInfo("float32", (None, None), "ragged"), {"normalize": True}, "neither normalized"),

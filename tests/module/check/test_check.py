@@ -12,7 +12,8 @@ import pytest
 
 from hub_tfx.errors import ConfigError, NotAModuleError, SignatureError
 from hub_tfx.module.check import Check, CheckReport, check, hermetic
-from hub_tfx.module.inspect import inspect, saved_model_class
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.proto import saved_model_class
 from hub_tfx.module.spec import CALL, ModuleFormat
 from hub_tfx.testing import minimal_module
 
@@ -377,15 +378,15 @@ def _drop(name: str) -> Callable[[Any], None]:
 
 def _keep_traces(training: bool) -> Callable[[Any], None]:
     def change(saved_model: Any) -> None:
-        from hub_tfx.module.inspect import call_traces
+        from hub_tfx.module.functions import call_traces
 
         graph = saved_model.meta_graphs[0]
         [node] = [child.node_id for child in _children(saved_model) if child.local_name == CALL]
         function = graph.object_graph_def.nodes[node].function
         kept = [
             name
-            for name, arguments in zip(function.concrete_functions, call_traces(graph), strict=True)
-            if arguments["training"] is training
+            for name, trace in zip(function.concrete_functions, call_traces(graph), strict=True)
+            if trace.arguments["training"] is training
         ]
         function.concrete_functions[:] = kept
 
