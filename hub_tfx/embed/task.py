@@ -128,21 +128,22 @@ def make_task(
     """
     first = preprocessor.spec if preprocessor else None
 
-    def planned(config: EmbedConfig) -> tuple[EmbedPlan, pa.Schema]:
+    def planned(config: EmbedConfig) -> tuple[EmbedPlan, pa.Schema, list[Input]]:
         plan, found = _planned(
             lambda names: make_plan(config, module.spec, names or None, first), columns, files
         )
-        return plan, _columns_to_read(found, plan, config, files)
+        schema = _columns_to_read(found, plan, config, files)
+        return plan, schema, inputs_of(plan, config, schema) if columns.names else []
 
     def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
-        plan, schema = planned(config)
-        return plan, inputs_of(plan, config, schema) if columns.names else []
+        plan, _, inputs = planned(config)
+        return plan, inputs
 
     def sample(plan: EmbedPlan) -> pa.RecordBatch | None:
         return first_rows(files, _columns_to_read(columns, plan, config, files), _SAMPLED_ROWS)
 
     config = settle_batch(config, bound, sample, tell=_log.warning)
-    plan, schema = planned(config)
+    plan, schema, _ = planned(config)
     for name in plan.keep:
         _check_kept(schema.field(name), output_format)
     return EmbedTask(module, config, plan, files, schema, preprocessor)
