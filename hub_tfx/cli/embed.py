@@ -14,6 +14,7 @@ from hub_tfx.cli.options import (
     embed_config,
     embed_options,
     errors_told_once,
+    input_format_option,
     preprocessor_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json
@@ -37,11 +38,7 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
     help="Read these files, folders or globs: text (a record a line, feature `text`), CSV, JSON "
     "lines, TFRecord of tf.Example, compressed or not, and Parquet.",
 )
-@click.option(
-    "--input-format",
-    type=click.Choice(["txt", "csv", "jsonl", "parquet", "tfrecord"]),
-    help="Read the input as this format.  [by the ending of a file, otherwise by its first bytes]",
-)
+@input_format_option
 @click.option(
     "--output",
     required=True,

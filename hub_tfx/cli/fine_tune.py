@@ -3,15 +3,25 @@
 import time
 from contextlib import nullcontext
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hub_tfx._text import printable
 from hub_tfx.cli.fine_tune_options import base_options, fine_tune_config, fine_tune_options
-from hub_tfx.cli.options import ManyValuesCommand, cache_dir_option, current_directory_on_path
+from hub_tfx.cli.options import (
+    ManyValuesCommand,
+    cache_dir_option,
+    current_directory_on_path,
+    input_format_option,
+    preprocessor_option,
+)
 from hub_tfx.cli.output import json_option, print_fields, print_json
 from hub_tfx.errors import UsageError
 from hub_tfx.module.spec import ModuleFormat
+
+if TYPE_CHECKING:
+    from hub_tfx.store.cache import ModuleCache
 
 
 @click.command("fine-tune", cls=ManyValuesCommand)
@@ -37,6 +47,8 @@ from hub_tfx.module.spec import ModuleFormat
     metavar="DIR",
     help="Write to this directory: a new one, or that of a run that was cut off.",
 )
+@input_format_option
+@preprocessor_option
 @fine_tune_options
 @cache_dir_option
 @json_option
@@ -47,6 +59,8 @@ def fine_tune(
     inputs: tuple[str, ...],
     eval_inputs: tuple[str, ...],
     output: str,
+    input_format: str | None,
+    preprocessor: str | None,
     cache_dir: str | None,
     as_json: bool,
     **options: Any,
@@ -70,12 +84,23 @@ def fine_tune(
     from hub_tfx.cli.training_progress import training_progress
     from hub_tfx.finetune.curve import draw_learning_curve
     from hub_tfx.finetune.job import fine_tune_files
+    from hub_tfx.store.cache import ModuleCache
 
     config = fine_tune_config(**options)
-    base = _base(module, module_fn, module_format, cache_dir)
+    cache = ModuleCache(cache_dir)
+    base = _base(module, module_fn, module_format, cache)
     importing = current_directory_on_path() if module_fn else nullcontext()
     with training_progress(config.steps) as report, importing:
-        result = fine_tune_files(base, inputs, eval_inputs, output, config, report)
+        result = fine_tune_files(
+            base,
+            inputs,
+            eval_inputs,
+            output,
+            config,
+            report,
+            cache.resolve(preprocessor) if preprocessor else None,
+            input_format=input_format,
+        )
     curve = f"{output}/learning-curve.png"
     draw_learning_curve(result.history, curve)
     if as_json:
@@ -95,13 +120,20 @@ def fine_tune(
             "learning curve": curve,
         }
     )
+    if result.rows["left_out"]:
+        first = result.left_out[0]
+        click.echo(
+            f"hub-tfx: {result.rows['left_out']:,} rows left out, see {output}/left_out (the first "
+            f"is {printable(f'{first.key}: {first.reason}')})",
+            err=True,
+        )
 
 
 def _base(
     module: str | None,
     module_fn: str | None,
     module_format: ModuleFormat | None,
-    cache_dir: str | None,
+    cache: "ModuleCache",
 ) -> Any:
     """The module to start from, or the one to make.
 
@@ -109,7 +141,6 @@ def _base(
       UsageError: neither is given, or both are; the format is not that of the module.
     """
     from hub_tfx.finetune.new_module import NewModule, check_format
-    from hub_tfx.store.cache import ModuleCache
 
     if module_fn is not None and module is None:
         return NewModule(module_fn, module_format or "tf1_hub")
@@ -117,6 +148,6 @@ def _base(
         raise UsageError(
             "give either --module, the module to start from, or --module-fn, which builds a new one"
         )
-    base = ModuleCache(cache_dir).resolve(module)
+    base = cache.resolve(module)
     check_format(module_format, base)
     return base

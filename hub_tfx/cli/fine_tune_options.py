@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.options import add_options, input_map_option, pairs, signature_option
+from hub_tfx.cli.options import (
+    add_options,
+    feeding_options,
+    input_map_option,
+    pairs,
+    signature_option,
+)
 from hub_tfx.errors import UsageError
 
 
@@ -68,6 +74,7 @@ _TASK = (
     ),
     signature_option,
     input_map_option,
+    feeding_options,
 )
 _HEAD = (
     click.option(

@@ -135,6 +135,11 @@ cache_dir_option = click.option(
     metavar="DIR",
     help="Keep modules in this directory.  [TFHUB_CACHE_DIR, or the user's cache]",
 )
+input_format_option = click.option(
+    "--input-format",
+    type=click.Choice(["txt", "csv", "jsonl", "parquet", "tfrecord"]),
+    help="Read the input as this format.  [by the ending of a file, otherwise by its first bytes]",
+)
 preprocessor_option = click.option(
     "--preprocessor",
     metavar="HANDLE",
@@ -157,6 +162,46 @@ input_map_option = click.option(
     metavar="KEY=FEATURE…",
     help="Feed the input KEY from FEATURE.",
 )
+
+
+def feeding_options(command: Any) -> Any:
+    """Adds the options that say how features are fed, the same for embedding and training."""
+    options = (
+        click.option(
+            "--text-encoding",
+            type=click.Choice(["utf-8", "bytes"]),
+            help="Feed string inputs text, and reject rows that are not valid UTF-8; or feed them "
+            "any bytes. Columns of bytes are fed as they are.  [utf-8]",
+        ),
+        click.option(
+            "--image-paths",
+            "image_source",
+            flag_value="path",
+            help="Read images, or the bytes for a string input, from the files whose paths the "
+            "features hold.",
+        ),
+        click.option(
+            "--image-size",
+            nargs=2,
+            type=click.IntRange(1),
+            metavar="HEIGHT WIDTH",
+            help="Resize images to this size where the module takes any.",
+        ),
+        click.option(
+            "--import",
+            "imports",
+            multiple=True,
+            metavar="PACKAGE…",
+            help="Import these packages, such as those with the module's ops, before it is loaded.",
+        ),
+        click.option(
+            "--max-dead-letter-ratio",
+            type=click.FloatRange(0, 1),
+            metavar="RATIO",
+            help="Fail if a larger share of the rows is rejected.  [1.0: only if all are]",
+        ),
+    )
+    return add_options(command, *options)
 
 
 def embed_options(command: Any) -> Any:
@@ -201,25 +246,7 @@ def embed_options(command: Any) -> Any:
             metavar="SECONDS",
             help="Cancel a call of the module after this time, and try it with fewer rows.  [600]",
         ),
-        click.option(
-            "--text-encoding",
-            type=click.Choice(["utf-8", "bytes"]),
-            help="Feed string inputs text, and reject rows that are not valid UTF-8; or feed them "
-            "any bytes.  [utf-8]",
-        ),
-        click.option(
-            "--image-paths",
-            "image_source",
-            flag_value="path",
-            help="Read images from the files whose paths the features hold.",
-        ),
-        click.option(
-            "--image-size",
-            nargs=2,
-            type=click.IntRange(1),
-            metavar="HEIGHT WIDTH",
-            help="Resize images to this size where the module takes any.",
-        ),
+        feeding_options,
         click.option(
             "--normalize",
             is_flag=True,
@@ -232,23 +259,10 @@ def embed_options(command: Any) -> Any:
             help="Write vectors in this type; int8 has a scale for each row.  [float32]",
         ),
         click.option(
-            "--import",
-            "imports",
-            multiple=True,
-            metavar="PACKAGE…",
-            help="Import these packages, such as those with the module's ops, before it is loaded.",
-        ),
-        click.option(
             "--deduplicate",
             is_flag=True,
             default=None,
             help="Embed equal rows once in each worker, and copy the result.",
-        ),
-        click.option(
-            "--max-dead-letter-ratio",
-            type=click.FloatRange(0, 1),
-            metavar="RATIO",
-            help="Fail if a larger share of the rows is rejected.  [1.0: only if all are]",
         ),
     )
     return add_options(command, *options)

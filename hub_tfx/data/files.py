@@ -2,9 +2,10 @@
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from glob import glob
 from itertools import pairwise
 from pathlib import Path
 
@@ -119,35 +120,42 @@ def real_path(path: str) -> str:
 def _formats_of(files: Sequence[FileMetadata]) -> list[str]:
     """The format of each file; an empty one whose name does not say it has that of the others."""
     with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-        found = list(pool.map(lambda f: _format_of(f) if f.size_in_bytes else None, files))
+        found = list(pool.map(_format_if_told, files))
     known = next(filter(None, found), None)
     return [
-        of_file or format_of_name(file.path) or known or format_of(file.path)
-        for file, of_file in zip(files, found, strict=True)
+        of_file or known or format_of(file.path) for file, of_file in zip(files, found, strict=True)
     ]
 
 
-def _format_of(file: FileMetadata) -> str:
-    return format_of(file.path)
+def _format_if_told(file: FileMetadata) -> str | None:
+    return format_of(file.path) if file.size_in_bytes else format_of_name(file.path)
 
 
 def _matching(pattern: str, file_format: str | None) -> list[FileMetadata]:
-    if not is_local(pattern):
-        found = _glob(pattern)
-        if found:
-            return [file for file in found if _is_wanted(file.path)]
-        return _in_folder(pattern, _glob(f"{pattern.rstrip('/')}/**"), file_format)
+    """The files that a path, a folder or a glob stands for, at least one."""
+    if is_local(pattern):
+        found = _local(pattern, file_format)
+    elif not (found := _glob(pattern)):
+        found = _in_folder(pattern, _glob(f"{pattern.rstrip('/')}/**"), file_format)
+    named = [file for file in found if file.path == pattern or _is_wanted(file.path)]
+    if not named:
+        what = "but for markers" if found else "and no folder that holds data"
+        raise InputError(f"no file matches the input {pattern}, {what}")
+    return named
+
+
+def _local(pattern: str, file_format: str | None) -> list[FileMetadata]:
     _check_name(pattern)
-    if Path(pattern).exists():  # Its name may hold characters that a glob gives a meaning.
-        if not Path(pattern).is_dir():
+    if os.path.lexists(pattern):  # Its name may hold characters that a glob gives a meaning.
+        if not os.path.isdir(pattern):
             return [_stat(pattern)]
-        return _in_folder(pattern, list(map(_stat, _walk(pattern))), file_format)
+        return _in_folder(pattern, [_stat(path) for path in _walk(pattern, set())], file_format)
     # Beam finds nothing for a local glob without a folder.
     here = "./" if "/" not in pattern else ""
-    paths = [file.path.removeprefix(here) for file in _glob(here + pattern)]
-    if not paths:
-        raise InputError(f"no file matches the input {pattern}")
-    return [_stat(path) for path in paths if _is_wanted(path)]
+    if paths := [file.path.removeprefix(here) for file in _glob(here + pattern)]:
+        return [_stat(path) for path in paths]
+    folders = [path for path in glob(pattern) if os.path.isdir(path)]
+    return [file for folder in folders for file in _local(folder, file_format)]
 
 
 def _glob(pattern: str) -> list[FileMetadata]:
@@ -157,37 +165,39 @@ def _glob(pattern: str) -> list[FileMetadata]:
         raise InputError(f"input {pattern} cannot be listed: {error}") from error
 
 
-def _walk(folder: str) -> list[str]:
-    """The files in a folder, at any depth, but for hidden ones and those in hidden folders."""
-    paths = []
+def _walk(folder: str, above: set[str]) -> Iterator[str]:
+    """The files in a folder, at any depth, but for hidden ones and those in hidden folders.
 
-    def fail(error: OSError) -> None:
-        raise InputError(f"input {folder} cannot be listed: {error}") from error
-
-    for above, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(_HIDDEN)]
-        paths += [os.path.join(above, name) for name in names]
-    return paths
+    Links to folders are followed, unless to one that is ``above`` or has been walked through.
+    """
+    if (real := os.path.realpath(folder)) in above:
+        return
+    above.add(real)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"input {folder} cannot be listed: {error.strerror}") from error
+    for name in names:
+        path = os.path.join(folder, name)
+        if name.startswith(_HIDDEN):
+            continue
+        if os.path.isdir(path):
+            yield from _walk(path, above)
+        else:
+            yield path
 
 
 def _in_folder(
-    folder: str, files: Sequence[FileMetadata], file_format: str | None
+    folder: str, files: Iterable[FileMetadata], file_format: str | None
 ) -> list[FileMetadata]:
-    wanted = [
+    """Those of the files in a folder that are data, of a format if it is told."""
+    return [
         file
         for file in files
         if not any(part.startswith(_HIDDEN) for part in _parts(file.path, folder))
         and Path(file.path).name not in _ABOUT_DATASETS
         and file_format in (None, format_of_name(file.path) or file_format)
     ]
-    if not wanted:
-        is_folder = bool(files) or is_local(folder)
-        raise InputError(
-            f"the folder {folder} holds no file to read"
-            if is_folder
-            else f"no file matches the input {folder}"
-        )
-    return wanted
 
 
 def _parts(path: str, folder: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ _TENSORFLOW_TRACE = (
 
 _MAX_READ_CHARS = 1 << 16
 _MAX_REASON_CHARS = 500
+_MAX_QUOTED_CHARS = 60
 
 Result = TypeVar("Result")
 
@@ -56,6 +57,21 @@ def describe(error: Exception) -> str:
     if lines and lines[0].startswith("Graph execution error"):
         lines = [line for line in lines[1:] if not line.startswith(_TENSORFLOW_TRACE)] or lines
     return as_reason(lines[0] if lines else type(error).__name__)
+
+
+def quoted(value: object) -> str:
+    """A value of an input for a reason, cut to a length."""
+    text = repr(value)
+    return text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS]}…"
+
+
+def is_utf8_text(text: str) -> bool:
+    """Whether a text can be written as UTF-8: one with half a character cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def as_reason(text: str) -> str:

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _MAX_EXACT_INTEGER = 1 << 53  # Of float64.
+_PLAIN_FLOAT = r"^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$"
 _INTEGER = re.compile(r"(0|-?[1-9]\d{0,17})$", re.ASCII)
-_FLOAT = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$", re.ASCII)
+_FLOAT = re.compile(_PLAIN_FLOAT, re.ASCII)
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_PLAIN_INTEGER = r"^(0|-?[1-9]\d{0,18})$"
 _SHORT_INTEGER = r"^-?0*\d{1,18}$"
 
 
@@ -33,22 +35,24 @@ def read_as_written(texts: pa.Array, number_type: pa.DataType) -> pa.Array:
     """Texts as numbers from which they can be had back.
 
     Args:
-      texts: of type string; null stays null.
+      texts: of type string.
       number_type: int64 or float64.
 
-    Raises:
-      ValueError: a text is no number of this type, or another one than its number is written as.
+    Returns:
+      Numbers, null for texts that are none of this type, or that their number is not written as.
     """
+    is_float = pa.types.is_floating(number_type)
     try:
-        numbers = texts.cast(number_type)
-    except pa.ArrowInvalid as error:
-        raise ValueError(_not_as_written(texts, number_type)) from error
-    is_same = pc.fill_null(pc.equal(numbers.cast(pa.string()), texts), True)
-    others = texts.filter(pc.invert(is_same))
-    is_float = pa.types.is_floating(number_type)  # Of which Arrow and Python write some otherwise.
-    if len(others) and not (is_float and all(map(_is_exact_float, others.to_pylist()))):
-        raise ValueError(_not_as_written(others, number_type))
-    return numbers
+        numbers = texts.cast(number_type)  # Of 0x1F, too: whether it is the same is looked at.
+    except pa.ArrowInvalid:
+        is_number = pc.match_substring_regex(texts, _PLAIN_FLOAT if is_float else _PLAIN_INTEGER)
+        numbers = _cast(_only(is_number, texts), number_type)
+    is_same = pc.and_(pc.equal(numbers.cast(pa.string()), texts), pc.is_finite(numbers))
+    if is_float and not pc.all(is_same).as_py():  # Arrow and Python write some of them otherwise.
+        is_same = pa.array(
+            [text is not None and _is_exact_float(text) for text in texts.to_pylist()]
+        )
+    return pc.if_else(is_same, numbers, pa.scalar(None, number_type))
 
 
 def read_numbers(texts: pa.Array, number_type: pa.DataType) -> pa.Array:
@@ -64,20 +68,31 @@ def read_numbers(texts: pa.Array, number_type: pa.DataType) -> pa.Array:
     """
     if pa.types.is_decimal(texts.type):
         return _read_decimals(texts, number_type)
+    if pa.types.is_floating(number_type):
+        return _read_floats(texts)
     trimmed = pc.utf8_trim_whitespace(texts)
     if pa.types.is_boolean(number_type):
         is_bool = pc.match_substring_regex(trimmed, "(?i)^(true|false|0|1)$")
         return _only(is_bool, trimmed).cast(number_type)
-    plain = _only(pc.match_substring_regex(trimmed, _NUMBER), trimmed)
-    plain = pc.replace_substring_regex(plain, pattern=r"^\+", replacement="")
-    if pa.types.is_floating(number_type):
-        numbers = plain.cast(pa.float64())
-        is_finite = np.isfinite(numbers.to_numpy(zero_copy_only=False))
-        return pc.if_else(pa.array(is_finite), numbers, pa.scalar(None, pa.float64()))
+    plain = _plain(trimmed)
     is_short = pc.match_substring_regex(plain, _SHORT_INTEGER)
     if number_type == pa.int64() and pc.all(is_short).as_py() is not False:
         return plain.cast(number_type)
     return pa.array([_whole(text, number_type) for text in plain.to_pylist()], number_type)
+
+
+def _read_floats(texts: pa.Array) -> pa.Array:
+    try:
+        numbers = texts.cast(pa.float64())
+    except pa.ArrowInvalid:
+        numbers = _plain(pc.utf8_trim_whitespace(texts)).cast(pa.float64())
+    return pc.if_else(pc.is_finite(numbers), numbers, pa.scalar(None, pa.float64()))
+
+
+def _plain(texts: pa.Array) -> pa.Array:
+    """Texts that are decimal numbers, without a plus in front; null for others."""
+    plain = _only(pc.match_substring_regex(texts, _NUMBER), texts)
+    return pc.replace_substring_regex(plain, pattern=r"^\+", replacement="")
 
 
 def _read_decimals(decimals: pa.Array, number_type: pa.DataType) -> pa.Array:
@@ -85,6 +100,13 @@ def _read_decimals(decimals: pa.Array, number_type: pa.DataType) -> pa.Array:
         return decimals.cast(number_type)
     texts = (None if d is None else str(d) for d in decimals.to_pylist())
     return pa.array([_whole(text, number_type) for text in texts], number_type)
+
+
+def _cast(texts: pa.Array, number_type: pa.DataType) -> pa.Array:
+    try:
+        return texts.cast(number_type)
+    except pa.ArrowInvalid:  # An integer that is too large.
+        return pa.array([_whole(text, number_type) for text in texts.to_pylist()], number_type)
 
 
 def _only(is_wanted: pa.Array, texts: pa.Array) -> pa.Array:
@@ -110,10 +132,3 @@ def _is_exact_float(text: str) -> bool:
     if _INTEGER.match(text):
         return abs(int(text)) <= _MAX_EXACT_INTEGER
     return _FLOAT.match(text) is not None and repr(float(text)) == text
-
-
-def _not_as_written(texts: pa.Array, number_type: pa.DataType) -> str:
-    """Of the first text that is at fault, which in a batch of one row is the only one."""
-    first = next((text for text in texts.to_pylist() if text is not None), "")
-    quoted = first if len(first) <= 40 else f"{first[:40]}…"
-    return f"{quoted!r} is not written as {number_type} is, which its first values are"

@@ -12,6 +12,7 @@ from hub_tfx.data.files import SourceFile
 from hub_tfx.data.readers import READERS
 from hub_tfx.errors import InputError
 
+_INFERRED = b"hub_tfx.inferred"
 _SAMPLED_FILES = 16
 _READ_AT_ONCE = 16
 _TABLES = ("csv", "parquet")  # Each of whose records has all columns.
@@ -39,7 +40,12 @@ def infer_schema(files: Sequence[SourceFile]) -> pa.Schema:
         for name in columns.keys() - set(schema.names):
             why = f"{file.path} has no column {name!r}"
             columns[name] = fields.unusable(columns[name], why)
-    return pa.schema([_typed(field) for field in columns.values()])
+    return pa.schema([_typed(field) for field in columns.values()], {_INFERRED: b""})
+
+
+def is_inferred(schema: pa.Schema) -> bool:
+    """Whether a schema is of ``infer_schema``, and not what somebody says of the files."""
+    return _INFERRED in (schema.metadata or {})
 
 
 def check_columns(schema: pa.Schema, needed: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from hub_tfx.data.files import SourceFile
 from hub_tfx.data.readers import READERS
 from hub_tfx.data.readers.jsonl import JsonLinesReader
 from hub_tfx.data.readers.tfrecord import ExampleReader
-from hub_tfx.data.schema import check_columns, common_type
+from hub_tfx.data.schema import check_columns, common_type, is_inferred
 
 _MAX_LOOKED_THROUGH_BYTES = 1 << 30
 
@@ -50,11 +50,13 @@ def look_further(
     it lacks. So the files are read on, for a gigabyte at most, until all is known of these.
 
     Args:
-      columns: of ``infer_schema``.
+      columns: of ``infer_schema``; others are complete.
       files: of the input.
       names: of the columns that are wanted; some may be nowhere.
     """
     known = {field.name: field for field in columns}
+    if not is_inferred(columns):
+        return columns
     missing = {n for n in names if n not in known or is_open(fields.known_type(known[n]))}
     left_bytes = _MAX_LOOKED_THROUGH_BYTES
     for read_bytes, found in _types_further(files, missing):
@@ -65,7 +67,7 @@ def look_further(
         left_bytes -= read_bytes
         if not missing or left_bytes <= 0:
             break
-    return pa.schema(list(known.values()))
+    return pa.schema(list(known.values()), columns.metadata)
 
 
 def _types_further(

@@ -33,10 +33,12 @@ class EmbedConfig(JobConfig):
         row goes alone.
       call_timeout_s: after which a call is cancelled, and tried again with half its rows; a row
         that takes longer by itself is rejected.
-      text_encoding: ``utf-8`` sends rows that are not valid UTF-8 to the dead letters; ``bytes``
-        feeds string inputs whatever there is, such as encoded images.
+      text_encoding: ``utf-8`` sends rows with text that is not valid UTF-8 to the dead letters;
+        ``bytes`` feeds string inputs whatever there is. Columns of bytes are always fed as they
+        are, but for those of tf.Example, which has no other type for text.
       image_source: ``bytes`` if features hold encoded images, ``path`` if they hold the paths of
-        image files, on any Beam filesystem.
+        image files, on any Beam filesystem. A module that takes no images but one string gets the
+        bytes of the files.
       image_size: height and width to which images are resized where the signature leaves both open;
         None for what the module says, or else each image's own.
       normalize: whether vectors are divided by their L2 norm; zero stays zero.

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 
 from hub_tfx.data.arrow import batch_of
+from hub_tfx.errors import RejectedRowsError
 
 DEAD_LETTERS = "dead_letters"
 """Name of the PCollection, and of the folder, that dead letters are in."""
@@ -41,3 +42,22 @@ def type_in_letters(given: pa.DataType) -> pa.DataType:
 def _of_letters(column: pa.Array) -> pa.Array:
     wanted = type_in_letters(column.type)
     return column if column.type == wanted else pa.array(column.to_pylist(), wanted)
+
+
+def check_rejected(rejected: int, records: int, max_ratio: float, consequence: str) -> None:
+    """Refuses to go on where all rows were rejected, or more than may be.
+
+    Args:
+      rejected, records: numbers of rows.
+      max_ratio: see EmbedConfig.max_dead_letter_ratio.
+      consequence: for the message, what was therefore not done.
+
+    Raises:
+      RejectedRowsError: see above.
+    """
+    if not rejected or (rejected < records and rejected <= max_ratio * records):
+        return
+    allowed = "not all" if rejected == records else f"{max_ratio:.1%}"
+    raise RejectedRowsError(
+        f"{rejected} of {records} records were rejected, {allowed} may be: {consequence}"
+    )

@@ -31,6 +31,18 @@ class BatchError(ConfigError):
         self.others = others or {}
 
 
+class NoFeatureError(ConfigError):
+    """The input lacks features.
+
+    Attributes:
+      features: any of which would do.
+    """
+
+    def __init__(self, message: str, features: Sequence[str]):
+        super().__init__(message)
+        self.features = features
+
+
 @dataclass(frozen=True)
 class EmbedPlan:
     """What is fed and what is written.
@@ -107,7 +119,8 @@ def make_plan(
     }
     for feature in config.keep:
         if available is not None and feature not in available:
-            raise ConfigError(f"no feature {feature!r} to keep; {_there_are(available)}")
+            there_are = _there_are(available)
+            raise NoFeatureError(f"no feature {feature!r} to keep; {there_are}", [feature])
     outputs = _outputs(config, signature, call_rows)
     keep = tuple(dict.fromkeys(config.keep))
     _check_columns([field.name for column in outputs for field in column.fields], keep)
@@ -151,9 +164,10 @@ def _feature(
         if candidate in available:
             return candidate
     wanted = " or ".join(repr(c) for c in dict.fromkeys(candidates))
-    raise ConfigError(
+    raise NoFeatureError(
         f"input {key!r} ({info}) of signature {signature!r} wants feature {wanted}; "
-        f"{_there_are(available)}; say which with {key}=FEATURE (--input-map)"
+        f"{_there_are(available)}; say which with {key}=FEATURE (--input-map)",
+        candidates,
     )
 
 
@@ -210,8 +224,8 @@ def _check_rows(
         size = "one value for the whole batch, not one a row" if is_one else str(outputs[key])
         raise BatchError(
             f"output {key!r} is {size}, whatever the number of rows: name the outputs to write "
-            "without it (--output-map KEY=COLUMN), or have the signature called once a row, if it "
-            "takes one, with no_batch (--no-batch)",
+            "without it (--output-map KEY=COLUMN), or, if the signature takes one row at a time, "
+            "embed with no_batch (--no-batch)",
             {other: name for other, name in names.items() if other not in fixed},
         )
 
@@ -226,8 +240,8 @@ def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signatu
             of_all = all(other.shape == () for other in inputs.values())
             raise (BatchError if of_all else ConfigError)(
                 f"input {key!r} ({info}) of signature {signature!r} takes one value for the whole "
-                "batch, and features have one a row: name another signature, or have this one "
-                "called once a row with no_batch (--no-batch)"
+                "batch, and features have one a row: name another signature, or embed with "
+                "no_batch (--no-batch), which calls this one once a row"
             )
         if not _is_feedable(info):
             raise (BatchError if _is_feedable(info.with_batch()) else ConfigError)(
@@ -285,7 +299,7 @@ def _call_rows(signatures: Iterable[SignatureSpec]) -> int | None:
     if len(sizes) > 1:
         raise BatchError(
             f"the inputs take batches of different sizes: {sorted(sizes)}; if the "
-            "signature takes one row at a time, say so with no_batch (--no-batch)"
+            "signature takes one row at a time, embed with no_batch (--no-batch)"
         )
     return next(iter(sizes), None)
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON, type_in_letters
 from hub_tfx.embed.manifest import ModuleRef, OutputFormat, OutputManifest
 from hub_tfx.embed.output.layout import EMBEDDINGS
-from hub_tfx.embed.plan import EmbedPlan, make_plan
+from hub_tfx.embed.plan import EmbedPlan, NoFeatureError, make_plan
 from hub_tfx.embed.read import first_rows
 from hub_tfx.embed.reuse.previous import vectors_fingerprint
 from hub_tfx.errors import ConfigError
@@ -126,12 +126,13 @@ def make_task(
     Raises:
       UsageError: they do not fit.
     """
-    named = {*config.keep, *config.inputs.values()} - set(columns.names)
-    columns = look_further(columns, files, named)
     first = preprocessor.spec if preprocessor else None
 
     def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
-        plan = make_plan(config, module.spec, columns.names or None, first)
+        nonlocal columns
+        plan, columns = _planned(
+            lambda names: make_plan(config, module.spec, names or None, first), columns, files
+        )
         schema = _columns_to_read(columns, plan, config, files)
         return plan, inputs_of(plan, config, schema) if columns.names else []
 
@@ -144,6 +145,26 @@ def make_task(
     for name in plan.keep:
         _check_kept(schema.field(name), output_format)
     return EmbedTask(module, config, plan, files, schema, preprocessor)
+
+
+def _planned(
+    plan: Callable[[Sequence[str]], EmbedPlan], columns: pa.Schema, files: Sequence[SourceFile]
+) -> tuple[EmbedPlan, pa.Schema]:
+    """The plan, and the columns, which are looked for behind the first records if some are missing.
+
+    Args:
+      plan: takes the names of columns.
+      columns: known so far.
+      files: which may have more.
+    """
+    while True:
+        try:
+            return plan(columns.names), columns
+        except NoFeatureError as error:
+            more = look_further(columns, files, error.features)
+            if set(more.names) == set(columns.names):
+                raise
+            columns = more
 
 
 def _columns_to_read(

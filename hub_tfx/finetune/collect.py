@@ -1,30 +1,35 @@
-"""Training rows: read from files of any format, checked, and kept as TFRecord files."""
+"""Training rows: read from files of any format, checked as for embedding, and kept as TFRecord."""
 
+import logging
 import random
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import tensorflow as tf
 
+from hub_tfx.data.arrow import all_but, batch_of
 from hub_tfx.data.files import SourceFile, find_files
-from hub_tfx.data.filesystems import local_copy
+from hub_tfx.data.marks import Position, rejected_of, slice_rows
 from hub_tfx.data.readers import READERS
 from hub_tfx.data.schema import infer_schema
-from hub_tfx.data.tf_example import to_example_columns
-from hub_tfx.errors import ConfigError, InputError
+from hub_tfx.data.tf_example import reject_unheld, to_example_columns
+from hub_tfx.embed.dead_letters import check_rejected
+from hub_tfx.errors import ConfigError, InputError, RejectedRowsError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.features import Features
+from hub_tfx.finetune.labels import LabelRule, check_classes, class_name, find_classes
+from hub_tfx.finetune.left_out import LeftOutRow, LeftOutRows
+from hub_tfx.finetune.row_store import RowStore
 from hub_tfx.module.spec import ModuleSpec
+
+_log = logging.getLogger(__name__)
 
 _EVAL_SHARE = 0.2
 _READ_ROWS = 1024
-
-_Place = tuple[str, int]  # A file, and a row of it, counted from 1.
+_IMAGES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,12 @@ class TrainingFiles:
     """Training data as TFRecord files, and what is known of it.
 
     Attributes:
-      train: paths of the files that are trained on.
-      evaluation: paths of the files that are evaluated on.
+      train, evaluation: paths of the files that are trained on, and evaluated on.
       features: which features feed the module.
       classes: names of the classes, by id; empty for tasks without classes.
       rows: how many are for ``train`` and for ``evaluation``, and how many were ``left_out``.
+      left_out: the first rows that were left out.
+      row_bytes: of a serialized tf.Example, on average.
     """
 
     train: list[str]
@@ -44,21 +50,8 @@ class TrainingFiles:
     features: Features
     classes: tuple[str, ...]
     rows: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class _Collected:
-    """Rows that can be learned from.
-
-    Attributes:
-      examples: serialized tf.Examples.
-      labels: the label values in them, as tf.Example has them.
-      left_out: how many other rows there were.
-    """
-
-    examples: list[bytes]
-    labels: list[Any]
-    left_out: int
+    left_out: tuple[LeftOutRow, ...]
+    row_bytes: float
 
 
 def collect(
@@ -66,7 +59,10 @@ def collect(
     train: Sequence[str],
     evaluation: Sequence[str],
     folder: Path,
+    left_out: Path,
     config: FineTuneConfig,
+    preprocessor: ModuleSpec | None = None,
+    input_format: str | None = None,
 ) -> TrainingFiles:
     """Reads all rows, checks them, and writes those that can be learned from to a folder.
 
@@ -75,56 +71,153 @@ def collect(
       train: paths and globs of files in any format that is embedded.
       evaluation: the same; empty to hold out a fifth of the training rows.
       folder: where ``train.tfrecord`` and ``eval.tfrecord`` go.
+      left_out: folder for the other rows, with their reasons.
       config: what is learned.
+      preprocessor: of a module that takes the features and feeds the other one.
+      input_format: of all files; None to go by endings, or otherwise by bytes.
 
     Raises:
       UsageError: config, module and data do not fit each other.
-      InputError: a file is missing or damaged, no row is left, or one has another number of values
-        than the module takes.
+      InputError: a file is missing or damaged, or there is no row.
+      RejectedRowsError: too many rows cannot be learned from.
+      OutputError: a folder cannot be written.
     """
-    train_files, eval_files = find_files(train), find_files(evaluation)
-    columns = infer_schema(train_files)
-    features = Features.of(config, spec, columns)
+    train_files = find_files(train, input_format)
+    eval_files = find_files(evaluation, input_format)
+    features = Features.of(config, spec, infer_schema(train_files), train_files, preprocessor)
     _check_label_type(config, features)
-    schema = pa.schema([columns.field(name) for name in features.types])
-    sizes = features.sizes
-    collected = _read(train_files, schema, config, config.classes, sizes)
-    classes = config.classes
-    if not classes and config.task in ("classification", "multilabel"):
-        classes = find_classes(collected.labels)
-    check_classes(config, classes)
-    examples, left_out = collected.examples, collected.left_out
-    if eval_files:
-        of_evaluation = _read(eval_files, schema, config, classes, sizes)
-        held_out, left_out = of_evaluation.examples, left_out + of_evaluation.left_out
-    else:
-        held_out, examples = _hold_out(examples)
-    paths = folder / "train.tfrecord", folder / "eval.tfrecord"
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, part in zip(paths, (examples, held_out), strict=True):
-        _write(part, path)
-    rows = {"train": len(examples), "evaluation": len(held_out), "left_out": left_out}
-    return TrainingFiles([str(paths[0])], [str(paths[1])], features, classes, rows)
+    rule = LabelRule(config, config.classes)
+    with (
+        closing(LeftOutRows(left_out)) as rejected,
+        RowStore(folder) as store,
+        RowStore(folder) as held_out,
+    ):
+        labels = _read(train_files, features, rule, store, rejected)
+        classes = config.classes
+        if not classes and config.task in ("classification", "multilabel"):
+            classes = find_classes([name for of_row in labels for name in of_row])
+        if eval_files:
+            rule = LabelRule(config, classes)
+            of_evaluation = _read(eval_files, features, rule, held_out, rejected)
+        _check_left_out(rejected, len(store) + len(held_out), left_out, config)
+        check_classes(config, classes)
+        order = _shuffled(len(store), config.seed)
+        paths = folder / "train.tfrecord", folder / "eval.tfrecord"
+        if eval_files:
+            _warn_of_classes(config, labels, of_evaluation)
+            store.write(order, paths[0])
+            held_out.write(_shuffled(len(held_out), config.seed), paths[1])
+            counts = len(store), len(held_out)
+        else:
+            evaluated, trained = _hold_out(order, labels, config)
+            store.write(trained, paths[0])
+            store.write(evaluated, paths[1])
+            counts = len(trained), len(evaluated)
+        row_bytes = store.size_bytes / max(1, len(store))
+    rows = {"train": counts[0], "evaluation": counts[1], "left_out": rejected.rows}
+    files = [str(paths[0])], [str(paths[1])]
+    return TrainingFiles(*files, features, classes, rows, tuple(rejected.first), row_bytes)
 
 
-def find_classes(labels: Sequence[Any]) -> tuple[str, ...]:
-    """The class names among label values, numbers in their order and names in theirs."""
-    names = {_class_name(value) for value in labels}
-    if names and all(name.lstrip("-").isdigit() for name in names):
-        return tuple(sorted(names, key=int))
-    return tuple(sorted(names))
+def collect_examples(
+    patterns: Mapping[str, Sequence[str]],
+    features: Features,
+    rule: LabelRule,
+    folder: Path,
+    left_out: Path,
+) -> tuple[dict[str, Path], dict[str, int], float]:
+    """Writes the tf.Examples that can be learned from to a folder, each set of them shuffled.
+
+    Args:
+      patterns: name of a set, such as ``train`` -> paths and globs of TFRecord files.
+      features: which features feed the module.
+      rule: which labels can be learned.
+      folder: where ``{name}.tfrecord`` goes.
+      left_out: folder for the other rows, with their reasons.
+
+    Returns:
+      The files; how many rows are in each, and how many were ``left_out``; bytes of a row.
+
+    Raises:
+      InputError, RejectedRowsError, OutputError: as ``collect``.
+    """
+    paths, rows, size_bytes = {}, {}, 0
+    with closing(LeftOutRows(left_out)) as rejected:
+        for name, of_set in patterns.items():
+            with RowStore(folder) as store:
+                _read(find_files(of_set, "tfrecord"), features, rule, store, rejected)
+                paths[name] = folder / f"{name}.tfrecord"
+                store.write(_shuffled(len(store), rule.config.seed), paths[name])
+                rows[name], size_bytes = len(store), size_bytes + store.size_bytes
+        _check_left_out(rejected, sum(rows.values()), left_out, rule.config)
+    row_bytes = size_bytes / max(1, sum(rows.values()))
+    return paths, {**rows, "left_out": rejected.rows}, row_bytes
 
 
-def check_classes(config: FineTuneConfig, classes: Sequence[str]) -> None:
-    """Raises ConfigError where there are too few, or class_weights names another."""
-    if config.task == "classification" and len(classes) < 2:
-        raise ConfigError(
-            f"label {config.label!r} has {len(classes)} class in the training data: "
-            "a classifier needs two"
-        )
-    for name in config.class_weights:
-        if name not in classes:
-            raise ConfigError(f"class_weights: no class {name!r}; there are {', '.join(classes)}")
+def _read(
+    files: Sequence[SourceFile],
+    features: Features,
+    rule: LabelRule,
+    store: RowStore,
+    left_out: LeftOutRows,
+) -> list[list[str]]:
+    """Puts rows into the store, those that cannot be learned from aside; the labels of the rows."""
+    from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+
+    encoder = RecordBatchToExamplesEncoder()
+    labels: list[list[str]] = []
+    for batch in _record_batches(files, features):
+        columns, names, rejected = _learnable(batch, features, rule)
+        position = Position.of(batch)
+        left_out.add({position.key(row): why for row, why in sorted(rejected.items())})
+        if columns.num_rows:
+            store.add(encoder.encode(to_example_columns(columns)))
+            labels += names
+    if not len(store) and not left_out.rows:
+        raise InputError(f"there is no row in {', '.join(file.path for file in files)}")
+    return labels
+
+
+def _learnable(
+    batch: pa.RecordBatch, features: Features, rule: LabelRule
+) -> tuple[pa.RecordBatch, list[list[str]], dict[int, str]]:
+    """What the rows that can be learned from feed, with their labels; the labels by name; and the
+    other rows -> reason."""
+    checked = features.fed.checked(batch)
+    label = rule.column(checked.fed)
+    values, unlabelled = rule.check(label)
+    undecodable = features.fed.decode(checked.fed)[1] if features.fed.has_images else {}
+    columns = features.fed.fed_columns(checked.fed) | {rule.config.label: label}
+    fed = reject_unheld(batch_of(columns), list(columns))
+    unfit = {**unlabelled, **undecodable, **rejected_of(fed)}
+    fine = all_but(fed.num_rows, unfit)
+    rejected = dict(checked.rejected) | {int(checked.rows[r]): why for r, why in unfit.items()}
+    names = [[class_name(value) for value in values[row]] for row in fine.tolist()]
+    return fed.take(pa.array(fine)).replace_schema_metadata(None), names, rejected
+
+
+def _record_batches(files: Sequence[SourceFile], features: Features) -> Iterator[pa.RecordBatch]:
+    """Batches that say where their rows are; of images few at a time, since they are decoded."""
+    is_large = features.fed.has_images or features.fed.reads_files
+    step = _IMAGES_AT_ONCE if is_large else _READ_ROWS
+    for file in files:
+        first = 0
+        for batch in READERS[file.format].read(file.path, features.schema, _READ_ROWS):
+            marked = Position(file.path, first).mark(batch)
+            for start in range(0, batch.num_rows, step):
+                yield slice_rows(marked, start, min(start + step, batch.num_rows))
+            first += batch.num_rows
+
+
+def _check_left_out(left_out: LeftOutRows, rows: int, folder: Path, config: FineTuneConfig) -> None:
+    try:
+        records = rows + left_out.rows
+        check_rejected(left_out.rows, records, config.max_dead_letter_ratio, "nothing was trained")
+    except RejectedRowsError as error:
+        first = left_out.first[0]
+        raise RejectedRowsError(
+            f"{error} (the first is {first.key}: {first.reason}); see {folder}", str(folder)
+        ) from error
 
 
 def _check_label_type(config: FineTuneConfig, features: Features) -> None:
@@ -134,120 +227,55 @@ def _check_label_type(config: FineTuneConfig, features: Features) -> None:
             f"label {config.label!r} holds fractions, not classes: use task regression, "
             "or give texts or whole numbers"
         )
-    is_text = features.types[config.label] == pa.large_binary()
-    if is_text and config.task in ("regression", "similarity"):
-        raise ConfigError(f"label {config.label!r} holds texts: task {config.task} takes numbers")
 
 
-def _hold_out(examples: list[bytes]) -> tuple[list[bytes], list[bytes]]:
-    """A share for evaluation, and the rest."""
-    if len(examples) < 2:
+def _shuffled(rows: int, seed: int) -> list[int]:
+    order = list(range(rows))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def _hold_out(
+    order: Sequence[int], labels: Sequence[Sequence[str]], config: FineTuneConfig
+) -> tuple[list[int], list[int]]:
+    """Rows for evaluation, of each class a share, and the rest."""
+    if len(order) < 2:
         raise InputError("1 row cannot be trained and evaluated on: give more, or evaluation rows")
-    at = max(1, int(len(examples) * _EVAL_SHARE))
-    return examples[:at], examples[at:]
+    if config.task != "classification":
+        at = max(1, int(len(order) * _EVAL_SHARE))
+        return list(order[:at]), list(order[at:])
+    counts = Counter(name for (name,) in labels)
+    wanted = {
+        name: max(1, int(count * _EVAL_SHARE)) if count > 1 else 0 for name, count in counts.items()
+    }
+    taken: dict[str, int] = defaultdict(int)
+    evaluated, trained = [], []
+    for row in order:
+        (name,) = labels[row]
+        if taken[name] < wanted[name]:
+            taken[name] += 1
+            evaluated.append(row)
+        else:
+            trained.append(row)
+    if not evaluated:
+        raise InputError("each class has 1 row, and none can be held out: give evaluation rows")
+    _warn("has one row, which is trained on", "evaluation", [n for n in wanted if not wanted[n]])
+    return evaluated, trained
 
 
-def _read(
-    files: Sequence[SourceFile],
-    schema: pa.Schema,
+def _warn_of_classes(
     config: FineTuneConfig,
-    classes: Sequence[str],
-    sizes: Mapping[str, int],
-) -> _Collected:
-    """Reads files of any format, shuffled by the seed.
-
-    Records that cannot be read, lack an input or a label, or have a label that is not one of
-    ``classes`` (where any are given) are left out. The others are shuffled because files are often
-    sorted by label, and training shuffles within a window only.
-
-    Args:
-      files: to read.
-      schema: columns to read.
-      config: label and seed.
-      classes: that are known; empty where all are.
-      sizes: input feature -> how many values a row has.
-
-    Raises:
-      InputError: no row is left, or one has another number of values.
-    """
-    from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
-
-    if config.task != "multilabel":
-        sizes = {**sizes, config.label: 1}
-    encoder = RecordBatchToExamplesEncoder()
-    examples: list[bytes] = []
-    labels: list[Any] = []
-    left_out = 0
-    for place, batch in _record_batches(files, schema):
-        columns = to_example_columns(batch)
-        _check_sizes(columns, sizes, place)
-        for example, values in zip(
-            encoder.encode(columns), _labels_of_rows(columns, config, classes), strict=True
-        ):
-            if values:
-                examples.append(example)
-                labels += values
-            else:
-                left_out += 1
-    if not examples:
-        named = ", ".join(file.path for file in files)
-        known = f": the classes are {', '.join(classes)}" if classes else ""
-        raise InputError(f"no row of {named} has a {config.label!r} to learn{known}")
-    random.Random(config.seed).shuffle(examples)
-    return _Collected(examples, labels, left_out)
+    trained: Sequence[Sequence[str]],
+    evaluated: Sequence[Sequence[str]],
+) -> None:
+    if config.task not in ("classification", "multilabel"):
+        return
+    in_training = {name for of_row in trained for name in of_row}
+    in_evaluation = {name for of_row in evaluated for name in of_row}
+    _warn("has rows to train on", "evaluation", sorted(in_training - in_evaluation))
+    _warn("has rows to evaluate on", "training", sorted(in_evaluation - in_training))
 
 
-def _labels_of_rows(
-    columns: pa.RecordBatch, config: FineTuneConfig, classes: Sequence[str]
-) -> Iterator[list[Any]]:
-    """The label values of each row; none where the row is of no use."""
-    known = set(classes)
-    label = columns.schema.get_field_index(config.label)
-    lengths = [
-        pc.list_value_length(column).to_pylist()
-        for n, column in enumerate(columns.columns)
-        if n != label
-    ]
-    rows = columns.column(label).to_pylist()
-    for values, is_whole in zip(
-        rows, (all(row) for row in zip(*lengths, strict=True)), strict=True
-    ):
-        # An empty cell of a CSV file is an empty text.
-        usable = [v for v in values or () if v != b"" and (not known or _class_name(v) in known)]
-        yield usable if is_whole else []
-
-
-def _class_name(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _record_batches(
-    files: Sequence[SourceFile], schema: pa.Schema
-) -> Iterator[tuple[_Place, pa.RecordBatch]]:
-    """Batches, and where their first rows are."""
-    for file in files:
-        row = 1
-        with local_copy(file.path) as path:
-            for batch in READERS[file.format].read(path, schema, _READ_ROWS):
-                yield (file.path, row), batch
-                row += batch.num_rows
-
-
-def _check_sizes(columns: pa.RecordBatch, sizes: Mapping[str, int], place: _Place) -> None:
-    path, first = place
-    for name, size in sizes.items():
-        column = columns.column(columns.schema.get_field_index(name))
-        lengths = pc.list_value_length(column).to_numpy(zero_copy_only=False)
-        # A row that has none is left out.
-        for row in np.flatnonzero((lengths != 0) & (lengths != size)):
-            raise InputError(
-                f"row {first + row} of {path}: feature {name!r} has {lengths[row]} values, "
-                f"and the model takes {size}"
-            )
-
-
-def _write(examples: Sequence[bytes], path: Path) -> None:
-    """Writes serialized tf.Examples as one TFRecord file."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for example in examples:
-            writer.write(example)
+def _warn(has: str, lacking: str, names: Sequence[str]) -> None:
+    for name in names:
+        _log.warning("class %r %s and is not in the %s data", name, has, lacking)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from hub_tfx._config import JobConfig, Range
+from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.errors import ConfigError
 
 Task = Literal["classification", "multilabel", "regression", "similarity"]
@@ -30,6 +31,10 @@ class FineTuneConfig(JobConfig):
       inputs: input key -> feature, as in EmbedConfig. For ``similarity``, with one input: the
         feature of the first of the pair; ``pair`` names that of the second.
       pair: feature of the second text or image of a pair; for ``similarity`` only.
+      text_encoding, image_source, image_size, imports: what features hold and how it is fed, as in
+        EmbedConfig.
+      max_dead_letter_ratio: training does not start where more than this share of the rows cannot
+        be learned from.
       hidden: units of each layer between module and output.
       dropout: share of units dropped before each of the head's layers while training.
       steps: training steps in total; a run that resumes takes those that are left.
@@ -59,6 +64,11 @@ class FineTuneConfig(JobConfig):
     signature: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     pair: str | None = None
+    text_encoding: Literal["utf-8", "bytes"] = "utf-8"
+    image_source: Literal["bytes", "path"] = "bytes"
+    image_size: tuple[_Count, _Count] | None = None
+    imports: tuple[str, ...] = ()
+    max_dead_letter_ratio: Annotated[float, Range(least=0, most=1)] = 1.0
     hidden: tuple[_Count, ...] = ()
     dropout: Annotated[float, Range(least=0, below=1)] = 0.0
     steps: _Count = 1000
@@ -82,6 +92,19 @@ class FineTuneConfig(JobConfig):
             raise ConfigError("unfreeze_after needs freeze: without it the module learns at once")
         if (self.task == "similarity") != (self.pair is not None):
             raise ConfigError("pair names the second feature of task similarity, and of no other")
+
+    @property
+    def feeding(self) -> EmbedConfig:
+        """What feeds the module, in the words of embedding."""
+        return EmbedConfig(
+            signature=self.signature,
+            inputs=self.inputs,
+            text_encoding=self.text_encoding,
+            image_source=self.image_source,
+            image_size=self.image_size,
+            imports=self.imports,
+            max_dead_letter_ratio=self.max_dead_letter_ratio,
+        )
 
     @property
     def module_lr(self) -> float:

@@ -11,6 +11,7 @@ from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.training import Inputs
 
 _SHUFFLE_ROWS = 10_000
+_SHUFFLE_BYTES = 64 << 20
 
 
 def batches(
@@ -19,38 +20,39 @@ def batches(
     config: FineTuneConfig,
     *,
     training: bool,
+    row_bytes: float = 0.0,
+    drop_unknown: bool = False,
 ) -> Any:
     """A ``tf.data.Dataset`` of (inputs, labels) over TFRecord files.
 
-    Rows without a known label are left out, and others take their places: a batch of none would
-    make batch normalization divide by 0.
-
     Args:
       files: TFRecord files of tf.Example, all gzipped (``.gz``) or none.
-      parse: serialized ``[batch] string`` -> inputs and labels; labels below 0 drop their row.
+      parse: serialized ``[batch] string`` -> inputs and labels.
       config: batch size and seed.
       training: shuffled and without an end, unless there is no row; or once and in order.
+      row_bytes: of a row, on average: large rows are shuffled within fewer of them.
+      drop_unknown: whether rows with a label below 0 are left out, and others take their places: a
+        batch of none would make batch normalization divide by 0. Inputs and labels are dense then.
     """
     compression = "GZIP" if files[0].endswith(".gz") else ""
     dataset = tf.data.TFRecordDataset(sorted(files), compression, buffer_size=1 << 20)
     if training:
-        dataset = dataset.shuffle(_SHUFFLE_ROWS, seed=config.seed)
-
-    def parse_known(serialized: Any) -> tuple[Inputs, Any]:
-        inputs, labels = parse(serialized)
-        if labels.dtype != tf.int64:
-            return inputs, labels
-        known = labels >= 0
-        return (
-            {key: tf.boolean_mask(tensor, known) for key, tensor in inputs.items()},
-            tf.boolean_mask(labels, known),
-        )
-
-    dataset = dataset.batch(config.batch_size).map(parse_known, tf.data.AUTOTUNE)
-    dataset = dataset.filter(lambda _, labels: tf.shape(labels)[0] > 0)
+        dataset = dataset.shuffle(_window_rows(row_bytes, config), seed=config.seed)
+    if drop_unknown:
+        dataset = dataset.batch(config.batch_size).map(parse, tf.data.AUTOTUNE).unbatch()
+        dataset = dataset.filter(lambda _, label: label >= 0)
     if training:
         dataset = dataset.repeat()
-    return dataset.rebatch(config.batch_size).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.batch(config.batch_size)
+    if not drop_unknown:
+        dataset = dataset.map(parse, tf.data.AUTOTUNE)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _window_rows(row_bytes: float, config: FineTuneConfig) -> int:
+    if not row_bytes:
+        return _SHUFFLE_ROWS
+    return min(_SHUFFLE_ROWS, max(config.batch_size, int(_SHUFFLE_BYTES / row_bytes)))
 
 
 def label_parser(

@@ -9,6 +9,7 @@ from hub_tfx._files import replacing
 from hub_tfx.module.create.export import staged
 
 _METRICS = "metrics.json"
+_ROWS = "rows.json"
 
 
 def deliver(made: Path, destination: Path, check: Callable[[Path], None] | None = None) -> None:
@@ -32,6 +33,19 @@ def write_metrics(folder: Path, metrics: Mapping[str, float]) -> None:
     """Leaves the evaluation of the module in a run_fn's ``model_run_dir``, for ModuleTrainer."""
     with replacing(folder / _METRICS) as temporary:
         temporary.write_text(json.dumps({name: float(value) for name, value in metrics.items()}))
+
+
+def write_rows(folder: Path, rows: Mapping[str, int]) -> None:
+    """Leaves the numbers of rows in a run_fn's ``model_run_dir``, for ModuleTrainer."""
+    with replacing(folder / _ROWS) as temporary:
+        temporary.write_text(json.dumps(dict(rows)))
+
+
+def read_rows(folder: Path) -> dict[str, int]:
+    """Numbers of rows that a run_fn left in ``folder``; empty where it left none."""
+    path = folder / _ROWS
+    rows: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return rows
 
 
 def read_metrics(folder: Path) -> dict[str, float]:

@@ -65,7 +65,9 @@ def run_fn(fn_args: Any) -> None:
             features = tf.io.parse_example(serialized, spec)
             return features, features.pop(config.label)
 
-        return dataset.batches(tf.io.gfile.glob(files), parse, config, training=training)
+        return dataset.batches(
+            tf.io.gfile.glob(files), parse, config, training=training, drop_unknown=True
+        )
 
     def serving() -> Any:
         examples = tf.compat.v1.placeholder(tf.string, [None], "examples")

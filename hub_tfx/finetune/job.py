@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,10 @@ from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.deliver import deliver
 from hub_tfx.finetune.features import signature_of
 from hub_tfx.finetune.heads import Head
+from hub_tfx.finetune.left_out import LEFT_OUT, LeftOutRow
 from hub_tfx.finetune.new_module import NewModule
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob
+from hub_tfx.module.load import import_packages
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
 
@@ -38,6 +40,7 @@ class FineTuneResult:
       seconds: wall time of the whole fine-tuning.
       rows: how many rows were for ``train`` and for ``evaluation``, and how many ``left_out``.
       history: (step, metrics) of every evaluation.
+      left_out: the first rows that were left out, with their reasons.
     """
 
     module: str
@@ -49,6 +52,7 @@ class FineTuneResult:
     seconds: float
     rows: Mapping[str, int]
     history: Sequence[tuple[int, Mapping[str, float]]]
+    left_out: Sequence[LeftOutRow] = ()
 
 
 def fine_tune_files(
@@ -58,11 +62,15 @@ def fine_tune_files(
     output: str,
     config: FineTuneConfig,
     report: Callable[[Progress], None] = lambda progress: None,
+    preprocessor: ResolvedModule | None = None,
+    *,
+    input_format: str | None = None,
 ) -> FineTuneResult:
     """Fine-tunes a module on files and leaves the best one in ``output``.
 
-    ``output`` gets ``module/``, ``serving/``, ``report.json`` and ``training/``, which has
-    checkpoints and TensorBoard events and from which a run that was cut off resumes.
+    ``output`` gets ``module/``, ``serving/``, ``report.json``, ``left_out/`` with the rows that
+    cannot be learned from, if there are any, and ``training/``, which has checkpoints and
+    TensorBoard events and from which a run that was cut off resumes.
 
     Args:
       base: the module to start from, or how to make one that has no parent.
@@ -71,10 +79,14 @@ def fine_tune_files(
       output: a new directory, or that of a run that was cut off.
       config: what to learn, and how.
       report: called with progress.
+      preprocessor: a module that takes the features and feeds the base; it learns nothing.
+      input_format: of all files, a key of ``data.readers.READERS``; None to go by endings, or
+        otherwise by bytes.
 
     Raises:
-      UsageError: config, module and data do not fit each other.
-      InputError: an input is missing or damaged, or holds no label.
+      UsageError: config, module and data do not fit each other; nothing was trained.
+      InputError: an input is missing or damaged.
+      RejectedRowsError: too many rows cannot be learned from; nothing was trained.
       AuthoringError: the module cannot be trained, or what came out is not a module
         that could stand in for its parent.
       OutputError: ``output`` is a file, or holds a finished module already.
@@ -91,8 +103,21 @@ def fine_tune_files(
         module, parent = base.create(work_dir / "new_module", config.seed), None
     else:
         module = parent = base
-    files = collect(module.spec, train, evaluation, work_dir / "examples", config)
-    trained = trainer_of(module)(_training_job(module, config, files, work_dir, report))
+    import_packages(config.imports)
+    files = collect(
+        module.spec,
+        train,
+        evaluation,
+        work_dir / "examples",
+        folder / LEFT_OUT,
+        config,
+        preprocessor.spec if preprocessor else None,
+        input_format,
+    )
+    job = _training_job(module, config, files, work_dir, report)
+    if preprocessor is not None:
+        job = replace(job, preprocessor=preprocessor.path)
+    trained = trainer_of(module)(job)
     made, serving = folder / "module", folder / "serving"
     deliver(trained.best, made, partial(check_tuned, parent=module.spec))
     deliver(trained.serving, serving)
@@ -106,8 +131,9 @@ def fine_tune_files(
         seconds=time.monotonic() - started_s,
         rows=files.rows,
         history=trained.history,
+        left_out=files.left_out,
     )
-    _write_report(folder / "report.json", result, base, config, files.classes)
+    _write_report(folder / "report.json", result, base, config, files.classes, preprocessor)
     return result
 
 
@@ -142,7 +168,9 @@ def _training_job(
         signature_spec=signature_spec,
         head=Head.of(config, files.classes),
         config=config,
-        train=lambda: dataset.batches(files.train, parse, config, training=True),
+        train=lambda: dataset.batches(
+            files.train, parse, config, training=True, row_bytes=files.row_bytes
+        ),
         evaluate=lambda: dataset.batches(files.evaluation, parse, config, training=False),
         serving=features.parse,
         work_dir=work_dir,
@@ -156,12 +184,15 @@ def _write_report(
     base: ResolvedModule | NewModule,
     config: FineTuneConfig,
     classes: Sequence[str],
+    preprocessor: ResolvedModule | None,
 ) -> None:
     document = {
         "version": __version__,
         **asdict(result),
         "parent": base.handle if isinstance(base, ResolvedModule) else None,
         "module_fn": base.module_fn if isinstance(base, NewModule) else None,
+        "preprocessor": preprocessor.handle if preprocessor else None,
+        "preprocessor_digest": preprocessor.digest if preprocessor else None,
         "config": json.loads(config.to_json()),
         "classes": list(classes),
     }

@@ -2,7 +2,9 @@
 
 import functools
 import os
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -35,8 +37,8 @@ class NewModule:
     def create(self, folder: Path, seed: int) -> ResolvedModule:
         """Makes the module in a folder, unless an earlier call did.
 
-        Equal seeds give equal weights. For ``saved_model``, they are set as the seeds of Python,
-        NumPy and TensorFlow.
+        Equal seeds give equal weights. For ``saved_model``, Python, NumPy and TensorFlow have the
+        seed while the function runs.
 
         Raises:
           ConfigError: there is no such function, or it needs arguments.
@@ -78,9 +80,8 @@ def _create_saved_model(module_fn: Callable[..., Any], path: Path, seed: int) ->
 
     from hub_tfx.module.create.export import eagerly, staged
 
-    with eagerly(), staged(path) as directory:
+    with eagerly(), staged(path) as directory, _seeded(seed):
         try:
-            tf.keras.utils.set_random_seed(seed)
             model = module_fn()
             if not isinstance(model, tf.keras.Model) or not model.built:
                 raise TypeError(
@@ -93,3 +94,21 @@ def _create_saved_model(module_fn: Callable[..., Any], path: Path, seed: int) ->
                 f"the module function {module_fn.__name__} builds no valid module: "
                 f"{type(error).__name__}: {error}"
             ) from error
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds all that is random, and takes it back: rows are shuffled in another order where
+    TensorFlow has a global seed, and a run that resumes does not make the module again."""
+    import numpy as np
+    import tensorflow as tf
+    from tensorflow.python.eager import context
+
+    states = random.getstate(), np.random.get_state(), context.global_seed()
+    try:
+        tf.keras.utils.set_random_seed(seed)
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        tf.random.set_seed(states[2])

@@ -2,11 +2,15 @@
 
 It gets TFX's FnArgs. In ``custom_config`` ModuleTrainer has put ``fine_tune`` (JSON of a
 FineTuneConfig) and ``module_dir``, where the tuned module must be when it returns. ``base_model``
-is the directory of the base module, or of what module_fn built; None where there is neither. The
-serving model goes to ``serving_model_dir``, everything else to ``model_run_dir``.
+is the directory of the base module, or of what module_fn built; None where there is neither.
+``preprocessor``, if it is there, is the directory of a module that feeds the base module. The
+serving model goes to ``serving_model_dir``, everything else to ``model_run_dir``: also
+``left_out/``, the rows that cannot be learned from, with their reasons.
 """
 
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +18,20 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from hub_tfx.data.files import find_files
 from hub_tfx.data.tf_example import TF_DTYPES
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import dataset
-from hub_tfx.finetune.collect import check_classes
+from hub_tfx.finetune.collect import collect_examples
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.deliver import deliver, write_metrics
+from hub_tfx.finetune.deliver import deliver, write_metrics, write_rows
 from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.job import trainer_of
+from hub_tfx.finetune.labels import LabelRule, check_classes
+from hub_tfx.finetune.left_out import LEFT_OUT
 from hub_tfx.finetune.training import Inputs, TrainingJob
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.load import import_packages
 from hub_tfx.module.resolved import ResolvedModule
 
 
@@ -45,42 +52,60 @@ def run_fn(fn_args: Any) -> None:
         raise ConfigError(
             "the default run_fn needs a module to start from: give base_module or module_fn"
         )
+    import_packages(config.imports)
     base = ResolvedModule.of_directory(fn_args.base_model)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
-    features = Features.of(config, base.spec, _schema(transform.transformed_feature_spec()))
-    signature, signature_spec = signature_of(config, base.spec)
-    # Eager tables are saved with the layer that holds them; an Estimator's graph has its own.
-    is_eager = base.spec.format == "saved_model"
-    layer = transform.transform_features_layer() if is_eager else None
-
-    def batches(patterns: list[str], *, training: bool) -> Any:
-        files = [file.path for file in find_files(patterns, "tfrecord")]
-        return dataset.batches(
-            files,
-            lambda serialized: (features.parse(serialized), _labels(config, transform, serialized)),
-            config,
-            training=training,
-        )
-
-    trained = trainer_of(base)(
-        TrainingJob(
-            base=base.path,
-            signature=signature,
-            signature_spec=signature_spec,
-            head=Head.of(config, _classes(config, transform)),
-            config=config,
-            train=lambda: batches(fn_args.train_files, training=True),
-            evaluate=lambda: batches(fn_args.eval_files, training=False),
-            serving=lambda serialized: _serving_inputs(
-                features, transform, layer, config, serialized
-            ),
-            serving_resources=layer,
-            work_dir=Path(fn_args.model_run_dir),
-        )
+    preprocessor = fn_args.custom_config.get("preprocessor")
+    features = Features.of(
+        config,
+        base.spec,
+        _schema(transform.transformed_feature_spec()),
+        preprocessor=inspect(preprocessor) if preprocessor else None,
     )
+    classes, work_dir = _classes(config, transform), Path(fn_args.model_run_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        paths, rows, row_bytes = collect_examples(
+            {"train": fn_args.train_files, "eval": fn_args.eval_files},
+            features,
+            _label_rule(config, transform),
+            Path(folder),
+            work_dir / LEFT_OUT,
+        )
+        signature, signature_spec = signature_of(config, base.spec)
+        # Eager tables are saved with the layer that holds them; an Estimator's graph has its own.
+        is_eager = base.spec.format == "saved_model"
+        layer = transform.transform_features_layer() if is_eager else None
+
+        def batches(name: str) -> Any:
+            return dataset.batches(
+                [str(paths[name])],
+                lambda examples: (features.parse(examples), _labels(config, transform, examples)),
+                config,
+                training=name == "train",
+                row_bytes=row_bytes,
+            )
+
+        trained = trainer_of(base)(
+            TrainingJob(
+                base=base.path,
+                signature=signature,
+                signature_spec=signature_spec,
+                head=Head.of(config, classes),
+                config=config,
+                train=lambda: batches("train"),
+                evaluate=lambda: batches("eval"),
+                serving=lambda examples: _serving_inputs(
+                    features, transform, layer, config, examples
+                ),
+                serving_resources=layer,
+                work_dir=work_dir,
+                preprocessor=Path(preprocessor) if preprocessor else None,
+            )
+        )
     deliver(trained.best, Path(fn_args.custom_config["module_dir"]))
     deliver(trained.serving, Path(fn_args.serving_model_dir))
-    write_metrics(Path(fn_args.model_run_dir), trained.best_metrics)
+    write_metrics(work_dir, trained.best_metrics)
+    write_rows(work_dir, rows)
 
 
 def _classes(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
@@ -95,6 +120,17 @@ def _classes(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[
         )
     check_classes(config, classes)
     return classes
+
+
+def _label_rule(config: FineTuneConfig, transform: tft.TFTransformOutput) -> LabelRule:
+    """Which labels can be learned, as Transform gives them: ids, numbers, or 0 and 1 a class."""
+    spec = transform.transformed_feature_spec()[config.label]
+    has_ids = config.task in ("classification", "multilabel") and spec.dtype == tf.int64
+    if not has_ids or (config.task == "multilabel" and isinstance(spec, tf.io.FixedLenFeature)):
+        return LabelRule(replace(config, task="multilabel") if has_ids else config)
+    vocabulary = _vocabulary(config, transform) or config.classes
+    known = [not config.classes or word in config.classes for word in vocabulary]
+    return LabelRule(config, tuple(str(n) for n, is_known in enumerate(known) if is_known))
 
 
 def _vocabulary(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
@@ -143,14 +179,8 @@ def _serving_inputs(
     else:
         transformed = transform.transform_raw_features(raw, drop_unused_features=True)
     return {
-        key: features.tensor(key, _dense(transformed[feature]))
-        for key, feature in features.inputs.items()
+        key: features.tensor(key, transformed[feature]) for key, feature in features.inputs.items()
     }
-
-
-def _dense(values: Any) -> Any:
-    """As Transform gives features whose schema has no shape: they are kept as they are."""
-    return tf.sparse.to_dense(values) if isinstance(values, tf.SparseTensor) else values
 
 
 def _schema(feature_spec: dict[str, Any]) -> pa.Schema:

@@ -10,7 +10,7 @@ from typing import Any
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.checks import check_tuned
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.deliver import read_metrics
+from hub_tfx.finetune.deliver import read_metrics, read_rows
 from hub_tfx.finetune.new_module import NewModule
 from hub_tfx.finetune.tf1_hub.exports import newest_export
 from hub_tfx.module.resolved import ResolvedModule
@@ -23,10 +23,12 @@ class TunedModule:
     Attributes:
       path: directory of the module, checked.
       metrics: its evaluation by name; empty where run_fn wrote none.
+      rows: numbers of rows by name, ``left_out`` among them; empty where run_fn wrote none.
     """
 
     path: Path
     metrics: Mapping[str, float]
+    rows: Mapping[str, int]
 
 
 def fine_tune_with(
@@ -63,7 +65,7 @@ def fine_tune_with(
     tuned = folder / "module"
     _take(left, run_dir, tuned)
     check_tuned(tuned, base.spec if base and not config.allow_signature_changes else None)
-    return TunedModule(tuned, read_metrics(run_dir))
+    return TunedModule(tuned, read_metrics(run_dir), read_rows(run_dir))
 
 
 def _take(left: Path, run_dir: Path, destination: Path) -> None:

@@ -55,6 +55,8 @@ class TrainingJob:
       work_dir: checkpoints, TensorBoard events and exports; a run that finds its own there
         resumes.
       report: called with progress.
+      preprocessor: directory of a module whose outputs feed the base module; None where features
+        feed it. ``train``, ``evaluate`` and ``serving`` give its inputs then.
       serving_resources: the object in which ``serving`` has tables or weights, such as TFX
         Transform's layer. TensorFlow saves those that are eager, as for a SavedModel, only where
         they are named.
@@ -71,6 +73,7 @@ class TrainingJob:
     work_dir: Path
     report: Callable[[Progress], None] = lambda progress: None
     serving_resources: Any = None
+    preprocessor: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class LoadedModule:
       spec: of the whole module.
       signature: the name of the signature that is called.
       preprocessor: the module whose outputs feed this one, or None.
+      loaded: what TensorFlow Hub gave.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class LoadedModule:
         self._fed_by = (
             fed_by(self.signature_spec, preprocessor.signature_spec) if preprocessor else {}
         )
-        self._loaded = _load(Path(path), self.spec)
+        self.loaded = _load(Path(path), self.spec)
         if self.signature == CALL:
             self._arguments = call_arguments(path)
             self._function = self._call_object
@@ -101,7 +102,7 @@ class LoadedModule:
                     arguments[f"{key}_component_{n}"] = part
             else:
                 arguments[key] = tensor
-        return self._loaded.signatures[self.signature](**arguments)
+        return self.loaded.signatures[self.signature](**arguments)
 
     def _call_object(self, tensors: Mapping[str, Any]) -> Any:
         def value(key: str, leaf: Any) -> Any:
@@ -109,7 +110,7 @@ class LoadedModule:
 
         arguments = map_arguments(self._arguments, value)
         given = {name: _with_extension_types(nest) for name, nest in arguments.items()}
-        return call_with(self._loaded, given)
+        return call_with(self.loaded, given)
 
 
 def _tensor(value: Any, info: TensorInfo) -> Any:

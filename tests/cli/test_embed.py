@@ -386,3 +386,11 @@ def test_why_nothing_is_copied_is_one_line(run, module):
 def test_what_an_error_quotes_cannot_steer_the_terminal(run, module):
     result = run("--module", module, "--input", "a\x1b[2Jb.txt", "--output", "o")
     fails(result, 1, r"no file matches the input a\x1b[2Jb.txt")
+
+
+def test_the_format_of_the_input_can_be_told(run, module):
+    Path("part-0").write_text("text,n\ncat,1\ndog,2\n")
+    arguments = ("--module", module, "--input", "part-0", "--output", "out")
+    fails(run(*arguments), 1, "--input-format (txt, csv, jsonl, parquet or tfrecord)")
+    assert run(*arguments, "--input-format", "csv")[0] == 0
+    assert table_of("out").num_rows == 2

@@ -236,15 +236,16 @@ feature { name: "score" type: FLOAT }
 """
 
 
-def test_a_feature_that_the_first_records_lack_is_known_from_the_schema(tmp_path, generate, module):
+def test_a_feature_that_the_first_records_lack_is_found_with_a_schema_or_without(
+    tmp_path, generate, module
+):
     rows = [{"text": "cat"}] * 1001 + [{"text": "dog", "title": "late", "score": 0.5}]
     examples = examples_artifact(tmp_path / "1", {"train": rows})
     config = EmbedConfig(keep=("title", "score"))
-    with pytest.raises(ConfigError, match="no feature 'title' to keep; the input has text"):
-        generate([examples], module, config)
-    out = generate([examples], module, config, schema_artifact(tmp_path / "schema", SCHEMA))
-    kept = [(row["title"], row["score"]) for row in read_examples(out.embeddings.uri, "train")]
-    assert kept == [([], [])] * 1001 + [([b"late"], [0.5])]
+    schema = schema_artifact(tmp_path / "schema", SCHEMA)
+    for out in (generate([examples], module, config, schema), generate([examples], module, config)):
+        kept = [(row["title"], row["score"]) for row in read_examples(out.embeddings.uri, "train")]
+        assert kept == [([], [])] * 1001 + [([b"late"], [0.5])]
 
 
 def test_a_feature_that_the_schema_lacks_is_named(tmp_path, generate, module):

@@ -174,7 +174,9 @@ def test_what_is_kept_is_a_number_only_if_it_is_written_as_one(csv, value, read_
 
 
 @pytest.mark.parametrize("first", ["10001", "1.25"])
-@pytest.mark.parametrize("value", ["00501", "0x1F", "1.50", "TRUE", "1e5", " 7 ", "many", "+2"])
+@pytest.mark.parametrize(
+    "value", ["00501", "0x1F", "1.50", "TRUE", "1e5", " 7 ", "many", "+2", "nan"]
+)
 @KINDS.row("a later value that is written otherwise")
 def test_a_later_value_that_is_written_otherwise_is_rejected(csv, first, value):
     rows = column(csv, [first] * 1000 + [value, first], KEPT)

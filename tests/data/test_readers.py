@@ -82,7 +82,7 @@ def test_a_line_that_is_not_utf8_is_rejected_and_its_neighbours_are_not(tmp_path
     path.write_bytes(b"one\n\xff\xfe\nthree\n")
     one, reason, three = read("txt", path)
     assert (one, three) == ({"text": "one"}, {"text": "three"})
-    assert "UTF8" in reason
+    assert "UTF-8" in reason
 
 
 @given(st.lists(st.tuples(TEXTS, st.integers(-(10**17), 10**17)), min_size=1, max_size=10))

@@ -53,7 +53,7 @@ def test_half_a_character_of_utf_16_is_rejected_alone(texts):
     content = "\ufeffone\ncut \ud83d\nthree\n".encode("utf-16-le", "surrogatepass")
     one, reason, three = texts(content)
     assert (one, three) == ("one", "three")
-    assert "UTF8" in reason
+    assert "UTF-8" in reason
 
 
 @KINDS.row("bytes that are not UTF-8")
@@ -61,7 +61,7 @@ def test_bytes_that_are_not_utf_8_are_rejected_or_fed_as_they_are(texts):
     content = b"one\ncaf\xe9\nthree\n"
     one, reason, three = texts(content)
     assert (one, three) == ("one", "three")
-    assert "UTF8" in reason
+    assert "UTF-8" in reason
     assert texts(content, BYTES) == [b"one", b"caf\xe9", b"three"]
 
 

@@ -396,7 +396,7 @@ def test_a_bad_row_among_those_of_a_batch_of_one_size(tmp_path, embed, module_fo
         ),
         (
             {"numbers": [[1.0, 2.0]], "text": ["a"]},
-            {"image_source": "path"},
+            {"image_size": (2, 2)},
             r"takes no image, but numbers \(float32\[\?, 2\]\), text \(string",
         ),
         (

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 from tfx_helpers import example
 
-from hub_tfx.errors import InputError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.deliver import read_rows
 from hub_tfx.finetune.run_fn import run_fn
 from hub_tfx.module.create import module
 from hub_tfx.module.spec import ModuleFormat
@@ -84,10 +85,11 @@ def test_features_that_are_kept_are_served_as_they_were_trained_on(
     np.testing.assert_allclose(answer, [1.5, -2], atol=0.1)
 
 
-def test_a_row_of_another_length_is_an_error_with_the_name_of_the_feature(
+def test_a_row_of_another_length_is_left_out_with_the_reason(
     train: Any, module_format: ModuleFormat, tmp_path: Path
 ) -> None:
     base = scaling_module(tmp_path / "point", module_format)
-    points = [*POINTS.tolist(), [1.0, 2.0, 3.0]]
-    with pytest.raises(InputError, match=r"Key: point, .*size: 3 but output shape: \[2\]"):
-        train(base, points)
+    train(base, [*POINTS.tolist(), [1.0, 2.0, 3.0]])
+    assert read_rows(tmp_path / "run") == {"train": 32, "eval": 32, "left_out": 2}
+    reasons = set(pq.read_table(tmp_path / "run" / "left_out")["reason"].to_pylist())
+    assert reasons == {"feature 'point' has 3 values; the input takes 2 a row"}

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +17,13 @@ import tensorflow_hub as hub
 from tfx_helpers import example
 
 from hub_tfx import __version__, testing
-from hub_tfx.errors import AuthoringError, ConfigError, InputError, OutputError
+from hub_tfx.errors import (
+    AuthoringError,
+    ConfigError,
+    InputError,
+    OutputError,
+    RejectedRowsError,
+)
 from hub_tfx.finetune import checks, job
 from hub_tfx.finetune.checks import check_compatible
 from hub_tfx.finetune.config import FineTuneConfig
@@ -245,7 +252,6 @@ def test_an_empty_cell_is_no_label(text: Path, tmp_path: Path) -> None:
         ({"label": "nothing"}, r"no feature 'nothing'; the input has constant, text, topic"),
         ({"inputs": {"inputs": "nothing"}}, r"nothing.*constant, text"),
         ({"task": "similarity", "pair": "nothing"}, r"no feature 'nothing'; .*constant, text"),
-        ({"classes": ("cats", "dogs")}, r"no row .* has a 'topic' to learn: .*cats, dogs"),
     ],
 )
 def test_what_does_not_fit_is_one_error_before_anything_is_written(
@@ -258,23 +264,64 @@ def test_what_does_not_fit_is_one_error_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_row_with_another_number_of_values_is_named(image_module_dir: Path, tmp_path: Path):
+@pytest.mark.usefixtures("taken_on_trust")
+def test_rows_with_another_number_of_values_are_left_out_with_the_reason(
+    image_module_dir: Path, tmp_path: Path
+) -> None:
     """Images as numbers, not encoded; and a label that is one class, not several."""
-    good = {"image": [0.5] * 192, "topic": ["pet"]}
-    wrong = {
-        "image": (good | {"image": [0.5] * 191}, "has 191 values, and the model takes 192"),
-        "topic": (good | {"topic": ["pet", "rest"]}, "has 2 values, and the model takes 1"),
-    }
-    for feature, (row, complaint) in wrong.items():
-        file = tmp_path / f"{feature}.jsonl"
-        file.write_text("".join(json.dumps(row) + "\n" for row in [good, good, row]))
-        with pytest.raises(InputError, match=rf"^row 3 of .*/{file.name}: feature .*{complaint}$"):
-            tune(image_module_dir, file, tmp_path / "out")
+    good = [{"image": [0.5] * 192, "topic": [topic]} for topic in ("pet", "rest") * 2]
+    short, several = good[0] | {"image": [0.5] * 191}, good[0] | {"topic": ["pet", "rest"]}
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in [*good, short, several]))
+    result = tune(image_module_dir, file, tmp_path / "out", steps=1)
+    assert result.rows == {"train": 2, "evaluation": 2, "left_out": 2}
+    assert [(row.key, row.reason) for row in result.left_out] == [
+        (f"{file}:5", "feature 'image' has 191 values; the input takes 192 a row"),
+        (f"{file}:6", "label 'topic' has 2 values, and a row has one"),
+    ]
+    table = pq.read_table(tmp_path / "out" / "left_out")
+    assert table.to_pylist() == [asdict(row) for row in result.left_out]
 
 
-def test_texts_are_no_numbers(text: Path, train: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'topic' holds texts: task regression takes numbers"):
-        tune(text, train, tmp_path / "out", task="regression")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"classes": ("cats", "dogs")}, "label 'topic' is 'pet', which is not one of the classes"),
+        ({"task": "regression"}, "label 'topic' is missing or not a number"),
+    ],
+)
+def test_without_a_row_to_learn_from_nothing_is_trained(
+    text: Path, train: Path, tmp_path: Path, options: dict[str, Any], reason: str
+) -> None:
+    complaint = rf"64 of 64 records .*nothing was trained \(the first is .*:1: {reason}\); see "
+    with pytest.raises(RejectedRowsError, match=complaint) as raised:
+        tune(text, train, tmp_path / "out", **options)
+    assert raised.value.folder == str(tmp_path / "out" / "left_out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["left_out"]
+
+
+@pytest.mark.usefixtures("taken_on_trust")
+def test_more_rows_left_out_than_may_be_is_an_error_before_training(
+    text: Path, tmp_path: Path
+) -> None:
+    train = write_csv(tmp_path / "a.csv", {"text": [*TEXTS, "cat"], "topic": [*TOPICS, ""]})
+    with pytest.raises(RejectedRowsError, match=r"1 of 65 records were rejected, 1\.0% may be"):
+        tune(text, train, tmp_path / "out", max_dead_letter_ratio=0.01)
+    result = tune(text, train, tmp_path / "out", max_dead_letter_ratio=0.02, steps=1)
+    assert result.rows["left_out"] == 1
+
+
+@pytest.mark.usefixtures("taken_on_trust")
+def test_each_class_is_held_out_by_itself(
+    text: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    topics = [*["pet"] * 40, *["rest"] * 2, "sole"]
+    train = write_csv(tmp_path / "a.csv", {"text": ["cat"] * 43, "topic": topics})
+    result = tune(text, train, tmp_path / "out", steps=1)
+    assert result.rows == {"train": 34, "evaluation": 9, "left_out": 0}
+    assert (
+        "class 'sole' has one row, which is trained on and is not in the evaluation" in caplog.text
+    )
 
 
 def test_one_row_cannot_be_both_trained_and_evaluated_on(text: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Training without a base: a function of the user's builds the module, a seed its first weights."""
 
 import json
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from tensorflow.python.eager import context
 
 from hub_tfx import testing
 from hub_tfx.errors import AuthoringError, ConfigError
@@ -79,6 +81,19 @@ def test_a_seed_gives_the_same_first_weights_and_another_one_others(
         assert np.array_equal(value, weights(again)[name])
         assert not np.array_equal(value, weights(other)[name])
         assert np.ptp(value) > 0
+
+
+def test_what_is_random_after_it_does_not_depend_on_it(
+    module_format: ModuleFormat, tmp_path: Path
+) -> None:
+    """A run that resumes does not make the module, and must shuffle as the one before it did."""
+
+    def states() -> list[Any]:
+        return [random.getstate(), np.random.get_state()[1].tolist(), context.global_seed()]
+
+    before = states()
+    new_module(module_format).create(tmp_path, seed=1)
+    assert states() == before
 
 
 def test_it_is_made_once_for_a_folder(module_format: ModuleFormat, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
                     **_origin(base),
                     **_circumstances(examples, exec_properties["config"]),
                     **{f"metric_{name}": f"{value:.6g}" for name, value in tuned.metrics.items()},
+                    **{f"rows_{name}": count for name, count in tuned.rows.items()},
                 },
             )
 

@@ -1,9 +1,10 @@
-"""Files to record batches, one function a format.
+"""Files to record batches, one reader a format.
 
 A reader takes the path of a file, the schema of what to read and the most rows of a batch, and
 yields all records in file order; those that it cannot read are marked. Formats without types of
 their own (CSV, JSON lines) take them from the schema, which ``infer_schema`` learns from the first
-records of a file; a later record that does not fit is rejected, so a column never changes its type.
+records of a file and ``data.uses`` fits to what columns are for; a record that does not fit is
+rejected, so no value is converted. docs/inputs.md has what becomes of everything.
 """
 
 from hub_tfx.data.readers.base import Reader

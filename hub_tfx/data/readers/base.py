@@ -1,15 +1,15 @@
 """What a reader is, and what all of them need."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
 import pyarrow as pa
 
-from hub_tfx.data.isolate import describe, isolate
+from hub_tfx.data.isolate import as_reason, describe, isolate
 from hub_tfx.data.marks import mark_rejected
-from hub_tfx.errors import InputError
+from hub_tfx.errors import HubTfxError, InputError
 
 SAMPLE_ROWS = 1000
 MAX_BATCH_BYTES = 64 << 20
@@ -78,6 +78,18 @@ def first_of(records: Iterable[Any], size_bytes: Callable[[Any], int] = len) -> 
     return next(chunks(readable, SAMPLE_ROWS, size_bytes), [])
 
 
+class BadRowsError(ValueError):
+    """Records of a batch that cannot be read, when it is known which they are.
+
+    Attributes:
+      reasons: place among the records -> why, at least one.
+    """
+
+    def __init__(self, reasons: Mapping[int, str]):
+        super().__init__(next(iter(reasons.values())))
+        self.reasons = reasons
+
+
 def build_batch(
     records: Sequence[Any], schema: pa.Schema, build: Callable[[Sequence[Any]], pa.RecordBatch]
 ) -> pa.RecordBatch:
@@ -86,7 +98,8 @@ def build_batch(
     Args:
       records: what ``build`` takes, and Rejected.
       schema: of the batch.
-      build: makes a batch of some records.
+      build: makes a batch of some records. What it cannot read it names by a BadRowsError; for
+        another error, the record at fault is found by halving.
     """
     rejected: dict[int, str] = {}
     rows: Sequence[int] = range(len(records))
@@ -95,12 +108,8 @@ def build_batch(
         rejected = {n: item.reason for n, item in enumerate(records) if isinstance(item, Rejected)}
         rows = [row for row in rows if row not in rejected]
         good = [records[row] for row in rows]
-    built = []
-    for start, _, result in isolate(0, len(good), lambda a, b: build(good[a:b])):
-        if isinstance(result, Exception):
-            rejected[rows[start]] = describe(result)
-        else:
-            built.append(result)
+    built, failed = _build_rows(good, build)
+    rejected |= {rows[place]: why for place, why in failed.items()}
     if len(built) == 1 and not rejected:
         return built[0]
     place = iter(range(len(records)))
@@ -111,3 +120,39 @@ def build_batch(
     ]
     whole = pa.RecordBatch.from_arrays([column.take(places) for column in columns], schema=schema)
     return mark_rejected(whole, rejected)
+
+
+def _build_rows(
+    records: Sequence[Any], build: Callable[[Sequence[Any]], pa.RecordBatch]
+) -> tuple[list[pa.RecordBatch], dict[int, str]]:
+    """Batches of the records that can be read, in order, and place -> reason of the others."""
+    places: Sequence[int] = range(len(records))
+    failed: dict[int, str] = {}
+    while places:
+        good = records if not failed else [records[place] for place in places]
+        try:
+            return [build(good)], failed
+        except BadRowsError as error:
+            failed |= {places[n]: as_reason(why) for n, why in error.reasons.items()}
+            places = [place for n, place in enumerate(places) if n not in error.reasons]
+        except HubTfxError:  # Not a row's fault.
+            raise
+        except Exception:  # noqa: BLE001  (isolate says whose fault it is)
+            return _build_isolated(good, places, failed, build)
+    return [], failed
+
+
+def _build_isolated(
+    records: Sequence[Any],
+    places: Sequence[int],
+    failed: Mapping[int, str],
+    build: Callable[[Sequence[Any]], pa.RecordBatch],
+) -> tuple[list[pa.RecordBatch], dict[int, str]]:
+    built: list[pa.RecordBatch] = []
+    reasons = dict(failed)
+    for start, _, result in isolate(0, len(records), lambda a, b: build(records[a:b])):
+        if isinstance(result, Exception):
+            reasons[places[start]] = describe(result)
+        else:
+            built.append(result)
+    return built, reasons

@@ -4,12 +4,14 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hub_tfx.data import fields
-from hub_tfx.data.isolate import describe
+from hub_tfx.data.isolate import describe, is_utf8_text, quoted
 from hub_tfx.data.numbers import read_as_written, read_numbers, type_as_written
-from hub_tfx.data.readers.base import Rejected, build_batch, chunks, first_of, require
+from hub_tfx.data.readers.base import BadRowsError, Rejected, build_batch, chunks, first_of, require
 from hub_tfx.data.readers.streams import lines_of
 from hub_tfx.errors import InputError
 
@@ -149,20 +151,30 @@ def _numbers_among(values: Sequence[str]) -> list[pa.DataType]:
 
 
 def _column(values: Sequence[str], field: pa.Field) -> pa.Array:
+    """Raises BadRowsError for values that the column cannot hold."""
     try:
         if pa.types.is_binary(field.type):
             return pa.array([value.encode("utf-8", "surrogateescape") for value in values])
         if pa.types.is_string(field.type):
             return pa.array(values, pa.string())
         texts = pa.array([value or None for value in values], pa.string())
-        if not fields.is_as_numbers(field):
-            return read_as_written(texts, field.type)
-        numbers = read_numbers(texts, field.type)
-        if numbers.null_count > texts.null_count:
-            wrong = texts.filter(numbers.is_null()).drop_null()[0].as_py()
-            raise ValueError(f"{wrong!r} cannot be read as {field.type}")
-        return numbers
     except UnicodeEncodeError as error:
-        raise ValueError(f"column {field.name!r} is not valid UTF-8") from error
-    except (pa.ArrowInvalid, ValueError) as error:
-        raise ValueError(f"column {field.name!r}: {describe(error)}") from error
+        bad = [n for n, value in enumerate(values) if not is_utf8_text(value)]
+        why = f"column {field.name!r} is not valid UTF-8"
+        raise BadRowsError(dict.fromkeys(bad, why)) from error
+    as_numbers = fields.is_as_numbers(field)
+    numbers = (read_numbers if as_numbers else read_as_written)(texts, field.type)
+    if numbers.null_count > texts.null_count:
+        what = (
+            "cannot be read as {}"
+            if as_numbers
+            else "is not written as {} is, which its first values are"
+        )
+        bad = np.flatnonzero(pc.and_(numbers.is_null(), texts.is_valid())).tolist()
+        raise BadRowsError(
+            {
+                n: f"column {field.name!r}: {quoted(values[n])} {what.format(field.type)}"
+                for n in bad
+            }
+        )
+    return numbers

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Any
 
@@ -9,13 +10,13 @@ import pyarrow as pa
 
 from hub_tfx.data import fields
 from hub_tfx.data.arrow import is_list, leaf_type, paths_of
-from hub_tfx.data.readers.base import Rejected, build_batch, chunks, first_of
+from hub_tfx.data.isolate import is_utf8_text, quoted
+from hub_tfx.data.readers.base import BadRowsError, Rejected, build_batch, chunks, first_of
 from hub_tfx.data.readers.streams import is_cut, lines_of
 from hub_tfx.data.readers.text import too_long
 from hub_tfx.errors import InputError
 
 _LOOKED_THROUGH_ROWS = 1000
-_QUOTED_CHARS = 60
 _MAX_EXACT_INTEGER = 1 << 53  # Of float64.
 _NOT_AN_ARROW_ARRAY = (pa.ArrowException, OverflowError, UnicodeError)
 
@@ -30,7 +31,7 @@ class JsonLinesReader:
         sample = first_of(map(_object, _lines(path)))
         if not sample:
             _check_lines(path)
-        names = dict.fromkeys(name for record in sample for name in record if _is_text(name))
+        names = dict.fromkeys(name for record in sample for name in record if is_utf8_text(name))
         found = ((name, types_of([record.get(name) for record in sample])) for name in names)
         return pa.schema(
             [fields.with_others(pa.field(name, types[0]), types[1:]) for name, types in found]
@@ -109,15 +110,6 @@ def _object(line: bytes) -> dict[str, Any] | Rejected:
     return record
 
 
-def _is_text(text: str) -> bool:
-    """Whether a text of JSON is one: a lone surrogate cannot be written as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 # --- Types ----------------------------------------------------------------------------------------
 
 
@@ -161,7 +153,7 @@ def _types_of_kind(values: Sequence[Any]) -> list[pa.DataType]:
     if isinstance(values[0], list):
         return [pa.list_(given) for given in types_of(list(chain.from_iterable(values)))]
     if isinstance(values[0], dict):
-        names = dict.fromkeys(name for value in values for name in value if _is_text(name))
+        names = dict.fromkeys(name for value in values for name in value if is_utf8_text(name))
         return [pa.struct([(n, types_of([v.get(n) for v in values])[0]) for n in names])]
     fractions = sum(isinstance(value, float) for value in values)
     if fractions:
@@ -177,26 +169,30 @@ def _types_of_kind(values: Sequence[Any]) -> list[pa.DataType]:
 
 
 def _column(records: Sequence[dict[str, Any]], field: pa.Field, may_hold_bools: bool) -> pa.Array:
+    """Raises BadRowsError for values that the column cannot hold."""
     values = [record.get(field.name) for record in records]
     if "." in field.name:
         values = [_value(record, field.name) for record in records]
-    other_type = f"is not of the column's type, {field.type}"
-    try:
+    with suppress(*_NOT_AN_ARROW_ARRAY):
         column = _array(values, field)
-    except UnicodeError as error:
-        raise ValueError(_reason(field, values, "holds half a character")) from error
-    except _NOT_AN_ARROW_ARRAY as error:
-        raise ValueError(_reason(field, values, other_type)) from error
-    if _changes(values, column, may_hold_bools):
-        raise ValueError(_reason(field, values, other_type))
-    return column
+        if not _changes(values, column, may_hold_bools):
+            return column
+    reasons = {n: why for n, value in enumerate(values) if (why := _why_not(value, field))}
+    if not reasons:  # Of none by itself: together they are more than an array holds.
+        raise ValueError(f"feature {field.name!r} has too much in a batch")
+    raise BadRowsError(reasons)
 
 
-def _reason(field: pa.Field, values: Sequence[Any], what: str) -> str:
-    """Of the first value, which in a batch of one row is the only one."""
-    quoted = repr(values[0])
-    quoted = quoted if len(quoted) <= _QUOTED_CHARS else f"{quoted[:_QUOTED_CHARS]}…"
-    return f"feature {field.name!r}: {quoted} {what}"
+def _why_not(value: Any, field: pa.Field) -> str | None:
+    """Why a column cannot hold a value; None if it can."""
+    why = f"feature {field.name!r}: {quoted(value)} is not of the column's type, {field.type}"
+    try:
+        column = _array([value], field)
+    except UnicodeError:
+        return f"feature {field.name!r}: {quoted(value)} holds half a character"
+    except _NOT_AN_ARROW_ARRAY:
+        return why
+    return why if _changes([value], column, may_hold_bools=True) else None
 
 
 def _array(values: list[Any], field: pa.Field) -> pa.Array:
@@ -233,7 +229,7 @@ def _value(record: Any, name: str) -> Any:
         if isinstance(inner, dict):
             return _value(inner, rest)
         if inner is not None:
-            raise ValueError(f"feature {head!r}: an object is expected, not {inner!r}")
+            raise ValueError(f"feature {head!r}: an object is expected, not {quoted(inner)}")
     return None
 
 

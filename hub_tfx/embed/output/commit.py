@@ -16,13 +16,13 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.data.filesystems import delete_file, make_folder, replace_file
 from hub_tfx.data.marks import Position
-from hub_tfx.embed.dead_letters import DEAD_LETTERS
+from hub_tfx.embed.dead_letters import DEAD_LETTERS, check_rejected
 from hub_tfx.embed.manifest import OutputManifest, WrittenFile
 from hub_tfx.embed.output.layout import DIGESTS, EMBEDDINGS, OutputLayout
 from hub_tfx.embed.output.resume import NOTHING_FINISHED, Finished
 from hub_tfx.embed.output.sink import Part, PartWriter
 from hub_tfx.embed.read import Block
-from hub_tfx.errors import IncompleteError, OutputError, RejectedRowsError
+from hub_tfx.errors import IncompleteError, OutputError
 
 
 @dataclass(frozen=True)
@@ -81,21 +81,13 @@ class _Commit:
         for output in outputs:
             output.check()
         dead_letters = [output.publish_dead_letters() for output in outputs]
-        self._check_rejected(outputs)
-        return [output.publish(files) for output, files in zip(outputs, dead_letters, strict=True)]
-
-    def _check_rejected(self, outputs: Sequence["_WrittenOutput"]) -> None:
-        records = sum(output.records for output in outputs)
-        rejected = sum(output.rows[DEAD_LETTERS] for output in outputs)
-        if not rejected or (
-            rejected < records and rejected <= self.max_dead_letter_ratio * records
-        ):
-            return
-        allowed = "not all" if rejected == records else f"{self.max_dead_letter_ratio:.1%}"
-        raise RejectedRowsError(
-            f"{rejected} of {records} records were rejected, {allowed} may be: "
-            "no embeddings written"
+        check_rejected(
+            sum(output.rows[DEAD_LETTERS] for output in outputs),
+            sum(output.records for output in outputs),
+            self.max_dead_letter_ratio,
+            "no embeddings written",
         )
+        return [output.publish(files) for output, files in zip(outputs, dead_letters, strict=True)]
 
 
 @dataclass(frozen=True)

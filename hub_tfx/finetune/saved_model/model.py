@@ -1,5 +1,6 @@
 """A module with the layers of a head on it: what is trained, and what is served."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import tensorflow as tf
 
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.preprocess import Preprocess
 from hub_tfx.finetune.saved_model.tunable import TunableModule
 from hub_tfx.finetune.training import PAIR, Inputs, TrainingJob
 from hub_tfx.module.create.export import staged
@@ -44,14 +46,21 @@ class TunableModel:
       module: the module, which learns unless it is frozen.
       layers: layers of the head; None for similarity.
       state: all variables, to save and restore.
+      preprocessor: what TensorFlow loaded of the module that feeds the other one, if there is one.
     """
 
     def __init__(self, job: TrainingJob, module: TunableModule):
         self.module = module
         self._config = job.config
+        self._preprocess: Callable[[Inputs], Inputs] = dict
+        self.preprocessor = None
+        if job.preprocessor is not None:
+            preprocess = Preprocess(job.preprocessor, job.signature_spec)
+            self._preprocess, self.preprocessor = preprocess, preprocess.loaded
         width = module.width
         if width is None:
             inputs, _ = next(iter(job.evaluate()))
+            inputs = self._preprocess(inputs)
             width = int(module(pair(inputs)[0], training=False).shape[-1])
         units = job.head.units
         self.layers = HeadLayers(job.config, width, units) if units else None
@@ -72,7 +81,8 @@ class TunableModel:
           learning: whether the module is called with its training behaviour.
           step: from which the dropped units follow.
         """
-        vectors = [self.module(part, training=learning) for part in pair(inputs) if part]
+        fed = pair(self._preprocess(inputs))
+        vectors = [self.module(part, training=learning) for part in fed if part]
         if self.layers is None:
             first, second = (tf.math.l2_normalize(v, axis=1, epsilon=1e-6) for v in vectors)
             return tf.reduce_sum(first * second, axis=1)
@@ -111,6 +121,8 @@ def write_serving(job: TrainingJob, model: TunableModel, path: Path) -> None:
     served = tf.train.Checkpoint(module=model.module.loaded, state=model.state)
     if job.serving_resources is not None:
         served.resources = job.serving_resources
+    if model.preprocessor is not None:
+        served.preprocessor = model.preprocessor
     with staged(path) as directory:
         try:
             tf.saved_model.save(served, str(directory), signatures={"serving_default": serve})

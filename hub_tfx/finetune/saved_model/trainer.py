@@ -64,12 +64,18 @@ def _claim(job: TrainingJob) -> None:
     if not file.exists():
         with replacing(file) as temporary:
             temporary.write_text(json.dumps(identity, indent=2))
-    elif json.loads(file.read_text()) != identity:
+    elif _with_defaults(json.loads(file.read_text())) != identity:
         raise OutputError(
             f"{job.work_dir} belongs to the training of another module, or with another config "
             f"(see {file.name}): choose a new directory"
         )
     remove_temporary(job.work_dir)
+
+
+def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
+    """What an earlier version wrote, with the keys that a config has today."""
+    config = FineTuneConfig.from_json(json.dumps(identity["config"]))
+    return {**identity, "config": json.loads(config.to_json())}
 
 
 # --- Training ------------------------------------------------------------------------------------

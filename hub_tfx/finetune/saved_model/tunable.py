@@ -41,7 +41,9 @@ class TunableModule:
     Attributes:
       loaded: what ``hub.load`` gave.
       variables: key in the module's checkpoint -> variable.
-      trainable: those variables that the module's author wants trained.
+      trainable: those variables that the module's author wants trained: its
+        ``trainable_variables``, or where it was saved without that list, as a plain tf.Module is,
+        all that were made trainable.
       width: size of a vector; None where the module does not say.
     """
 
@@ -57,7 +59,12 @@ class TunableModule:
             raise NotAModuleError(f"{path}: TensorFlow cannot load it: {error}") from error
         self.variables = _variables_by_key(self.loaded, path)
         held = {id(variable) for variable in self.variables.values()}
-        self.trainable = list(getattr(self.loaded, "trainable_variables", None) or ())
+        listed = getattr(self.loaded, "trainable_variables", None)
+        self.trainable = [
+            variable
+            for variable in (self.variables.values() if listed is None else listed)
+            if variable.trainable or listed is not None
+        ]
         if any(id(variable) not in held for variable in self.trainable):
             raise AuthoringError(f"{path}: a trainable variable is not in the module's checkpoint")
 

@@ -13,6 +13,7 @@ from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune import schedule
 from hub_tfx.finetune.checks import naming_gradients
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.preprocess import Preprocess
 from hub_tfx.finetune.tf1_hub.evaluations import MODULE
 from hub_tfx.finetune.training import PAIR, Inputs, TrainingJob
 from hub_tfx.module.inspect import inspect
@@ -95,6 +96,8 @@ class Model:
         head = self.job.head
         module = self._module(mode)
         hub.register_module_for_export(module, MODULE)
+        if self.job.preprocessor is not None:
+            features = Preprocess(self.job.preprocessor, self.job.signature_spec)(features)
         logits = self._logits(module, features, mode)
         if mode == _Modes.PREDICT:
             predictions = head.predictions(logits)

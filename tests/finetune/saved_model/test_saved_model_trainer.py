@@ -425,7 +425,7 @@ def test_a_module_that_was_not_traced_for_training_is_named(tmp_path: Path) -> N
 
 
 def test_a_module_without_trainable_variables_can_only_be_frozen(tmp_path: Path) -> None:
-    module = tf.train.Checkpoint(scale=tf.Variable([1.0, 1.0]))
+    module = tf.train.Checkpoint(scale=tf.Variable([1.0, 1.0], trainable=False))
     base = save(
         module, tmp_path / "base", lambda inputs: module.scale * inputs, (tf.TensorSpec([None, 2]),)
     )
