@@ -156,8 +156,8 @@ def test_a_row_of_lists_that_go_into_no_batch_says_what_would_take_it(
     batch = pa.RecordBatch.from_pydict({"words": [["a"], ["b", "c"]]})
     bound = BoundModule(load(modules["words"].path), EmbedConfig(), batch.schema)
     assert bound.check(batch) == {
-        1: "feature 'words' has 2 values; the input takes 1 a row; with --no-batch, all of them "
-        "where the signature takes one row at a time"
+        1: "feature 'words' has 2 values; the input takes 1 a row; embed with --no-batch if the "
+        "signature takes all of one row at a time"
     }
 
 

@@ -32,7 +32,7 @@ from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
 
 _EXAMPLE_BYTES = pa.large_list(pa.large_binary())
-_WAY_OUT = "; with --no-batch, all of them where the signature takes one row at a time"
+_WAY_OUT = "; embed with --no-batch if the signature takes all of one row at a time"
 
 
 class Input:
