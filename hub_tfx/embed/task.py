@@ -128,22 +128,21 @@ def make_task(
     """
     first = preprocessor.spec if preprocessor else None
 
-    def planned(config: EmbedConfig) -> tuple[EmbedPlan, pa.Schema, list[Input]]:
-        plan, found = _planned(
+    def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
+        nonlocal columns
+        plan, columns = _planned(
             lambda names: make_plan(config, module.spec, names or None, first), columns, files
         )
-        schema = _columns_to_read(found, plan, config, files)
-        return plan, schema, inputs_of(plan, config, schema) if columns.names else []
-
-    def bound(config: EmbedConfig) -> tuple[EmbedPlan, list[Input]]:
-        plan, _, inputs = planned(config)
-        return plan, inputs
+        if not columns.names:
+            return plan, []
+        return plan, inputs_of(plan, config, _columns_to_read(columns, plan, config, files))
 
     def sample(plan: EmbedPlan) -> pa.RecordBatch | None:
         return first_rows(files, _columns_to_read(columns, plan, config, files), _SAMPLED_ROWS)
 
     config = settle_batch(config, bound, sample, tell=_log.warning)
-    plan, schema, _ = planned(config)
+    plan, _ = bound(config)
+    schema = _columns_to_read(columns, plan, config, files)
     for name in plan.keep:
         _check_kept(schema.field(name), output_format)
     return EmbedTask(module, config, plan, files, schema, preprocessor)
@@ -152,7 +151,7 @@ def make_task(
 def _planned(
     plan: Callable[[Sequence[str]], EmbedPlan], columns: pa.Schema, files: Sequence[SourceFile]
 ) -> tuple[EmbedPlan, pa.Schema]:
-    """The plan, and the columns, which are looked for behind the first records if some are missing.
+    """The plan, and the columns, completed where first records do not tell enough for it.
 
     Args:
       plan: takes the names of columns.
@@ -161,7 +160,8 @@ def _planned(
     """
     while True:
         try:
-            return plan(columns.names), columns
+            made = plan(columns.names)
+            return made, look_further(columns, files, made.needed) if columns.names else columns
         except NoFeatureError as error:
             more = look_further(columns, files, error.features)
             if set(more.names) == set(columns.names):
@@ -178,7 +178,6 @@ def _columns_to_read(
         is_example = file_format == "tfrecord"
         any_type = pa.large_list(pa.large_binary()) if is_example else pa.string()
         return pa.schema([(name, any_type) for name in plan.needed])
-    columns = look_further(columns, files, plan.needed)
     return typed_by_use(columns, uses_of(plan, config), file_format)
 
 
