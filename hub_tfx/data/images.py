@@ -2,8 +2,9 @@
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import tensorflow as tf
@@ -14,10 +15,14 @@ from hub_tfx.module.spec import TensorInfo
 
 MAX_PIXELS = 100_000_000
 """Of an image: 400 MB of RGB and its float32, which a file of some KB may claim to hold."""
+_MAX_ANIMATION_PIXELS = 4 * MAX_PIXELS
+"""Of all frames of a GIF, each of which is held in a byte."""
 _MAX_ENCODED_BYTES = 256 << 20
 _FILE_THREADS = 16
 """Of reading from elsewhere, which is waiting for the most part."""
 
+_GIF = (b"GIF87a", b"GIF89a")
+_GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset([0x01, *range(0xD0, 0xD9)])
 
@@ -69,6 +74,8 @@ class ImageDecoder:
             height, width = header_size(encoded) or (0, 0)
             if height * width > MAX_PIXELS:
                 return f"is an image of {width} x {height}; {MAX_PIXELS:,} pixels are the most"
+            if encoded.startswith(_GIF) and _is_large_animation(encoded):
+                return f"is an animation of more than {_MAX_ANIMATION_PIXELS:,} pixels"
             return self._pixels(tf.constant(encoded, tf.string))
         except tf.errors.OpError as error:
             return f"is no image that can be decoded: {describe(error)}"
@@ -86,7 +93,9 @@ class FileReader:
 
 
 def header_size(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width that an encoded image says it has; None where it cannot be told.
+    """Height and width of the pixels of an encoded image; None where it cannot be told.
+
+    Those of a GIF are of its first frame, which may be larger than the screen that it names first.
 
     https://www.w3.org/TR/png/#11IHDR, https://www.w3.org/Graphics/GIF/spec-gif89a.txt,
     https://www.w3.org/Graphics/JPEG/itu-t81.pdf (B.1.1.3, B.2.2), and Windows' BITMAPINFOHEADER.
@@ -94,17 +103,50 @@ def header_size(encoded: bytes) -> tuple[int, int] | None:
     try:
         if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack_from(">II", encoded, 16)
-        elif encoded.startswith((b"GIF87a", b"GIF89a")):
-            width, height = struct.unpack_from("<HH", encoded, 6)
+        elif encoded.startswith(_GIF):
+            width, height = next(_gif_frames(encoded))
         elif encoded.startswith(b"BM"):
             width, height = struct.unpack_from("<ii", encoded, 18)
         elif encoded.startswith(b"\xff\xd8"):
             height, width = _jpeg_size(encoded)
         else:
             return None
-    except struct.error:  # It ends before that.
+    except (struct.error, StopIteration):  # It ends before that.
         return None
     return abs(height), abs(width)
+
+
+def _is_large_animation(encoded: bytes) -> bool:
+    """Whether the frames of a GIF are too much, all of which are decoded for the first one."""
+    pixels = 0
+    with suppress(struct.error):
+        for width, height in _gif_frames(encoded):
+            pixels += width * height
+            if pixels > _MAX_ANIMATION_PIXELS:
+                return True
+    return False
+
+
+def _gif_frames(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """Width and height of each frame of a GIF; struct.error where it ends inside one."""
+    at = 13 + _color_table_bytes(encoded, 10)
+    while True:
+        (kind,) = struct.unpack_from("B", encoded, at)
+        if kind == _GIF_EXTENSION:
+            at += 2
+        elif kind == _GIF_IMAGE:
+            yield struct.unpack_from("<HH", encoded, at + 5)
+            at += 11 + _color_table_bytes(encoded, at + 9)  # With the size of a code.
+        else:
+            return
+        while size := struct.unpack_from("B", encoded, at)[0]:
+            at += 1 + size
+        at += 1
+
+
+def _color_table_bytes(encoded: bytes, at: int) -> int:
+    (flags,) = struct.unpack_from("B", encoded, at)
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int]:

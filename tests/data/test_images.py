@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from hub_tfx.data import images
 from hub_tfx.data.images import MAX_PIXELS, FileReader, ImageDecoder, header_size
 from hub_tfx.embed.call.inputs import Input
 from hub_tfx.embed.config import EmbedConfig
@@ -82,6 +83,35 @@ def test_an_image_that_claims_to_be_huge_is_not_decoded():
     side = int(MAX_PIXELS**0.5) + 1
     huge = PNG[:16] + struct.pack(">II", side, side) + PNG[24:]
     assert f"{side} x {side}; {MAX_PIXELS:,} pixels are the most" in decode([huge])[0]
+
+
+def gif(screen, *frames):
+    """A GIF of gray frames, each a width and a height."""
+    blocks = []
+    for width, height in frames:
+        file = io.BytesIO()
+        Image.new("P", (width, height)).save(file, "GIF")
+        content = file.getvalue()
+        start = content.index(b",\0\0\0\0")
+        blocks.append(content[start:-1])
+        head = content[:start]
+    return head[:6] + struct.pack("<HH", *screen) + head[10:] + b"".join(blocks) + b";"
+
+
+def test_a_gif_has_the_size_of_its_first_frame_whatever_its_screen():
+    for screen in ((1, 1), (60_000, 60_000)):
+        encoded = gif(screen, (5, 3), (2, 2))
+        assert header_size(encoded) == (3, 5)
+        assert decode([encoded], size=None)[0].shape == (3, 5, 3)
+
+
+def test_frames_that_are_larger_than_their_screen_are_not_decoded(monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    assert "is an image of 20 x 30; 100 pixels are the most" in decode([gif((1, 1), (20, 30))])[0]
+    monkeypatch.setattr(images, "_MAX_ANIMATION_PIXELS", 150)
+    small, large = decode([gif((9, 9), (8, 8), (8, 8)), gif((9, 9), *[(8, 8)] * 3)])
+    assert small.shape == (4, 4, 3)
+    assert large == "is an animation of more than 150 pixels"
 
 
 def test_paths_are_read(tmp_path, monkeypatch):
