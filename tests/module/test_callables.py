@@ -161,6 +161,15 @@ def test_a_trace_for_a_batch_comes_before_one_for_a_single_row(tmp_path: Path) -
     assert [str(info) for info in inspect(path).signature().inputs.values()] == ["string[?]"]
 
 
+def test_a_call_that_was_never_traced_leaves_the_signatures(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.__call__ = tf.function(lambda x: x)
+    signature = tf.function(lambda x: {"y": 2 * x}, input_signature=[X])
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": signature})
+    assert inspect(tmp_path).get_signature_names() == ["serving_default"]
+    assert load(tmp_path)({"x": ONE_X})["y"].numpy().tolist() == np.multiply(ONE_X, 2).tolist()
+
+
 # --- Signatures whose inputs are made of parts ---------------------------------------------------
 
 
