@@ -1,6 +1,7 @@
 """The columns that the files of an input have in common."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -40,12 +41,28 @@ def infer_schema(files: Sequence[SourceFile]) -> pa.Schema:
         for name in columns.keys() - set(schema.names):
             why = f"{file.path} has no column {name!r}"
             columns[name] = fields.unusable(columns[name], why)
-    return pa.schema([_typed(field) for field in columns.values()], {_INFERRED: b""})
+    return inferred([_typed(field) for field in columns.values()])
 
 
-def is_inferred(schema: pa.Schema) -> bool:
-    """Whether a schema is of ``infer_schema``, and not what somebody says of the files."""
-    return _INFERRED in (schema.metadata or {})
+def inferred(columns: Sequence[pa.Field], looked_for: Collection[str] = ()) -> pa.Schema:
+    """Columns that were found in files.
+
+    Args:
+      columns: the columns.
+      looked_for: names of those that all of the files were looked through for.
+    """
+    return pa.schema(columns, {_INFERRED: json.dumps(sorted(looked_for)).encode()})
+
+
+def may_be_looked_for(schema: pa.Schema, name: str) -> bool:
+    """Whether files may tell more of a column: not where somebody says what they have."""
+    looked_for = (schema.metadata or {}).get(_INFERRED)
+    return looked_for is not None and name not in json.loads(looked_for)
+
+
+def looked_for(schema: pa.Schema) -> set[str]:
+    """What ``inferred`` was told."""
+    return set(json.loads((schema.metadata or {}).get(_INFERRED, b"[]")))
 
 
 def check_columns(schema: pa.Schema, needed: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from hub_tfx.data.files import SourceFile
 from hub_tfx.data.readers import READERS
 from hub_tfx.data.readers.jsonl import JsonLinesReader
 from hub_tfx.data.readers.tfrecord import ExampleReader
-from hub_tfx.data.schema import check_columns, common_type, is_inferred
+from hub_tfx.data.schema import check_columns, common_type, inferred, looked_for, may_be_looked_for
 
 _MAX_LOOKED_THROUGH_BYTES = 1 << 30
 
@@ -47,7 +47,8 @@ def look_further(
     """The columns, completed by what first records do not tell of some that are wanted.
 
     An empty list, an empty object or null says nothing of a type, and a record does not name what
-    it lacks. So the files are read on, for a gigabyte at most, until all is known of these.
+    it lacks. So the files are read on, for a gigabyte at most, until all is known of these; for
+    each name only once.
 
     Args:
       columns: of ``infer_schema``; others are complete.
@@ -55,9 +56,10 @@ def look_further(
       names: of the columns that are wanted; some may be nowhere.
     """
     known = {field.name: field for field in columns}
-    if not is_inferred(columns):
-        return columns
+    names = {name for name in names if may_be_looked_for(columns, name)}
     missing = {n for n in names if n not in known or is_open(fields.known_type(known[n]))}
+    if not missing:
+        return columns
     left_bytes = _MAX_LOOKED_THROUGH_BYTES
     for read_bytes, found in _types_further(files, missing):
         for name, types in found.items():
@@ -67,13 +69,13 @@ def look_further(
         left_bytes -= read_bytes
         if not missing or left_bytes <= 0:
             break
-    return pa.schema(list(known.values()), columns.metadata)
+    return inferred(list(known.values()), looked_for(columns) | names)
 
 
 def _types_further(
     files: Sequence[SourceFile], missing: Collection[str]
 ) -> Iterator[tuple[int, Mapping[str, list[pa.DataType]]]]:
-    for file in files if missing else ():
+    for file in files:
         reader = READERS[file.format]
         if isinstance(reader, JsonLinesReader | ExampleReader):
             yield from reader.types_further(file.path, missing)

@@ -133,8 +133,9 @@ def make_task(
         plan, columns = _planned(
             lambda names: make_plan(config, module.spec, names or None, first), columns, files
         )
-        schema = _columns_to_read(columns, plan, config, files)
-        return plan, inputs_of(plan, config, schema) if columns.names else []
+        if not columns.names:
+            return plan, []
+        return plan, inputs_of(plan, config, _columns_to_read(columns, plan, config, files))
 
     def sample(plan: EmbedPlan) -> pa.RecordBatch | None:
         return first_rows(files, _columns_to_read(columns, plan, config, files), _SAMPLED_ROWS)
@@ -156,7 +157,7 @@ def make_task(
 def _planned(
     plan: Callable[[Sequence[str]], EmbedPlan], columns: pa.Schema, files: Sequence[SourceFile]
 ) -> tuple[EmbedPlan, pa.Schema]:
-    """The plan, and the columns, which are looked for behind the first records if some are missing.
+    """The plan, and the columns, completed where first records do not tell enough for it.
 
     Args:
       plan: takes the names of columns.
@@ -165,7 +166,8 @@ def _planned(
     """
     while True:
         try:
-            return plan(columns.names), columns
+            made = plan(columns.names)
+            return made, look_further(columns, files, made.needed) if columns.names else columns
         except NoFeatureError as error:
             more = look_further(columns, files, error.features)
             if set(more.names) == set(columns.names):
@@ -182,7 +184,6 @@ def _columns_to_read(
         is_example = file_format == "tfrecord"
         any_type = pa.large_list(pa.large_binary()) if is_example else pa.string()
         return pa.schema([(name, any_type) for name in plan.needed])
-    columns = look_further(columns, files, plan.needed)
     return typed_by_use(columns, uses_of(plan, config), file_format)
 
 

@@ -286,7 +286,7 @@ def test_rows_with_another_number_of_values_are_left_out_with_the_reason(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"classes": ("cats", "dogs")}, "label 'topic' is 'pet', which is not one of the classes"),
+        ({"classes": ("cats", "dogs")}, "label 'topic' is 'rest', which is not one of the classes"),
         ({"task": "regression"}, "label 'topic' is missing or not a number"),
     ],
 )
