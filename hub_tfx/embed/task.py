@@ -145,6 +145,12 @@ def make_task(
     schema = _columns_to_read(columns, plan, config, files)
     for name in plan.keep:
         _check_kept(schema.field(name), output_format)
+    for column in plan.outputs if output_format == "tfrecord" else ():
+        if column.type == pa.uint64():
+            raise ConfigError(
+                f"output {column.key!r} is uint64, and tf.Example holds int64: write Parquet "
+                "(--format parquet), or name other outputs (--output-map)"
+            )
     return EmbedTask(module, config, plan, files, schema, preprocessor)
 
 
