@@ -52,9 +52,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
         fn_args = self._GetFnArgs(input_dict, output_dict, exec_properties)
         run_fn = get_fn(exec_properties, "run_fn")
         with tempfile.TemporaryDirectory() as folder:
-            tuned = fine_tune_with(
-                run_fn, fn_args, base, config, Path(folder), preprocessor
-            )
+            tuned = fine_tune_with(run_fn, fn_args, base, config, Path(folder), preprocessor)
             write_module(
                 artifact_utils.get_single_instance(output_dict["module"]),
                 tuned.path,
