@@ -39,6 +39,8 @@ class HubModule(Artifact):  # type: ignore[misc]
       - `embedding_dim`: of the default signature, where it has one output `[batch, dim]`
       - `version`: of the handle, if it has one
       - `size_bytes`: of all files
+      - of a tuned module, what ModuleTrainer says of it: its parent and preprocessor, its metrics,
+        and the numbers of rows `rows_train`, `rows_eval` and `rows_left_out`
     """
 
     TYPE_NAME = "hub_tfx.HubModule"

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,13 @@ _log = logging.getLogger(__name__)
 _EVAL_SHARE = 0.2
 _READ_ROWS = 1024
 _IMAGES_AT_ONCE = 64
+
+ReportRows = Callable[[int, int], None]
+"""Called with how many more rows were read, and how many of these were left out."""
+
+
+def unreported(rows: int, left_out: int) -> None:
+    """A ReportRows that tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ def collect(
     config: FineTuneConfig,
     preprocessor: ModuleSpec | None = None,
     input_format: str | None = None,
+    report: ReportRows = unreported,
 ) -> TrainingFiles:
     """Reads all rows, checks them, and writes those that can be learned from to a folder.
 
@@ -75,6 +83,7 @@ def collect(
       config: what is learned.
       preprocessor: of a module that takes the features and feeds the other one.
       input_format: of all files; None to go by endings, or otherwise by bytes.
+      report: called while rows are read.
 
     Raises:
       UsageError: config, module and data do not fit each other.
@@ -92,13 +101,13 @@ def collect(
         RowStore(folder) as store,
         RowStore(folder) as held_out,
     ):
-        labels = _read(train_files, features, rule, store, rejected)
+        labels = _read(train_files, features, rule, store, rejected, report)
         classes = config.classes
         if not classes and config.task in ("classification", "multilabel"):
             classes = find_classes(labels.names)
         if eval_files:
             rule = LabelRule(config, classes)
-            of_evaluation = _read(eval_files, features, rule, held_out, rejected)
+            of_evaluation = _read(eval_files, features, rule, held_out, rejected, report)
         _check_left_out(rejected, len(store) + len(held_out), left_out, config)
         if eval_files and not len(held_out):
             raise InputError(f"no evaluation row can be learned from: see {left_out}")
@@ -162,6 +171,7 @@ def _read(
     rule: LabelRule,
     store: RowStore,
     left_out: LeftOutRows,
+    report: ReportRows = unreported,
 ) -> SeenLabels:
     """Puts rows into the store, those that cannot be learned from aside; the labels of the rows."""
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
@@ -175,6 +185,7 @@ def _read(
         if columns.num_rows:
             store.add(encoder.encode(to_example_columns(columns)))
             labels.add(names)
+        report(batch.num_rows, len(rejected))
     if not len(store) and not left_out.rows:
         raise InputError(f"there is no row in {', '.join(file.path for file in files)}")
     return labels
