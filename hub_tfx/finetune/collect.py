@@ -200,7 +200,7 @@ def _learnable(
     label = rule.column(checked.fed)
     values, unlabelled = rule.check(label)
     undecodable = features.fed.decode(checked.fed)[1] if features.fed.has_images else {}
-    columns = features.fed.fed_columns(checked.fed) | {rule.config.label: label}
+    columns = features.columns(checked.fed) | {rule.config.label: label}
     fed = reject_unheld(batch_of(columns), list(columns))
     unfit = {**unlabelled, **undecodable, **rejected_of(fed)}
     fine = all_but(fed.num_rows, unfit)
