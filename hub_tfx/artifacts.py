@@ -85,13 +85,15 @@ def read_module(artifact: Any) -> ResolvedModule:
       DigestMismatchError: its files are not those that were written.
     """
     path = f"{artifact.uri}/{_MODULE}"
-    fix = "run the pipeline again without its cache (enable_cache=False) to make it anew"
+    fix = "run the pipeline again without its cache (enable_cache=False) to make it again"
     try:
         manifest = Manifest.from_json(read_bytes(f"{artifact.uri}/{_MANIFEST}").decode())
         directory = local_directory(path)
         manifest.verify(directory)
     except (OSError, ValueError, NotAModuleError) as error:
-        raise NotAModuleError(f"{artifact.uri} holds no whole module ({error}): {fix}") from error
+        raise NotAModuleError(
+            f"{artifact.uri} does not hold a whole module ({error}): {fix}"
+        ) from error
     except DigestMismatchError as error:
         raise DigestMismatchError(
             f"the module was damaged after it was made: {error}; {fix}"
@@ -100,7 +102,7 @@ def read_module(artifact: Any) -> ResolvedModule:
     if stamped != manifest.digest:
         raise DigestMismatchError(
             f"{artifact.uri} holds a module with digest {manifest.digest}, "
-            f"ML Metadata says {stamped}: {fix}"
+            f"but ML Metadata says {stamped}: {fix}"
         )
     handle = artifact.get_string_custom_property("handle") or path
     return ResolvedModule(

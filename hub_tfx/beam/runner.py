@@ -51,7 +51,7 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
         raise ConfigError(f"Beam options: {complaint}") from None
     runner = options.view_as(StandardOptions).runner
     if "dask" in runner.lower():
-        raise ConfigError(f"Beam options: {runner} loses rows without a word: use another runner")
+        raise ConfigError(f"Beam options: {runner} loses rows silently: use another runner")
     if options.view_as(GoogleCloudOptions).template_location:
         raise ConfigError("Beam options: --template_location only describes a job: leave it out")
     if not any(name in runner.lower() for name in _WITH_OPTIONS_OF_THEIR_OWN):

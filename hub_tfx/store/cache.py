@@ -199,8 +199,8 @@ class ModuleCache:
         earlier = self._record(handle).get("digest", digest)
         if digest != earlier and not handle.is_local:
             raise DigestMismatchError(
-                f"{handle}: other bytes than before: the digest was {earlier} and is now {digest}; "
-                "if that is meant, pin the new digest once"
+                f"{handle}: its bytes have changed: the digest was {earlier} and is now {digest}; "
+                "if that is intended, pin the new digest once"
             )
 
     def _commit(self, entry: Entry) -> Entry:
@@ -219,7 +219,7 @@ class ModuleCache:
             if winner is not None:
                 return winner
             self._quarantine(target, damage)
-        raise OutputError(f"{target} is damaged again and again while it is replaced")
+        raise OutputError(f"{target} keeps being damaged while it is replaced")
 
     def _quarantine(self, directory: Path, damage: str) -> None:
         aside = self._base / "quarantine" / f"{directory.name}.{uuid.uuid4().hex}"

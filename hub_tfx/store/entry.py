@@ -85,7 +85,7 @@ def _check_files(module: Path, manifest: Manifest) -> None:
         if path not in expected:
             raise DamagedEntryError(f"{path} does not belong there")
         if actual[path] != expected[path]:
-            raise DamagedEntryError(f"{path} has another size than it should")
+            raise DamagedEntryError(f"{path} does not have the size that it should")
 
 
 def _sizes(module: Path) -> dict[str, int | None]:

@@ -158,7 +158,7 @@ def test_a_later_value_of_another_type_is_rejected_not_converted(tmp_path):
     items = read("csv", path, batch_rows=1000)
     assert sum(isinstance(item, dict) for item in items) == 1501
     assert [item for item in items if isinstance(item, str)] == [
-        "column 'n': 'many' is not written as int64 is, which its first values are"
+        "column 'n': 'many' is not written as int64 is, unlike the first values of the column"
     ]
 
 

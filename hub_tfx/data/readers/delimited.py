@@ -168,7 +168,7 @@ def _column(values: Sequence[str], field: pa.Field) -> pa.Array:
         what = (
             "cannot be read as {}"
             if as_numbers
-            else "is not written as {} is, which its first values are"
+            else "is not written as {} is, unlike the first values of the column"
         )
         bad = np.flatnonzero(pc.and_(numbers.is_null(), texts.is_valid())).tolist()
         raise BadRowsError(

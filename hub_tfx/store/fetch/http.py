@@ -197,14 +197,14 @@ def redirect_target(handle: ModuleHandle, url: str, location: str) -> str:
       RefusedError: from https to http, or out of HTTP.
     """
     if not location:
-        raise FetchError(f"{handle}: redirected to nowhere")
+        raise FetchError(f"{handle}: redirected without saying where to")
     try:
         # http.client reads headers as Latin-1, whatever they are.
         absolute = urljoin(url, quote(location.encode("latin-1"), safe=PRINTABLE))
         parts = urlsplit(absolute)._replace(fragment="")
         target = ModuleHandle.parse(parts.geturl())
     except (HandleError, ValueError):
-        raise FetchError(f"{handle}: redirected to no valid URL") from None
+        raise FetchError(f"{handle}: redirected to an invalid URL") from None
     if target.scheme not in ("http", "https"):
         raise RefusedError(f"{handle}: refused: redirected to {target}, which is not HTTP")
     if urlsplit(url).scheme == "https" and target.scheme == "http":
@@ -240,7 +240,7 @@ def _check_status(handle: ModuleHandle, response: requests.Response) -> None:
 def _check_head(handle: ModuleHandle, head: bytes) -> None:
     if looks_like_archive(head):
         return
-    what = "other bytes than a .tar or .tar.gz"
+    what = "bytes that are not a .tar or .tar.gz"
     if not head:
         what = "nothing"
     elif head.lstrip()[:1] == b"<":
@@ -275,7 +275,7 @@ def _tls_error(handle: ModuleHandle, error: Exception) -> FetchError | RefusedEr
 
 
 def _too_slow(handle: ModuleHandle, total_timeout_s: float) -> TransientFetchError:
-    return TransientFetchError(f"{handle}: not here after {total_timeout_s:g} s")
+    return TransientFetchError(f"{handle}: not complete after {total_timeout_s:g} s")
 
 
 def _reason(error: BaseException) -> str:
