@@ -1,4 +1,4 @@
-"""Progress of a training: live on a terminal, else a line an evaluation and every half minute."""
+"""Progress of a training: live on a terminal, otherwise a line per evaluation or half minute."""
 
 import time
 from collections.abc import Callable, Iterator
