@@ -138,7 +138,7 @@ def embed(
         }
     )
     if result.resumed:
-        click.echo(f"hub-tfx: {result.resumed:,} rows are those of a run that failed", err=True)
+        click.echo(f"hub-tfx: {result.resumed:,} rows come from a run that failed", err=True)
     if result.dead_letters:
         letters = Path(output, "dead_letters")
         click.echo(f"hub-tfx: {result.dead_letters:,} rows rejected, see {letters}", err=True)

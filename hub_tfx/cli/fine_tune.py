@@ -136,10 +136,10 @@ def _base(
     module_format: ModuleFormat | None,
     cache: "ModuleCache",
 ) -> Any:
-    """The module to start from, or the one to make.
+    """The module to start from, or the one to build.
 
     Raises:
-      UsageError: neither is given, or both are; the format is not that of the module.
+      UsageError: neither or both are given, or the format is not that of the module.
     """
     from hub_tfx.finetune.new_module import NewModule, check_format
 

@@ -1,4 +1,4 @@
-"""Progress of a training: live on a terminal, otherwise a line an evaluation and every half minute.
+"""Progress of a training: live on a terminal, otherwise a line per evaluation or half minute.
 
 First of the rows that are read, then of the steps.
 """

@@ -95,12 +95,12 @@ class ImageDecoder:
         try:
             height, width = header_size(encoded) or (0, 0)
             if height * width > MAX_PIXELS:
-                return f"is an image of {width} x {height}; {MAX_PIXELS:,} pixels are the most"
+                return f"is an image of {width} x {height}; at most {MAX_PIXELS:,} pixels are taken"
             if encoded.startswith(_GIF) and _is_large_animation(encoded):
                 return f"is an animation of more than {_MAX_ANIMATION_PIXELS:,} pixels"
             return self._pixels(tf.constant(encoded, tf.string))
         except tf.errors.OpError as error:
-            return f"is no image that can be decoded: {describe(error)}"
+            return f"is not an image that can be decoded: {describe(error)}"
 
 
 class FileReader:

@@ -186,7 +186,7 @@ def _outputs(
 ) -> tuple[OutputColumn, ...]:
     given = signature.outputs
     if not given:
-        raise ConfigError("the signature gives nothing that could be written: name another one")
+        raise ConfigError("the signature gives nothing that can be written: name another one")
     if config.outputs:
         names = dict(config.outputs)
     elif len(given) == 1 or _DEFAULT_OUTPUT in given:
@@ -233,7 +233,7 @@ def _check_rows(
 def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signature: str) -> None:
     if not inputs:
         raise ConfigError(
-            f"signature {signature!r} takes no input that could be fed: name another one"
+            f"signature {signature!r} takes no input that can be fed: name another one"
         )
     for key, info in inputs.items():
         if info.shape == ():
@@ -257,7 +257,7 @@ def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signatu
         )
     if config.image_size is not None and not any(info.is_image for info in inputs.values()):
         raise (BatchError if is_one_image else ConfigError)(
-            f"image_size (--image-size): signature {signature!r} takes no image, but {takes}"
+            f"image_size (--image-size): signature {signature!r} takes {takes}, not images"
         )
 
 
@@ -323,7 +323,7 @@ def _check_columns(columns: Sequence[str], keep: Sequence[str]) -> None:
             )
         if name in DEAD_LETTER_COLUMNS:
             raise ConfigError(
-                f"a column cannot be named {name!r}: dead letters have one of that name"
+                f"a column cannot be named {name!r}: dead letters have a column of that name"
             )
 
 

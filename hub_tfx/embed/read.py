@@ -177,7 +177,7 @@ class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
 
 def _check_unchanged(file: SourceFile) -> None:
     if file.version and is_local(file.path) and file.version != version_of(file.path):
-        raise InputError(f"{file.path} has changed while it was read: run the job again")
+        raise InputError(f"{file.path} changed while it was read: run the job again")
 
 
 class _OpenBlock:

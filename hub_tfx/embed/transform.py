@@ -105,7 +105,7 @@ class _Source:
             if actual != self.digest:
                 raise DigestMismatchError(
                     f"this worker's module in {self.path} has digest {actual}, "
-                    f"the job was started with {self.digest}"
+                    f"but the job was started with {self.digest}"
                 )
         return path
 

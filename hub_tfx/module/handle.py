@@ -68,7 +68,7 @@ class ModuleHandle:
         try:
             os.fsencode(text)
         except UnicodeEncodeError:
-            raise HandleError(f"module handle {text!r} is no path on this machine") from None
+            raise HandleError(f"module handle {text!r} is not a path on this machine") from None
         return cls("file", "", os.path.abspath(os.path.expanduser(text)))
 
     @classmethod
@@ -81,7 +81,7 @@ class ModuleHandle:
             parts = urlsplit(text)
             parts.port  # noqa: B018  (raises ValueError for a port that is no number)
         except ValueError:  # Its text may hold the user's name and password.
-            raise HandleError("module handle is no valid URL: see to its host and port") from None
+            raise HandleError("module handle is not a valid URL: check its host and port") from None
         userinfo, _, host = parts.netloc.rpartition("@")
         if not parts.hostname:
             raise HandleError(f"module handle names no host: {parts.scheme}://…{parts.path}")

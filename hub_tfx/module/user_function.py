@@ -30,7 +30,7 @@ def import_function(name: str) -> Callable[..., Any]:
             f"module_fn {name}: {module_name} cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not callable(function):
-        raise ConfigError(f"module_fn {name}: it is no function")
+        raise ConfigError(f"module_fn {name}: it is not a function")
     return function  # type: ignore[no-any-return]
 
 

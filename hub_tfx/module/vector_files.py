@@ -62,7 +62,7 @@ def open_vectors(path: Path) -> Iterator[Any]:
                     yield unpacked
                 return
         if path.suffix in (".gz", ".bz2", ".xz", ".zip"):
-            raise InputError(f"{path}: cannot be read: it is no {path.suffix} file")
+            raise InputError(f"{path}: cannot be read: it is not a {path.suffix} file")
         yield file
 
 

@@ -109,7 +109,11 @@ def fails(result: Result, exit_code: int, complaint: str) -> None:
         (["--label", "topic"], 2, "no feature 'topic'; the input has constant, label, text"),
         (["--label", "constant"], 2, "'constant' has 1 class in the training data"),
         (["--task", "ranking"], 2, "'ranking' is not one of"),
-        (["--task", "similarity"], 2, "pair names the second feature of task similarity"),
+        (
+            ["--task", "similarity"],
+            2,
+            "pair names the second feature of task similarity: give it there",
+        ),
         (["--unfreeze-after", "3"], 2, "unfreeze_after needs freeze"),
         (["--task", "regression", "--label", "constant"], 2, "holds texts"),
         (["--steps", "0"], 2, "'--steps'"),

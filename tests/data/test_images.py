@@ -102,7 +102,7 @@ def test_without_a_size_each_image_keeps_its_own():
 def test_what_cannot_be_decoded_says_why_and_the_others_are_decoded():
     jpeg = tf.io.encode_jpeg(PIXELS).numpy()
     *bad, good = decode([b"", b"text", PNG[:40], jpeg[: len(jpeg) // 2], PNG])
-    assert all("is no image that can be decoded" in why for why in bad)
+    assert all("is not an image that can be decoded" in why for why in bad)
     assert "Unknown image file format" in bad[1]
     assert good.shape == (4, 4, 3)
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_decoded_says_why_and_the_others_are_decoded():
 def test_an_image_that_claims_to_be_huge_is_not_decoded():
     side = int(MAX_PIXELS**0.5) + 1
     huge = PNG[:16] + struct.pack(">II", side, side) + PNG[24:]
-    assert f"{side} x {side}; {MAX_PIXELS:,} pixels are the most" in decode([huge])[0]
+    assert f"{side} x {side}; at most {MAX_PIXELS:,} pixels are taken" in decode([huge])[0]
 
 
 def gif(screen, *frames):

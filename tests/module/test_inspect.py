@@ -187,7 +187,7 @@ def test_graphs_that_are_no_module(
 def test_directories_that_are_no_module(tmp_path: Path) -> None:
     with pytest.raises(NotAModuleError, match="gone is not a directory"):
         inspect(tmp_path / "gone")
-    with pytest.raises(NotAModuleError, match=r"holds no saved_model\.pb"):
+    with pytest.raises(NotAModuleError, match=r"does not hold saved_model\.pb"):
         inspect(tmp_path)
     module = minimal_module(tmp_path / "m")
     (module / "tfhub_module.pb").write_bytes(b"\x08\x04")

@@ -1,4 +1,4 @@
-"""What EmbeddingGenerator does."""
+"""The executor of EmbeddingGenerator."""
 
 import json
 import logging
@@ -127,7 +127,7 @@ def _stamp_outputs(
         output.span, output.version = span, version
         stamp(output, {"span": span, "version": version})
         set_payload_format(output, PayloadFormat.FORMAT_TF_EXAMPLE)
-    manifest = next(iter(result.manifests.values()))  # What the splits have in common.
+    manifest = next(iter(result.manifests.values()))  # The splits have this in common.
     preprocessor = manifest.preprocessor
     stamp(
         embeddings,

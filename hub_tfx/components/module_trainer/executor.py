@@ -1,4 +1,4 @@
-"""What ModuleTrainer does."""
+"""The executor of ModuleTrainer."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from hub_tfx.module.resolved import ResolvedModule
 
 
 class Executor(GenericExecutor):  # type: ignore[misc]
-    """Runs a run_fn of TFX's Trainer, and takes the tuned module from it."""
+    """Runs a run_fn as TFX's Trainer does, and takes the tuned module from it."""
 
     def Do(  # noqa: N802
         self,
@@ -69,8 +69,11 @@ class Executor(GenericExecutor):  # type: ignore[misc]
 def _base(
     artifacts: Sequence[Any] | None, exec_properties: Mapping[str, Any]
 ) -> ResolvedModule | NewModule | None:
-    """The base module, whose format must be the given one, if any; otherwise what module_fn
-    builds; otherwise None, since the user's own run_fn may need no base."""
+    """The base module, otherwise the new one of module_fn, otherwise None.
+
+    A base module must have the format that is given, if one is. None is possible since the user's
+    own run_fn may need no base.
+    """
     module_format = exec_properties.get("module_format")
     if artifacts:
         parent = read_module(artifact_utils.get_single_instance(artifacts))
@@ -98,7 +101,7 @@ def _circumstances(examples: Sequence[Any], config: str) -> dict[str, str | None
 
 
 def _git_commit() -> str | None:
-    """The commit of the working directory, if it is one of a git checkout."""
+    """The commit of the working directory, if that is in a git checkout."""
     try:
         result = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False

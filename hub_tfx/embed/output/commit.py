@@ -85,7 +85,7 @@ class _Commit:
             sum(output.rows[DEAD_LETTERS] for output in outputs),
             sum(output.records for output in outputs),
             self.max_dead_letter_ratio,
-            "no embeddings written",
+            "no embeddings were written",
         )
         return [output.publish(files) for output, files in zip(outputs, dead_letters, strict=True)]
 

@@ -37,7 +37,7 @@ def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Tab
     """
     outputs = committed_outputs(output)
     if not outputs:
-        raise InputError(f"{output} holds no finished output: there is no manifest")
+        raise InputError(f"{output} does not hold a finished output: it has no manifest")
     written = outputs[0][1].columns
     if column is None and len(written) == 1:
         (column,) = written

@@ -45,8 +45,8 @@ _NOT_IN_VECTORS = (
     "max_dead_letter_ratio",
 )
 _FIX = (
-    "leave the earlier output out (--previous, or latest.json of a state_dir), and all rows are "
-    "embedded again"
+    "to embed all rows again, leave the earlier output out (--previous, or latest.json of a "
+    "state_dir)"
 )
 
 
@@ -89,7 +89,8 @@ class PreviousPart:
                 start += batch.num_rows
         if not start == len(of_rows) == self.rows:
             raise InputError(
-                f"{self.path} has {start} rows, {len(of_rows)} digests, not {self.rows}: {_FIX}"
+                f"{self.path} has {start} rows and {len(of_rows)} digests, not {self.rows} of "
+                f"each: {_FIX}"
             )
 
     def _batches(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Any]:
@@ -179,7 +180,7 @@ def find_previous(
         parts = [part for layout, manifest in usable for part in _parts(layout, manifest)]
     except InputError as error:
         raise InputError(
-            f"the earlier output in {folder} has no whole manifest: {error}; {_FIX}"
+            f"the earlier output in {folder} does not have a whole manifest: {error}; {_FIX}"
         ) from error
     if required and not outputs:
         raise InputError(f"there is no earlier output in {folder}: {_FIX}")

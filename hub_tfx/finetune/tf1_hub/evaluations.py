@@ -95,7 +95,7 @@ class Evaluations:
         for key, value in self._training.items():
             if document["training"].get(key) != value:
                 raise OutputError(
-                    f"{self._work_dir} holds another training, with another {key!r}: "
+                    f"{self._work_dir} belongs to another training, whose {key!r} differs: "
                     "name a new directory, or remove it"
                 )
         self.history = {int(step): metrics for step, metrics in document["history"]}

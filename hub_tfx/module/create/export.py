@@ -62,7 +62,7 @@ def module(
       drop_collections: names of graph collections that the module is not to keep.
 
     Raises:
-      AuthoringError: ``module_fn`` fails or builds no valid module, the variants need variables
+      AuthoringError: ``module_fn`` fails or builds an invalid module, the variants need variables
         that no single one of them has, or the checkpoint does not fit.
       InputError: there is no such checkpoint.
       OutputError: ``export_path`` is taken or cannot be written.
@@ -162,7 +162,8 @@ def _build_spec(
     except Exception as error:
         name = getattr(module_fn, "__name__", repr(module_fn))
         raise AuthoringError(
-            f"the module function {name} builds no valid module: {type(error).__name__}: {error}"
+            f"the module function {name} does not build a valid module: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -211,7 +212,7 @@ def _tags_with_all_variables(spec: Any) -> set[str]:
     for tags, needed in names.items():
         if missing := sorted(needed - names[best]):
             raise AuthoringError(
-                f"the variant {sorted(tags)} has variables that {sorted(best)} has not: "
+                f"the variant {sorted(tags)} has variables that {sorted(best)} does not have: "
                 f"{', '.join(missing)}: one variant must define them all"
             )
     return set(best)
@@ -221,7 +222,7 @@ def _checkpoint_prefix(checkpoint: str | os.PathLike[str]) -> str:
     path = os.fspath(checkpoint)
     prefix = tf.train.latest_checkpoint(path) if tf.io.gfile.isdir(path) else path
     if prefix is None:
-        raise InputError(f"{path} holds no checkpoint")
+        raise InputError(f"{path} does not hold a checkpoint")
     try:
         tf.train.load_checkpoint(prefix)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:

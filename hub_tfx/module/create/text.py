@@ -114,7 +114,7 @@ def _check(vocabulary: Sequence[str], vectors: npt.ArrayLike) -> tuple[list[str]
         with np.errstate(over="ignore"):
             matrix = np.asarray(vectors, np.float32)
     except (TypeError, ValueError) as error:
-        raise AuthoringError(f"the vectors are no matrix of numbers: {error}") from error
+        raise AuthoringError(f"the vectors are not a matrix of numbers: {error}") from error
     if matrix.ndim != 2 or len(matrix) != len(vocabulary) or not matrix.shape[1]:
         raise AuthoringError(
             f"the vectors have shape {matrix.shape}, but {len(vocabulary)} words need "
@@ -122,7 +122,7 @@ def _check(vocabulary: Sequence[str], vectors: npt.ArrayLike) -> tuple[list[str]
         )
     if len(bad := np.flatnonzero(~np.isfinite(matrix).all(axis=1))):
         raise AuthoringError(
-            f"{len(bad)} vectors hold numbers that float32 has not (NaN, infinite): the first is "
+            f"{len(bad)} vectors hold numbers that are not finite in float32: the first is "
             f"row {bad[0]}, {vocabulary[bad[0]]!r}"
         )
     return vocabulary, matrix
@@ -136,7 +136,7 @@ def _check_words(vocabulary: Sequence[str]) -> None:
         if not word:
             raise AuthoringError(f"row {row} of the vocabulary is empty: remove it")
         if word.encode("utf-8", "replace").decode() != word:
-            raise AuthoringError(f"row {row} of the vocabulary, {word!r}, is no valid Unicode")
+            raise AuthoringError(f"row {row} of the vocabulary, {word!r}, is not valid Unicode")
         if word in first:
             raise AuthoringError(
                 f"row {row} of the vocabulary, {word!r}, is also row {first[word]}: keep one"

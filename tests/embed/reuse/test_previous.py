@@ -382,7 +382,7 @@ def test_a_damaged_manifest_is_refused_and_the_fix_named(module, corpus, before,
 def test_digests_of_other_rows_are_refused(module, corpus, before, out):
     embed_files(module, corpus(WORDS), before, KEEP)
     change_manifest(before, lambda manifest: manifest["files"][0].update(rows=5))
-    with pytest.raises(InputError, match="has 6 rows, 6 digests, not 5"):
+    with pytest.raises(InputError, match="has 6 rows and 6 digests, not 5"):
         embed_files(module, corpus(WORDS), out, KEEP, previous=before)
 
 
