@@ -115,7 +115,6 @@ def fails(result: Result, exit_code: int, complaint: str) -> None:
             "pair names the second feature of task similarity: give it there",
         ),
         (["--unfreeze-after", "3"], 2, "unfreeze_after needs freeze"),
-        (["--task", "regression", "--label", "constant"], 2, "holds texts"),
         (["--steps", "0"], 2, "'--steps'"),
         (["--signature", "other"], 2, "other"),
         (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
@@ -174,6 +173,12 @@ def test_a_training_with_bad_pictures_ends_with_their_count(
     assert report["left_out"] == kept
     assert [row["key"] for row in kept] == [f"pictures.parquet:{n}" for n in (2, 51, 100)]
     assert kept[0]["reason"] in told[0]
+
+
+def test_labels_that_are_no_numbers_leave_nothing_to_train_on(run: Callable[..., Result]) -> None:
+    complaint = "(the first is train.csv:1: label 'constant' is missing or not a number); see out/"
+    fails(run("--task", "regression", "--label", "constant"), 3, complaint)
+    assert [path.name for path in Path("out").iterdir()] == ["left_out"]
 
 
 MODULE_FN = """
