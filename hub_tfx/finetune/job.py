@@ -122,7 +122,7 @@ def fine_tune_files(
         job = replace(job, preprocessor=preprocessor.path)
     trained = trainer_of(module)(job)
     made, serving = folder / "module", folder / "serving"
-    deliver(trained.best, made, partial(check_tuned, parent=module.spec))
+    deliver(trained.best, made, partial(check_tuned, parent=module.spec, imports=config.imports))
     deliver(trained.serving, serving)
     result = FineTuneResult(
         module=str(made),

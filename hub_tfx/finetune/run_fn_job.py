@@ -68,7 +68,8 @@ def fine_tune_with(
     run_dir = Path(fn_args.model_run_dir)
     tuned = folder / "module"
     _take(left, run_dir, tuned)
-    check_tuned(tuned, base.spec if base and not config.allow_signature_changes else None)
+    parent = base.spec if base and not config.allow_signature_changes else None
+    check_tuned(tuned, parent, config.imports)
     return TunedModule(tuned, read_metrics(run_dir), read_rows(run_dir))
 
 
