@@ -15,9 +15,9 @@ class PipelineConfig:
 
     Attributes:
       pipeline_name: the name under which ML Metadata keeps its runs.
-      pipeline_root: a folder for its artifacts.
-      data_root: a folder with the input.
-      module: handle of the module that it starts from; None for none.
+      pipeline_root: folder for the artifacts.
+      data_root: folder with the input.
+      module: handle of the module that the pipeline starts from; None for none.
       module_digest: the digest that the module must have; None for any.
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen.
@@ -42,12 +42,12 @@ class PipelineConfig:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folders that its steps read and write, on any filesystem that Beam knows."""
+        """The folders that the steps read and write, on any filesystem that Beam knows."""
         return (self.data_root, self.pipeline_root)
 
     @property
     def handles(self) -> tuple[str, ...]:
-        """The handles that its steps resolve."""
+        """The handles that the steps resolve."""
         return () if self.module is None else (self.module,)
 
 
