@@ -50,9 +50,9 @@ def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
     components = [example_gen, resolver]
     preprocessor = None
     if config.preprocessor is not None:
-        first = ModuleResolver(handle=config.preprocessor, digest=config.preprocessor_digest)
-        components.append(first.with_id("PreprocessorResolver"))
-        preprocessor = first.outputs["module"]
+        resolver = ModuleResolver(handle=config.preprocessor, digest=config.preprocessor_digest)
+        components.append(resolver.with_id("PreprocessorResolver"))
+        preprocessor = resolver.outputs["module"]
     previous = None
     if config.incremental:
         components.append(latest_embeddings())

@@ -16,7 +16,7 @@ from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.output.layout import EMBEDDINGS, PROJECTOR, REPORT, OutputLayout, read_manifest
 from hub_tfx.embed.output.read_back import as_text, read_parts, vectors_of
 from hub_tfx.embed.report.page import RejectedRows, render
-from hub_tfx.embed.report.survey import VectorStats, choose_sample, survey
+from hub_tfx.embed.report.survey import VectorStats, choose_sample, measure_vectors
 
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
 _REASONS = 20
@@ -51,7 +51,7 @@ def write_report(layout: OutputLayout, folder: str) -> str:
     manifest = read_manifest(layout)
     rejected = _rejected(layout)
     surveys = {
-        name: survey(_vectors(layout, manifest, name), manifest.rows)
+        name: measure_vectors(_vectors(layout, manifest, name), manifest.rows)
         for name in _vector_columns(manifest)
     }
     labels = _labels(layout, manifest)

@@ -53,7 +53,7 @@ def choose_sample(rows: int, seed: int = 0) -> Array:
     return np.sort(chosen)
 
 
-def survey(batches: Iterable[Array], rows: int, seed: int = 0) -> VectorStats:
+def measure_vectors(batches: Iterable[Array], rows: int, seed: int = 0) -> VectorStats:
     """Measures vectors: each of them once, and a sample of them in more detail.
 
     Args:
