@@ -16,9 +16,9 @@ class PipelineConfig:
 
     Attributes:
       pipeline_name: the name under which ML Metadata keeps its runs.
-      pipeline_root: a folder for its artifacts.
-      data_root: a folder with the input.
-      module: handle of the module that it starts from; None for none.
+      pipeline_root: folder for the artifacts.
+      data_root: folder with the input.
+      module: handle of the module that the pipeline starts from; None for none.
       module_digest: the digest that the module must have; None for any.
       preprocessor: handle of a module that takes the features and feeds the other one; None for
         none.
@@ -48,7 +48,7 @@ class PipelineConfig:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """The folders that its steps read and write, on any filesystem that Beam knows."""
+        """The folders that the steps read and write, on any filesystem that Beam knows."""
         return (self.data_root, self.pipeline_root)
 
     @property

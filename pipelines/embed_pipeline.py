@@ -25,8 +25,8 @@ class EmbedPipelineConfig(PipelineConfig):
       embed: what to feed, keep and write.
       incremental: whether rows that feed the same are copied from the embeddings of the last run of
         this pipeline. Such a run is never skipped, since each makes the next one's input.
-      state_dir: the same for runners that resolve no artifacts of earlier runs, such as Vertex AI
-        Pipelines: a directory that names the last embeddings.
+      state_dir: directory that names the last embeddings, from which rows are copied: for runners
+        that cannot resolve artifacts of earlier runs, such as Vertex AI Pipelines.
     """
 
     module: str

@@ -32,8 +32,8 @@ class FineTunePipelineConfig(PipelineConfig):
       module: handle of the base module; None where module_fn builds a new one.
       module_fn: ``package.module:function`` that builds a new module, where there is no base.
       module_format: format of the new module; see ModuleTrainer.
-      warm_start: whether to start from the module that the last run of this pipeline made. There is
-        none in the first run, which starts as the others do without.
+      warm_start: whether to start from the module that the last run of this pipeline made. The
+        first run, which has none, starts as if this were false.
       texts: features that hold text, cleaned by Transform. None for the feature ``text``, which the
         data need not have where ``kept`` names others.
       kept: other features that the module takes, such as encoded images.

@@ -161,7 +161,7 @@ def _check_preprocessor(options: Mapping[str, Any]) -> None:
 
 
 def _input_options(pipeline_name: str) -> tuple[Any, ...]:
-    """What every pipeline begins with."""
+    """Adds the options that every pipeline has: its input and its runs."""
     return (
         click.option(
             "--data-root", required=True, metavar="DIR", help="Read the input files in this folder."

@@ -31,9 +31,9 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
       The URI of the ``embeddings`` and their properties.
 
     Raises:
-      ConfigError: the config names no metadata_path.
-      HubTfxError: there is no input, the module cannot be resolved, a step failed, or the run is
-        not complete.
+      ConfigError: the config has no metadata_path.
+      HubTfxError: the input is missing, the module cannot be resolved, a step failed, or the run
+        is not complete.
     """
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
@@ -60,7 +60,7 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
 def _run(
     config: _Config, create_pipeline: Callable[[_Config], Any], step: str, output: str
 ) -> dict[str, Any]:
-    """Runs a pipeline and reads an output of a step back.
+    """Runs a pipeline, and reads an output of a step back.
 
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
     cache notices new bytes behind an old handle.

@@ -105,7 +105,7 @@ def embed(
     config, beam_arguments = embed_config(**options), beam_options()
     cache = ModuleCache(cache_dir)
     module = cache.resolve(handle)
-    first = cache.resolve(preprocessor) if preprocessor else None
+    resolved = cache.resolve(preprocessor) if preprocessor else None
     with shown_progress(), errors_told_once():
         result = embed_files(
             module,
@@ -114,7 +114,7 @@ def embed(
             config,
             output_format,
             beam_arguments,
-            first,
+            resolved,
             input_format=input_format,
             previous=previous,
             report=report,

@@ -340,7 +340,7 @@ def test_an_output_that_is_a_file_is_refused(text: Path, train: Path) -> None:
 # --- Whole or not at all -------------------------------------------------------------------------
 
 
-def test_after_a_failure_there_is_no_module_and_the_run_can_go_on(
+def test_after_a_failure_there_is_no_module_and_the_run_can_resume(
     text: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(tuned: Path, imports: Sequence[str]) -> None:

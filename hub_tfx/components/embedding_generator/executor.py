@@ -59,8 +59,8 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         """
         examples = input_dict["examples"]
         module = read_module(artifact_utils.get_single_instance(input_dict["module"]))
-        first = input_dict.get("preprocessor")
-        preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
+        given = input_dict.get("preprocessor")
+        preprocessor = read_module(artifact_utils.get_single_instance(given)) if given else None
         embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])
         dead_letters = artifact_utils.get_single_instance(output_dict["dead_letters"])
         state_dir = exec_properties.get("state_dir")

@@ -140,7 +140,7 @@ def _fields(records: Sequence[bytes]) -> list[pa.Field]:
 
 
 class _Decoder:
-    """tfx-bsl's decoder, made anew after an error: it keeps rows of the batch it failed on."""
+    """tfx-bsl's decoder, made again after an error: it keeps rows of the batch it failed on."""
 
     def __init__(self, schema: pa.Schema | None):
         self._schema = schema

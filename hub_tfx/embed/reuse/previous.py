@@ -32,7 +32,7 @@ from hub_tfx.errors import InputError
 _log = logging.getLogger(__name__)
 
 _COMPUTATION = 1
-"""Goes up when a module and a config give other vectors than with the hub_tfx before."""
+"""Raised when a module and a config give other vectors than in earlier versions of hub_tfx."""
 _NOT_IN_VECTORS = (
     "inputs",  # What feeds which input is in the digest of a row.
     "keep",
@@ -55,10 +55,10 @@ class PreviousPart:
     """A part file of an earlier output, and the digests of its rows.
 
     Attributes:
-      path, digests_path: of the two files, on any Beam filesystem.
+      path, digests_path: paths of the two files, on any Beam filesystem.
       format: ``parquet`` or ``tfrecord``.
-      rows: of both.
-      sha256, digests_sha256: which they had when they were written.
+      rows: number of rows in each.
+      sha256, digests_sha256: SHA-256 of each when it was written.
     """
 
     path: str
@@ -104,12 +104,12 @@ class PreviousPart:
 
 @dataclass(frozen=True)
 class Previous:
-    """The rows of earlier outputs; by default of none.
+    """The rows of earlier outputs, of which there may be none.
 
     Attributes:
-      parts: their files.
+      parts: part files of these outputs.
       limits: sizes that matter for speed and memory.
-      shared: lets all that work in a process look the rows up in one place.
+      shared: lets all threads of a process look the rows up in one place.
     """
 
     parts: tuple[PreviousPart, ...] = ()
@@ -140,9 +140,9 @@ def vectors_fingerprint(
     """What vectors depend on, other than the rows, as plain JSON.
 
     Args:
-      config: of the job.
-      signature: that is called.
-      module, preprocessor: their digests.
+      config: config of the job.
+      signature: name of the signature that is called.
+      module, preprocessor: digests of the modules.
     """
     fields = json.loads(config.to_json())
     return {
@@ -161,18 +161,18 @@ def find_previous(
     required: bool = False,
     limits: EmbedLimits = DEFAULT_LIMITS,
 ) -> Previous:
-    """The earlier outputs in a folder: of a job, or of all splits of an Examples artifact.
+    """Finds the earlier outputs in a folder: one of a job, or those of all splits of Examples.
 
     Where none of them can be used, a warning says why.
 
     Args:
-      folder: on any Beam filesystem.
+      folder: a folder on any Beam filesystem.
       fingerprint: ``vectors_fingerprint`` of the job that wants to use them.
-      required: whether there must be one.
+      required: whether there must be an earlier output.
       limits: sizes that matter for speed and memory.
 
     Raises:
-      InputError: there is none where one is required, or a manifest is damaged.
+      InputError: an earlier output is required and missing, or a manifest is damaged.
     """
     try:
         outputs = committed_outputs(folder)

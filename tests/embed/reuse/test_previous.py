@@ -185,7 +185,7 @@ def test_a_config_that_gives_the_same_vectors_may_differ(module, corpus, before,
         (replace(KEEP, normalize=True), "normalize"),
     ],
 )
-def test_a_config_that_gives_others_embeds_all_anew(
+def test_a_config_that_gives_others_embeds_all_again(
     module, corpus, before, out, config, change, caplog
 ):
     embed_files(module, corpus(WORDS), before, KEEP)
@@ -202,7 +202,7 @@ def warning(caplog):
     return record.getMessage()
 
 
-def test_another_module_embeds_all_anew_and_says_so(
+def test_another_module_embeds_all_again_and_says_so(
     module, other_module, corpus, before, out, caplog
 ):
     embed_files(module, corpus(WORDS), before, KEEP)
