@@ -4,7 +4,7 @@
 
 The label is the package that a docstring comes from, one of 20. The same head is trained on the
 demo's module frozen, on the same module tuned, and on a frozen module with random word vectors.
-Each seed splits the data anew and starts another head.
+Each seed splits the data in another way and starts another head.
 """
 
 import argparse

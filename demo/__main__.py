@@ -1,6 +1,6 @@
 """The main job on real input: `make demo`.
 
-The docstrings of the standard library become a corpus, word vectors, a TF Hub module behind a URL,
+The docstrings of the standard library become a corpus, word vectors, a TF Hub module at a URL,
 and embeddings made by a TFX pipeline; three questions are asked of them, and ML Metadata says where
 they came from. Then a second pipeline fine-tunes the module: the label is the package that a
 docstring comes from. All of it is left in demo/out to look at.

@@ -169,7 +169,7 @@ def _embed(ids: Sequence[Ids], vectors: npt.NDArray[np.floating]) -> npt.NDArray
 
 
 def _ppmi(counts: sp.csr_matrix) -> sp.csr_matrix:
-    """``log(P(word, context) / (P(word) P(context)))`` where that is positive, else 0."""
+    """``log(P(word, context) / (P(word) P(context)))`` where that is positive, otherwise 0."""
     pairs = counts.tocoo()
     totals = np.asarray(counts.sum(axis=1)).ravel()
     contexts = totals**_SMOOTHING / np.sum(totals**_SMOOTHING)

@@ -1,41 +1,44 @@
 """TFX and Apache Beam components for workflows built on TensorFlow Hub modules.
 
-A module is a self-contained piece of a TensorFlow graph with its weights and assets. This package
-takes one from its handle to embeddings of a corpus:
+A module is a self-contained piece of a TensorFlow graph, with its weights and assets. Its handle
+says where it comes from, and may end in a version:
 
 >>> from hub_tfx import ModuleHandle
 >>> handle = ModuleHandle.parse("https://tfhub.dev/google/nnlm-en-dim128/2")
 >>> handle.version
 2
 
-A handle is resolved into a verified local copy, whose digest is the identity of the module; its
-signatures are known without running it::
+A cache resolves the handle into a verified local copy. The digest of that copy identifies the
+module, and its signatures can be read without running it::
 
     module = hub_tfx.ModuleCache().resolve("https://example.org/nnlm/1")
     module.spec.get_signature_names()              # ['default']
 
-Files are embedded on Apache Beam, rows that cannot be go to dead letters with a reason::
+Apache Beam embeds files with the module. Rows that cannot be embedded become dead letters, each
+with a reason::
 
     result = hub_tfx.embed_files(
         module, ["corpus/*.csv"], "out", hub_tfx.EmbedConfig(keep=("id",))
     )
 
-and in a TFX pipeline every step is a component, every artifact in ML Metadata::
+In a TFX pipeline, each step is a component, and ML Metadata records every artifact::
 
     resolver = hub_tfx.ModuleResolver(handle="https://example.org/nnlm/1")
     generator = hub_tfx.EmbeddingGenerator(
         examples=example_gen.outputs["examples"], module=resolver.outputs["module"]
     )
 
-A module is tuned on labelled rows, and comes out as a new module with the parent's signatures::
+Fine-tuning on labelled rows makes a new module with the signatures of its parent::
 
     hub_tfx.fine_tune_files(
         module, ["train.csv"], [], "tuned", hub_tfx.FineTuneConfig(label="topic")
     )
 
-A pipeline of your own takes ``hub_tfx.EmbedRecordBatches``, a PTransform on pyarrow record batches.
-Modules are made with ``hub_tfx.module.create``. Names are imported when they are first used, so
-``import hub_tfx`` costs neither TensorFlow nor Beam nor TFX.
+In a Beam pipeline of your own, use ``hub_tfx.EmbedRecordBatches``, a PTransform of pyarrow record
+batches. ``hub_tfx.module.create`` makes modules from word vectors, Keras models and graphs.
+
+Names are imported when they are first used, so ``import hub_tfx`` loads neither TensorFlow nor Beam
+nor TFX.
 """
 
 import importlib
@@ -45,7 +48,6 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "EmbedConfig": "hub_tfx.embed.config",
-    "EmbedModule": "hub_tfx.module.resolved",
     "EmbedRecordBatches": "hub_tfx.embed.transform",
     "EmbedResult": "hub_tfx.embed.job",
     "EmbeddingGenerator": "hub_tfx.components.embedding_generator.component",
@@ -69,13 +71,17 @@ _HOMES = {
     "read_embeddings": "hub_tfx.embed.output.read_back",
 }
 
+# Not in __all__, so that a star import does not warn.
+_OLD_NAMES = {"EmbedModule": "hub_tfx.module.resolved"}
+
 __all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _OLD_NAMES.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,4 @@
-"""Files and directories that must survive a crash: written beside their final name, synced, then
-renamed."""
+"""Files and directories that survive a crash: written beside their final name, synced, renamed."""
 
 import ctypes
 import os
@@ -11,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # See _beside.
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Of renameat2(2).
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Arguments of renameat2(2).
 
 
 @contextmanager
@@ -41,10 +40,10 @@ def staged_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     Args:
       path: the final directory; its parent is made if it is missing.
-      replace: whether a directory that is there is replaced; otherwise it must be empty or missing.
+      replace: whether to replace an existing directory; otherwise it must be empty or missing.
 
     Raises:
-      OSError: it cannot be written, or ``path`` is taken.
+      OSError: the directory cannot be written, or ``path`` is taken.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.hub_tfx-replaced")
@@ -59,12 +58,12 @@ def staged_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
         else:
             os.rename(temporary, path)
         sync(path.parent)
-    finally:  # Of the new one if it failed, of the old one if it did not.
+    finally:  # This is the new one if the block failed, otherwise the old one.
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def remove_temporary(folder: Path) -> None:
-    """Removes from a folder what killed processes left half written there."""
+    """Removes from a folder what killed processes left there half written."""
     for left in folder.glob(".*.tmp"):
         if not _TEMPORARY.fullmatch(left.name):
             continue
@@ -92,7 +91,7 @@ def sync_tree(root: Path) -> None:
 
 
 def why(error: OSError) -> str:
-    """The reason without the path, which the message around it names."""
+    """The reason of an OSError without the path, which the message around it names."""
     return error.strerror or str(error) or type(error).__name__
 
 
@@ -114,7 +113,7 @@ def _swap(new: Path, path: Path, aside: Path) -> None:
 
 
 def _recover(path: Path, aside: Path) -> None:
-    """Mends what a kill between the renames of ``_swap`` left."""
+    """Repairs what a kill between the renames of ``_swap`` left."""
     if not aside.is_dir():
         return
     if path.exists():

@@ -1,4 +1,4 @@
-"""One place that keeps TensorFlow's and its neighbours' start-up noise off a person's terminal."""
+"""The one place that keeps start-up noise of TensorFlow and its neighbours off a terminal."""
 
 import logging
 import os
@@ -9,7 +9,7 @@ _NOISY = r"(google|kfp|pkg_resources|tensorflow|tensorflow_hub|keras|tfx|apache_
 
 
 def quiet_libraries() -> None:
-    """Hides what the libraries below us say about themselves, not about the user's data.
+    """Hides what the libraries below us log about themselves, not about the user's data.
 
     Call it before TensorFlow is imported: its C++ part reads TF_CPP_MIN_LOG_LEVEL once, at import.
     A value that the user has set stays.
@@ -21,7 +21,7 @@ def quiet_libraries() -> None:
     # TensorFlow and hub log through these two names; absl may be absent, and is slow to look for.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     absl = logging.getLogger("absl")
-    if absl.level > logging.ERROR:  # Of a command that will tell the error itself.
+    if absl.level > logging.ERROR:  # A command set it that will tell the error itself.
         return
     absl.setLevel(logging.ERROR)
     if "absl.logging" in sys.modules:

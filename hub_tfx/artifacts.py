@@ -32,13 +32,15 @@ class HubModule(Artifact):  # type: ignore[misc]
         - `manifest.json`: its files with sizes and SHA-256; the digest is this file's SHA-256
 
     * Custom properties (a type with PROPERTIES of its own would not compile for KFP v2):
-      - `handle`: what the user named; a module that was just made has none
+      - `handle`: the handle that the user named; missing from a module that was just made
       - `digest`: SHA-256 of the manifest, in hex
       - `format`: `tf1_hub` or `saved_model`
-      - `signatures`: their names, separated by commas
-      - `embedding_dim`: of the default signature, where it has one output `[batch, dim]`
-      - `version`: of the handle, if it has one
-      - `size_bytes`: of all files
+      - `signatures`: names of the signatures, separated by commas
+      - `embedding_dim`: dim of the default signature, where its one output is `[batch, dim]`
+      - `version`: version in the handle, if there is one
+      - `size_bytes`: size of all files together
+      - of a tuned module, what ModuleTrainer says of it: its parent and preprocessor, its metrics,
+        and the numbers of rows `rows_train`, `rows_eval` and `rows_left_out`
     """
 
     TYPE_NAME = "hub_tfx.HubModule"
@@ -55,7 +57,7 @@ def write_module(
       properties: more custom properties, such as the handle; those that are None are left out.
 
     Raises:
-      NotAModuleError: the directory holds no module.
+      NotAModuleError: the directory does not hold a module.
     """
     spec = inspect(path)
     manifest = Manifest.of_directory(path)
@@ -75,23 +77,25 @@ def write_module(
 
 
 def read_module(artifact: Any) -> ResolvedModule:
-    """The module in a HubModule artifact, checked against its manifest and digest. Where it has no
-    handle, its place is one.
+    """The module in a HubModule artifact, checked against its manifest and digest.
 
-    TFX reuses a cached output when its URI exists, whatever is left in it.
+    An artifact without a handle gets its own path as one. The check is needed since TFX reuses a
+    cached output when its URI exists, whatever is left in it.
 
     Raises:
-      NotAModuleError: the artifact holds no module.
-      DigestMismatchError: its files are not those that were written.
+      NotAModuleError: the artifact does not hold a module.
+      DigestMismatchError: the files are not those that were written.
     """
     path = f"{artifact.uri}/{_MODULE}"
-    fix = "run the pipeline again without its cache (enable_cache=False) to make it anew"
+    fix = "run the pipeline again without its cache (enable_cache=False) to make it again"
     try:
         manifest = Manifest.from_json(read_bytes(f"{artifact.uri}/{_MANIFEST}").decode())
         directory = local_directory(path)
         manifest.verify(directory)
     except (OSError, ValueError, NotAModuleError) as error:
-        raise NotAModuleError(f"{artifact.uri} holds no whole module ({error}): {fix}") from error
+        raise NotAModuleError(
+            f"{artifact.uri} does not hold a whole module ({error}): {fix}"
+        ) from error
     except DigestMismatchError as error:
         raise DigestMismatchError(
             f"the module was damaged after it was made: {error}; {fix}"
@@ -100,7 +104,7 @@ def read_module(artifact: Any) -> ResolvedModule:
     if stamped != manifest.digest:
         raise DigestMismatchError(
             f"{artifact.uri} holds a module with digest {manifest.digest}, "
-            f"ML Metadata says {stamped}: {fix}"
+            f"but ML Metadata says {stamped}: {fix}"
         )
     handle = artifact.get_string_custom_property("handle") or path
     return ResolvedModule(
@@ -114,7 +118,7 @@ def read_module(artifact: Any) -> ResolvedModule:
 
 
 def stamp(artifact: Any, properties: Mapping[str, str | int | None]) -> None:
-    """Sets custom properties, the ones that are None excepted."""
+    """Sets custom properties, except those that are None."""
     for name, value in properties.items():
         if isinstance(value, int):
             artifact.set_int_custom_property(name, value)
@@ -123,10 +127,10 @@ def stamp(artifact: Any, properties: Mapping[str, str | int | None]) -> None:
 
 
 def read_number(artifact: Any, name: str) -> int:
-    """An artifact's ``span`` or ``version``: ExampleGen gives them as custom properties, other
-    components do not.
+    """An artifact's ``span`` or ``version``, whether it is a custom property or a plain one.
 
-    See update_output_artifact in tfx/components/example_gen/driver.py; resolvers read either.
+    ExampleGen writes custom properties, other components do not: see update_output_artifact
+    in tfx/components/example_gen/driver.py. Resolvers read either.
     """
     if artifact.has_custom_property(name):
         return int(artifact.get_int_custom_property(name))
@@ -134,10 +138,10 @@ def read_number(artifact: Any, name: str) -> int:
 
 
 def embedding_dim(spec: ModuleSpec) -> int | None:
-    """Dimension of the default signature's only output; None where the graph does not say it."""
+    """Dimension of the default signature's only output; None where the graph does not tell."""
     try:
         outputs = list(spec.signature().outputs.values())
-    except SignatureError:  # Several signatures, and none by default.
+    except SignatureError:  # There are several signatures, and none is the default.
         return None
     if len(outputs) != 1 or outputs[0].shape is None or len(outputs[0].shape) != 2:
         return None

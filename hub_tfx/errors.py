@@ -7,13 +7,13 @@ One root, so that ``except HubTfxError`` is enough::
     │   ├── HandleError          the handle cannot be parsed, or nothing fetches its scheme
     │   ├── ConfigError          a config or option is wrong for this module or this input
     │   └── SignatureError       the module has no such signature, tag set or key
-    ├── NotAModuleError          the bytes are there, but they are no module
+    ├── NotAModuleError          the bytes are there, but they are not a module
     ├── FetchError               the module cannot be had from where the handle points
     │   └── TransientFetchError  the same, but trying again may help
     ├── ArchiveError             the archive is cut short or damaged
     ├── RefusedError             refused for safety
     │   ├── UnsafeArchiveError   an archive member that may not be unpacked
-    │   └── DigestMismatchError  the bytes are not the ones that were promised
+    │   └── DigestMismatchError  the bytes are not those that were promised
     ├── AuthoringError           a module cannot be built from what was given
     ├── InputError               an input file is missing or cannot be read
     ├── OutputError              the output cannot be written, or is not ours to replace
@@ -94,7 +94,11 @@ class ModuleStuckError(HubTfxError):
 
 
 class RejectedRowsError(HubTfxError):
-    """``folder``: where the dead letters are, None where nobody keeps them."""
+    """Too many rows were rejected.
+
+    Attributes:
+      folder: where the dead letters are; None where they are not kept.
+    """
 
     exit_code = 3
 

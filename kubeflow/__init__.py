@@ -1,1 +1,1 @@
-"""Kubeflow: compile the pipelines for it."""
+"""Compiles the pipelines for Vertex AI Pipelines and Kubeflow Pipelines."""

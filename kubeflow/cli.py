@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _target_options(command: Any) -> Any:
-    """Adds those that say for what to compile; see ``_write``."""
+    """Adds the options that say what to compile for; see ``_write``."""
     options = (
         click.option(
             "--pipeline-root",
@@ -103,7 +103,7 @@ def fine_tune(image: str, output: str, **options: Any) -> None:
 def _write(
     config: "PipelineConfig", create_pipeline: Callable[[Any], Any], image: str, output: str
 ) -> None:
-    """Compiles a pipeline, all of whose paths its steps must reach."""
+    """Compiles a pipeline to a file, if its steps can reach all of its paths."""
     from hub_tfx.beam.staging import check_reach, check_reach_of_containers
 
     check_reach_of_containers([*config.handles, *config.folders])

@@ -1,9 +1,9 @@
-"""What a pipeline can be compiled to, told by the ending of the output file.
+"""The formats that a pipeline can be compiled to, chosen by the ending of the output file.
 
 | ending | what it is | extra |
 |---|---|---|
 | `.json` | a PipelineJob of Vertex AI Pipelines | `kubeflow` |
-| `.yaml`, `.yml` | a Workflow of Argo's, for Kubeflow Pipelines | `kfp` |
+| `.yaml`, `.yml` | a Workflow of Argo, for Kubeflow Pipelines | `kfp` |
 """
 
 import importlib
@@ -23,8 +23,8 @@ def check_output(output: str) -> None:
     """Refuses what ``write_pipeline`` would refuse, before TFX is imported.
 
     Raises:
-      UsageError: the ending stands for no format.
-      HubTfxError: what compiles the format is not installed.
+      UsageError: the ending does not stand for a format.
+      HubTfxError: the package that compiles the format is not installed.
     """
     suffix = Path(output).suffix
     if suffix in _YAML:
@@ -77,10 +77,10 @@ def write_pipeline(pipeline: Any, image: str, output: str) -> None:
 
 
 def vertex_job(pipeline: Any, image: str) -> str:
-    """A PipelineJob of Vertex AI Pipelines, in JSON.
+    """A PipelineJob of Vertex AI Pipelines in JSON.
 
     Raises:
-      UsageError: a node looks for what the last run made, which that platform cannot do.
+      UsageError: a node looks for what the last run made, which Vertex AI Pipelines cannot do.
     """
     import tfx.v1 as tfx
 
@@ -112,7 +112,7 @@ def _check_no_latest(pipeline: Any) -> None:
 
 
 def argo_workflow(pipeline: Any, image: str) -> str:
-    """A Workflow of Argo's, in YAML, without the time at which kfp made it.
+    """A Workflow of Argo in YAML, without the time at which kfp made it.
 
     The steps find ML Metadata by the environment that Kubeflow's metadata-grpc-configmap sets.
     """

@@ -1,1 +1,1 @@
-"""Pipelines: one create_pipeline a job, one runner a file."""
+"""Pipelines: a create_pipeline for each kind of job, and a file for each way to run one."""

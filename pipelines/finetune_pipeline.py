@@ -12,7 +12,12 @@ from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.spec import ModuleFormat
-from hub_tfx_pipelines.common import PipelineConfig, make_example_gen, make_pipeline
+from hub_tfx_pipelines.common import (
+    PipelineConfig,
+    make_example_gen,
+    make_pipeline,
+    resolve_preprocessor,
+)
 from hub_tfx_pipelines.preprocessing import DEFAULT_TEXT
 
 _PREPROCESSING_FN = "hub_tfx_pipelines.preprocessing.preprocessing_fn"
@@ -27,8 +32,8 @@ class FineTunePipelineConfig(PipelineConfig):
       module: handle of the base module; None where module_fn builds a new one.
       module_fn: ``package.module:function`` that builds a new module, where there is no base.
       module_format: format of the new module; see ModuleTrainer.
-      warm_start: whether to start from the module that the last run of this pipeline made. There is
-        none in the first run, which starts as the others do without.
+      warm_start: whether to start from the module that the last run of this pipeline made. The
+        first run, which has none, starts as if this were false.
       texts: features that hold text, cleaned by Transform. None for the feature ``text``, which the
         data need not have where ``kept`` names others.
       kept: other features that the module takes, such as encoded images.
@@ -69,9 +74,11 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         custom_config=_features(config),
     )
     starting_from, base_module = _base(config)
+    preprocessing, preprocessor = resolve_preprocessor(config)
     trainer = ModuleTrainer(
         examples=transform.outputs["transformed_examples"],
         base_module=base_module,
+        preprocessor=preprocessor,
         module_fn=config.module_fn,
         module_format=config.module_format,
         transform_graph=transform.outputs["transform_graph"],
@@ -81,7 +88,7 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         run_fn=config.run_fn,
     )
     components = [example_gen, statistics_gen, schema_gen, validator, transform]
-    return make_pipeline(config, [*components, *starting_from, trainer])
+    return make_pipeline(config, [*components, *starting_from, *preprocessing, trainer])
 
 
 def _features(config: FineTunePipelineConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ML Metadata says of a run: its steps, their states, and what they produced."""
+"""What ML Metadata says about a run: its steps, their states, and what they produced."""
 
 from collections.abc import Sequence
 
@@ -44,7 +44,7 @@ def check_complete(executions: Sequence[mlmd.Execution], steps: int) -> None:
 
 
 def outputs(store: MetadataStore, execution: mlmd.Execution) -> dict[str, mlmd.Artifact]:
-    """The artifacts that a step produced, by key: the last one of each."""
+    """The artifacts that a step produced: the last one of each key."""
     events = store.get_events_by_execution_ids([execution.id])
     keys = {e.artifact_id: event_key(e) for e in events if is_output(e)}
     return {keys[artifact.id]: artifact for artifact in store.get_artifacts_by_id(list(keys))}

@@ -4,9 +4,9 @@
 
     {"label": "topic", "task": "classification", "texts": ["text"], "kept": ["image"]}
 
-Without texts (None) the feature ``text`` is one, if there is such a feature.
+If ``texts`` is None, the feature ``text`` is one if it exists.
 
-Images stay encoded: decoded, one of 224 pixels is 600 KB. They are decoded in the input pipeline.
+Images stay encoded, since one of 224 pixels takes 600 KB decoded; the input pipeline decodes them.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ DEFAULT_TEXT = "text"
 
 
 def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
-    """Transforms raw features.
+    """Turns raw features into the features and the label that are trained on.
 
     Args:
       inputs: feature -> tensor; a label is not among them when serving.
-      custom_config: see above.
+      custom_config: the features; see the module's docstring.
 
     Returns:
       The texts stripped and with single spaces, the kept features as they are, and the label: an id

@@ -16,7 +16,7 @@ from hub_tfx.module.spec import ModuleFormat  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="write golden files anew")
+    parser.addoption("--update-golden", action="store_true", help="write golden files again")
 
 
 @pytest.fixture

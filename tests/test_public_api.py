@@ -43,6 +43,12 @@ def test_an_unknown_attribute_is_an_attribute_error(name):
         getattr(hub_tfx, name)
 
 
+def test_the_old_name_of_a_resolved_module_works_and_warns_whoever_uses_it():
+    with pytest.warns(DeprecationWarning, match=r"EmbedModule .* use hub_tfx\.Resol") as warned:
+        assert hub_tfx.EmbedModule is hub_tfx.ResolvedModule
+    assert [warning.filename for warning in warned] == [__file__]
+
+
 def test_the_examples_of_the_tour_run():
     result = doctest.testmod(hub_tfx)
     assert result.attempted

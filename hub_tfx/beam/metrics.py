@@ -11,7 +11,7 @@ NAMESPACE = "hub_tfx"
 
 @dataclass(frozen=True)
 class Distribution:
-    """Of a number that was recorded ``count`` times."""
+    """What Beam keeps of a number that was recorded ``count`` times."""
 
     sum: int
     count: int
@@ -20,14 +20,16 @@ class Distribution:
 
 
 def read_metrics(result: Any) -> dict[str, int | Distribution]:
-    """Our counters and distributions by name, over all steps: each runner names steps its own way.
+    """Our counters and distributions by name, over all steps.
+
+    Steps are added up since each runner names them in its own way.
 
     Args:
       result: the PipelineResult of a pipeline that is done.
     """
     found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
     by_name: dict[str, list[Any]] = defaultdict(list)
-    for metric in found["counters"]:  # Prism has none for a zero.
+    for metric in found["counters"]:  # Prism leaves out those that are zero.
         by_name[metric.key.metric.name].append(metric.result or 0)
     for metric in found["distributions"]:
         by_name[metric.key.metric.name].append(metric.result)

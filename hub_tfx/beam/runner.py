@@ -17,14 +17,14 @@ from hub_tfx import errors
 from hub_tfx.errors import ConfigError, HubTfxError, IncompleteError
 
 _WITH_OPTIONS_OF_THEIR_OWN = ("portable", "flink", "spark", "samza", "prism")
-"""Runners whose job servers say what options they have, once the job is sent to them."""
+"""Runners whose options only their job servers know, once the job is sent to them."""
 _STEP = " [while running"  # What Beam appends to the message of an error.
 _WORKER_LOST = re.compile("Channel closed prematurely|SDK worker disconnected")
-"""What the runner in this process, and Prism, say of a worker that is gone."""
+"""Errors of the runner in this process, and of Prism, about a worker that is gone."""
 
 
 def beam_arguments(given: Sequence[str]) -> list[str]:
-    """Beam's command line options, with the runner in this process where they name none.
+    """Beam's command line options, which use the runner in this process unless they name one.
 
     The default of Beam 2.69 and later would fetch a Prism binary from the network at run time.
     """
@@ -34,7 +34,7 @@ def beam_arguments(given: Sequence[str]) -> list[str]:
 
 
 def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
-    """Beam's options of ``beam_arguments``.
+    """Beam's command line options, parsed and checked.
 
     Raises:
       ConfigError: Beam cannot parse a value or has no such option, the runner loses rows, or
@@ -46,12 +46,12 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
         with redirect_stderr(said):
             known = options.get_all_options()
             all_given = options.get_all_options(retain_unknown_options=True)
-    except SystemExit:  # From argparse, after a hundred lines of usage.
+    except SystemExit:  # argparse raises it after a hundred lines of usage.
         *_, complaint = said.getvalue().strip().split("error: ")
         raise ConfigError(f"Beam options: {complaint}") from None
     runner = options.view_as(StandardOptions).runner
     if "dask" in runner.lower():
-        raise ConfigError(f"Beam options: {runner} loses rows without a word: use another runner")
+        raise ConfigError(f"Beam options: {runner} loses rows silently: use another runner")
     if options.view_as(GoogleCloudOptions).template_location:
         raise ConfigError("Beam options: --template_location only describes a job: leave it out")
     if not any(name in runner.lower() for name in _WITH_OPTIONS_OF_THEIR_OWN):
@@ -67,7 +67,7 @@ def _check_known(unknown: Iterable[str], known: Iterable[str]) -> None:
 
 
 def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
-    """A Beam pipeline with ``beam_arguments``.
+    """A Beam pipeline with these command line options.
 
     Raises:
       ConfigError: Beam cannot parse a value, or has no such runner.
@@ -81,7 +81,7 @@ def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
 
 @contextmanager
 def raise_own_errors() -> Iterator[None]:
-    """Raises the HubTfxError of a worker as itself, which runners pass on as text only."""
+    """Raises a worker's HubTfxError with its own type, since runners pass it on as text only."""
     try:
         yield
     except HubTfxError as error:

@@ -1,4 +1,4 @@
-"""What workers on other machines can reach: nothing that lies on this machine."""
+"""Workers on other machines reach nothing that lies on this one: checks, and copies for them."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -25,10 +25,10 @@ def check_reach(paths: Iterable[str], beam_options: Sequence[str]) -> None:
 
 
 def check_reach_of_containers(paths: Iterable[str]) -> None:
-    """Raises ConfigError where the containers of a compiled pipeline would be given what only this
-    machine has: a relative path, or one that is here.
+    """Raises ConfigError for paths that the containers of a compiled pipeline cannot reach.
 
-    Any other absolute path may be one of the image, or of a volume that the containers mount.
+    These are relative paths, and those that exist on this machine. Any other absolute path may be
+    in the image, or on a volume that the containers mount.
     """
     _refuse(
         filter(_is_of_this_machine, paths),
@@ -51,7 +51,7 @@ def _refuse(paths: Iterable[str], who: str, fix: str) -> None:
 
 
 def _is_of_this_machine(path: str) -> bool:
-    path = path.removeprefix("file://")  # As handles may begin, though no filesystem of Beam's.
+    path = path.removeprefix("file://")  # Handles may begin so, Beam's paths may not.
     return is_local(path) and (not os.path.isabs(path) or os.path.exists(path))
 
 

@@ -75,7 +75,7 @@ def _located(handle: str, cache_dir: str | None) -> tuple[str, Path, str]:
     parsed = ModuleHandle.parse(handle)
     path = Path(parsed.path)
     if parsed.is_local and path.is_dir():
-        inspect(path)  # Before all of its files are hashed: it may be no module at all.
+        inspect(path)  # Before all files are hashed: it may not be a module at all.
         return str(parsed), path, Manifest.of_directory(path).digest
     resolved = ModuleCache(cache_dir).resolve(parsed)
     return str(parsed), resolved.path, resolved.digest

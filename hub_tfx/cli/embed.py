@@ -105,7 +105,7 @@ def embed(
     config, beam_arguments = embed_config(**options), beam_options()
     cache = ModuleCache(cache_dir)
     module = cache.resolve(handle)
-    first = cache.resolve(preprocessor) if preprocessor else None
+    resolved = cache.resolve(preprocessor) if preprocessor else None
     with shown_progress(), errors_told_once():
         result = embed_files(
             module,
@@ -114,7 +114,7 @@ def embed(
             config,
             output_format,
             beam_arguments,
-            first,
+            resolved,
             input_format=input_format,
             previous=previous,
             report=report,
@@ -138,7 +138,7 @@ def embed(
         }
     )
     if result.resumed:
-        click.echo(f"hub-tfx: {result.resumed:,} rows are those of a run that failed", err=True)
+        click.echo(f"hub-tfx: {result.resumed:,} rows come from a run that failed", err=True)
     if result.dead_letters:
         letters = Path(output, "dead_letters")
         click.echo(f"hub-tfx: {result.dead_letters:,} rows rejected, see {letters}", err=True)

@@ -16,8 +16,10 @@ from hub_tfx.errors import UsageError
 
 
 def base_options(command: Any) -> Any:
-    """Adds those that say what to start from, and the format; the parameters are ``module``,
-    ``module_fn`` and ``module_format``."""
+    """Adds the options that say what to start from, and the format.
+
+    The parameters are ``module``, ``module_fn`` and ``module_format``.
+    """
     options = (
         click.option(
             "--module",

@@ -81,7 +81,7 @@ def _entry_points() -> dict[str, metadata.EntryPoint]:
 
 
 def _load(entry_point: metadata.EntryPoint) -> click.Command:
-    """The command; where that cannot be imported, one that says so: --help lists the others."""
+    """The command, or one that says that it cannot be imported: --help still lists the others."""
     try:
         command: click.Command = entry_point.load()
         return command
@@ -114,7 +114,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _interrupt(received: int, _: object) -> None:
-    """Ends a command on SIGTERM as Ctrl-C does, which puts away what is half done."""
+    """Ends a command on SIGTERM as Ctrl-C does, which removes what is half done."""
     signal.signal(received, signal.SIG_IGN)
     _received.append(received)
     raise KeyboardInterrupt
@@ -126,7 +126,7 @@ def run(arguments: list[str]) -> int:
 
 
 def run_command(command: click.Command, arguments: list[str], name: str) -> int:
-    """Runs any command as ours are run: errors are one line on stderr and an exit code."""
+    """Runs any command as ours run: errors are one line on stderr and an exit code."""
     try:
         with _warnings_in_a_line():
             result = command.main(arguments, prog_name=name, standalone_mode=False)
@@ -151,7 +151,7 @@ def run_command(command: click.Command, arguments: list[str], name: str) -> int:
 
 @contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
-    """Ours, on stderr: what the libraries set up for their own logs would frame them."""
+    """Logs our warnings as plain lines on stderr; the libraries' handlers would frame them."""
     logger, handler = logging.getLogger("hub_tfx"), _Line(logging.WARNING)
     logger.addHandler(handler)
     logger.propagate = False

@@ -1,4 +1,4 @@
-"""Commands and options that got another name: the old one works, and only the new one is shown."""
+"""Renamed commands and options: the old name works, and only the new one is shown."""
 
 import copy
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class RenamedGroup(click.Group):
 
 
 class RenamedOption(click.Option):
-    """An option of which the first name is shown: `click.option("--new", "--old", cls=…)`."""
+    """An option that is shown with its first name only: `click.option("--new", "--old", cls=…)`."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         shown = copy.copy(self)
@@ -27,7 +27,7 @@ class RenamedOption(click.Option):
 
 
 def run_renamed(command: click.Command, arguments: Sequence[str], old: str, new: str) -> int:
-    """Runs a command that has a new name, which stderr is told; gives the exit code."""
+    """Runs a renamed command, says its new name on stderr, and returns the exit code."""
     names = [_OLD_COMMANDS.get(name, name) for name in arguments[:1] if not name.startswith("-")]
     click.echo(f"hub-tfx: `{old}` is an old name: type `{' '.join([new, *names])}`", err=True)
     return run_command(command, list(arguments), new)

@@ -1,4 +1,4 @@
-"""What commands share: options, those of Beam after `--`, and the silence of Beam's own log."""
+"""What commands share: options, Beam's options after `--`, and a quiet log of Beam."""
 
 import logging
 import os
@@ -57,7 +57,7 @@ class BeamCommand(ManyValuesCommand):
 
 
 def beam_options() -> list[str]:
-    """What stood after `--` on the command line.
+    """Beam's options, which are all arguments after `--` on the command line.
 
     Raises:
       ConfigError: Beam cannot parse a value.
@@ -72,8 +72,10 @@ def beam_options() -> list[str]:
 
 @contextmanager
 def current_directory_on_path() -> Iterator[None]:
-    """As `python -m` has it: an installed command does not. For the calls of a user's function too,
-    not only its import, since it may import more when it is called."""
+    """Puts the current directory on Python's path, as `python -m` does and a command does not.
+
+    It stays there for the calls of a user's function, which may import more when it is called.
+    """
     directory = os.getcwd()
     sys.path.insert(0, directory)
     try:
@@ -84,7 +86,7 @@ def current_directory_on_path() -> Iterator[None]:
 
 @contextmanager
 def errors_told_once() -> Iterator[None]:
-    """Keeps Beam and TFX from logging, with a traceback, the error that the command will tell."""
+    """Keeps Beam and TFX from logging, with a traceback, an error that the command tells anyway."""
     if os.environ.get("HUB_TFX_DEBUG", "") not in ("", "0"):
         yield
         return
@@ -93,7 +95,7 @@ def errors_told_once() -> Iterator[None]:
     root = logging.getLogger()
     told_by_threads = threading.excepthook
     try:
-        threading.excepthook = lambda _: None  # Of runners, about a worker that is gone.
+        threading.excepthook = lambda _: None  # Runners raise there when a worker is gone.
         root.addFilter(_is_no_job_message)
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
@@ -106,7 +108,7 @@ def errors_told_once() -> Iterator[None]:
 
 
 def _is_no_job_message(record: logging.LogRecord) -> bool:
-    """Beam's portable runner hands on what a job says; it logs without a logger of its own."""
+    """Whether a record is not what Beam's portable runner passes on from a job to the root log."""
     return record.module != "portable_runner"
 
 

@@ -1,4 +1,4 @@
-"""What commands print: one JSON document, or a table for a terminal, or TSV for a pipe."""
+"""What commands print: one JSON document, a table on a terminal, or TSV in a pipe."""
 
 import json
 import sys
@@ -29,7 +29,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
-        table.add_row(*map(Text, row))  # As Text, or rich would take [?] for markup.
+        table.add_row(*map(Text, row))  # As Text, since rich would take [?] for markup.
     Console().print(table)
 
 

@@ -1,4 +1,4 @@
-"""Progress of an embedding job: live on a terminal, else a line every half minute."""
+"""Progress of an embedding job: live on a terminal, otherwise a line every half minute."""
 
 import threading
 import time

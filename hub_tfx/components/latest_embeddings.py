@@ -1,4 +1,4 @@
-"""The newest embeddings of earlier runs, to copy what is unchanged from: a resolver node of TFX's.
+"""A resolver node of TFX for the newest embeddings of earlier runs, to copy unchanged rows from.
 
 latest = latest_embeddings()
 generator = EmbeddingGenerator(…, previous=latest.outputs["previous"])
@@ -14,18 +14,18 @@ _PREVIOUS = "previous"
 
 
 class LatestOrNoneStrategy(ResolverStrategy):  # type: ignore[misc]
-    """The newest artifact of each input; none where there is none.
+    """Chooses the newest artifact of each input, or none where there is none.
 
-    TFX's LatestArtifactStrategy fails then, as in the first run of a pipeline.
+    In the latter case, as in the first run of a pipeline, TFX's LatestArtifactStrategy fails.
     """
 
     def resolve_artifacts(
         self, store: Any, input_dict: dict[str, list[Any]]
     ) -> dict[str, list[Any]]:
-        """The same keys, with at most one artifact each. Asks ML Metadata nothing.
+        """The same keys, with at most one artifact each.
 
         Args:
-          store: of ML Metadata.
+          store: ML Metadata, which is not asked.
           input_dict: all live artifacts of each input.
         """
         return {
@@ -37,10 +37,10 @@ class LatestOrNoneStrategy(ResolverStrategy):  # type: ignore[misc]
 def latest_embeddings(producer: str = "EmbeddingGenerator") -> tfx.dsl.Resolver:
     """A node whose output ``previous`` is the newest embeddings of earlier runs of the pipeline.
 
-    There may be none, as in the first run. The pipeline is told from others by its name.
+    There may be none, as in the first run. Runs belong to the pipeline that has their name.
 
     Args:
-      producer: id of the component that gave them, as ``embeddings``.
+      producer: id of the component whose output ``embeddings`` they are.
     """
     embeddings = Channel(
         tfx.types.standard_artifacts.Examples,

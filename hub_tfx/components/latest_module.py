@@ -1,4 +1,4 @@
-"""The newest module of earlier runs, to go on from: a resolver node of TFX's.
+"""A resolver node of TFX for the newest module of earlier runs, to start from.
 
 latest = latest_module(fallback=resolver.outputs["module"])
 trainer = ModuleTrainer(…, base_module=latest.outputs["module"])
@@ -21,17 +21,17 @@ _Artifacts = dict[str, list[Any]]
 class LatestModuleStrategy(ResolverStrategy):  # type: ignore[misc]
     """Chooses from the artifacts of the inputs ``module``, ``blessing`` and ``fallback``.
 
-    The newest module; where there is an input ``blessing``, the newest one whose last verdict is a
-    blessing; where there is no such module, the fallback; and if that is none, none. Unlike TFX's
-    LatestArtifactStrategy it does not fail then, and unlike its LatestBlessedModelStrategy it takes
+    It takes the newest module; where there is an input ``blessing``, the newest one whose last
+    verdict is a blessing. Without such a module it takes the fallback, and without a fallback none:
+    TFX's LatestArtifactStrategy would fail. Unlike TFX's LatestBlessedModelStrategy it takes
     modules, and heeds a later verdict.
     """
 
     def resolve_artifacts(self, store: Any, input_dict: _Artifacts) -> _Artifacts:
-        """The same keys, with at most one artifact each. Asks ML Metadata nothing.
+        """The same keys, with at most one artifact each.
 
         Args:
-          store: of ML Metadata.
+          store: ML Metadata, which is not asked.
           input_dict: all live artifacts of each input.
         """
         modules = sorted(input_dict[_MODULE], key=lambda artifact: artifact.id)
@@ -52,12 +52,12 @@ def latest_module(
 ) -> tfx.dsl.Resolver:
     """A node whose output ``module`` is the newest module of earlier runs of the pipeline.
 
-    It is told from others by the pipeline's name. Without a fallback there may be none, as in the
-    first run: pass ``outputs["module"].as_optional()`` on then.
+    Runs belong to the pipeline that has their name. Without a fallback there may be no module, as
+    in the first run: pass ``outputs["module"].as_optional()`` to the component that takes it.
 
     Args:
-      producer: id of the component that gave it, as ``module``.
-      fallback: A channel of type `HubModule`, for when there is none.
+      producer: id of the component whose output ``module`` it is.
+      fallback: A channel of type `HubModule`, taken where earlier runs have no module.
       blessed_by: id of a component whose output ``blessing`` (`ModelBlessing`, with the custom
         properties of TFX's Evaluator: `blessed` and `current_model_id`) the module must have.
     """
@@ -76,7 +76,7 @@ def _channel(artifact_type: Any, producer: str, output_key: str) -> Channel:
 
 
 def _verdicts(blessings: list[Any]) -> dict[int, Any]:
-    """Id of a module -> its last blessing, where that is one."""
+    """Id of a module -> its last verdict, where that is a blessing."""
     last = {
         blessing.get_int_custom_property(_MODEL_ID): blessing
         for blessing in sorted(blessings, key=lambda artifact: artifact.id)

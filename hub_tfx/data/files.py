@@ -139,7 +139,7 @@ def _matching(pattern: str, file_format: str | None) -> list[FileMetadata]:
         found = _in_folder(pattern, _glob(f"{pattern.rstrip('/')}/**"), file_format)
     named = [file for file in found if file.path == pattern or _is_wanted(file.path)]
     if not named:
-        what = "but for markers" if found else "and no folder that holds data"
+        what = "except for markers" if found else "and no folder there holds data"
         raise InputError(f"no file matches the input {pattern}, {what}")
     return named
 

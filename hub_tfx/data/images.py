@@ -23,6 +23,8 @@ _FILE_THREADS = 16
 
 _GIF = (b"GIF87a", b"GIF89a")
 _GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
+_MAGIC_OF_CHANNELS = {1: [b"\x89P", b"\xff\xd8"], 4: [b"\x89P", b"BM"]}
+"""First bytes of the formats that tf.io.decode_image gives so many channels of."""
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset([0x01, *range(0xD0, 0xD9)])
 
@@ -34,21 +36,41 @@ def decode_image(encoded: Any, info: TensorInfo, size: tuple[int, int] | None) -
 
     Args:
       encoded: scalar string.
-      info: of the input, float32 or uint8 ``[batch, height, width, channels]``.
+      info: of the input, ``[batch, height, width, channels]``; see TensorInfo.is_image.
       size: height and width to which the image is resized; None to leave it at its own.
 
     Returns:
-      ``[height, width, channels]``: float32 in [0, 1] by the common signature
-      (https://www.tensorflow.org/hub/common_signatures/images), or uint8 in [0, 255], which
+      ``[height, width, channels]``: floats in [0, 1] by the common signature
+      (https://www.tensorflow.org/hub/common_signatures/images), or integers in [0, 255], which
       detectors take. There are three channels where the input leaves their number open.
     """
     assert info.shape is not None
-    image = tf.io.decode_image(encoded, info.shape[3] or 3, expand_animations=False)
+    image = _decode(encoded, info.shape[3] or 3)
     if size is not None:
         image = tf.image.resize(image, size)
-    if info.dtype == "uint8":
-        return tf.cast(tf.round(image) if size else image, tf.uint8)
-    return tf.cast(image, tf.float32) * (1 / 255)
+    if tf.as_dtype(info.dtype).is_integer:
+        return tf.cast(tf.round(image) if size else image, info.dtype)
+    return tf.cast(tf.cast(image, tf.float32) * (1 / 255), info.dtype)
+
+
+def _decode(encoded: Any, channels: int) -> Any:
+    """``[height, width, channels] uint8``; grey or with an opaque alpha channel where TensorFlow's
+    decoder of the format does not give so many."""
+
+    def decoded(channels: int) -> Any:
+        return tf.io.decode_image(encoded, channels, expand_animations=False)
+
+    if channels == 3:
+        return decoded(3)
+
+    def from_rgb() -> Any:
+        image = decoded(3)
+        if channels == 1:
+            return tf.image.rgb_to_grayscale(image)
+        return tf.concat([image, tf.fill(tf.shape(image[..., :1]), tf.constant(255, tf.uint8))], 2)
+
+    has_decoder = tf.reduce_any(tf.strings.substr(encoded, 0, 2) == _MAGIC_OF_CHANNELS[channels])
+    return tf.cond(has_decoder, lambda: decoded(channels), from_rgb)
 
 
 class ImageDecoder:
@@ -73,12 +95,12 @@ class ImageDecoder:
         try:
             height, width = header_size(encoded) or (0, 0)
             if height * width > MAX_PIXELS:
-                return f"is an image of {width} x {height}; {MAX_PIXELS:,} pixels are the most"
+                return f"is an image of {width} x {height}; at most {MAX_PIXELS:,} pixels are taken"
             if encoded.startswith(_GIF) and _is_large_animation(encoded):
                 return f"is an animation of more than {_MAX_ANIMATION_PIXELS:,} pixels"
             return self._pixels(tf.constant(encoded, tf.string))
         except tf.errors.OpError as error:
-            return f"is no image that can be decoded: {describe(error)}"
+            return f"is not an image that can be decoded: {describe(error)}"
 
 
 class FileReader:

@@ -72,7 +72,7 @@ def check_columns(schema: pa.Schema, needed: Iterable[str]) -> None:
         if why := fields.why_unusable(field):
             raise InputError(why)
         if why := fields.why_disputed(field):
-            raise InputError(f"{why}: embed these files in runs of their own")
+            raise InputError(f"{why}: embed these files in separate runs")
 
 
 def _schemas(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, pa.Schema]]:
@@ -104,7 +104,7 @@ def _merged(known: pa.Field, known_from: str, field: pa.Field, file: SourceFile)
     common = common_type(known.type, field.type, file.format)
     if common is not None:
         return fields.with_others(known.with_type(common), others)
-    why = f"{known_from} has {known.type} in {known.name!r}, {file.path} {field.type}"
+    why = f"{known_from} has {known.type} in {known.name!r}, but {file.path} has {field.type}"
     return fields.disputed(fields.with_others(known, others), why)
 
 

@@ -122,7 +122,7 @@ def _check_size(
     name: str, rows: int, values: pa.Array, offsets: np.ndarray[Any, Any], size: int
 ) -> None:
     if not np.array_equal(offsets, np.arange(rows + 1) * size) or values.null_count:
-        raise ValueError(f"feature {name!r} has rows with other than {size} values")
+        raise ValueError(f"feature {name!r} has rows that do not have {size} values")
 
 
 def _cast(values: pa.Array, wanted: pa.DataType) -> pa.Array:

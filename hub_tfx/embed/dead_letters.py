@@ -57,7 +57,7 @@ def check_rejected(rejected: int, records: int, max_ratio: float, consequence: s
     """
     if not rejected or (rejected < records and rejected <= max_ratio * records):
         return
-    allowed = "not all" if rejected == records else f"{max_ratio:.1%}"
+    allowed = "not all" if rejected == records else f"at most {max_ratio:.1%}"
     raise RejectedRowsError(
-        f"{rejected} of {records} records were rejected, {allowed} may be: {consequence}"
+        f"{rejected} of {records} records were rejected, and {allowed} may be: {consequence}"
     )

@@ -21,8 +21,8 @@ def of_values(values: Iterable[Any], kind: bytes = b"") -> list[bytes]:
     """A digest for each value.
 
     Args:
-      values: that have the buffer interface, such as bytes.
-      kind: tells values from equal ones that mean something else; 16 bytes at most.
+      values: values that have the buffer interface, such as bytes.
+      kind: tells values from equal ones that mean something else; at most 16 bytes.
     """
     hashed = partial(blake2b, person=kind) if kind else blake2b  # An option takes time.
     return [hashed(value).digest()[:DIGEST_BYTES] for value in values]
@@ -33,10 +33,10 @@ def of_lists(values: Sequence[Any] | np.ndarray[Any, Any], offsets: Any) -> list
 
     Args:
       values: bytes of any lengths, or an array of numbers.
-      offsets: ``[lists + 1]``, where each list begins in them.
+      offsets: ``[lists + 1]``, where each list begins in the values, and where the last one ends.
     """
     if not isinstance(values, np.ndarray) or values.dtype == object:
-        # Of digests, which are all of one length: ["ab", "c"] is not ["a", "bc"].
+        # The digests of digests, which are all of one length: ["ab", "c"] is not ["a", "bc"].
         values = np.frombuffer(b"".join(of_values(values)), f"V{DIGEST_BYTES}")
     view = np.ascontiguousarray(values).view(np.uint8).data
     ends = (np.asarray(offsets) * values.dtype.itemsize).tolist()
@@ -55,5 +55,5 @@ def of_rows(parts: Sequence[Sequence[bytes]]) -> Digests:
 
 
 def from_bytes(digests: bytes) -> Digests:
-    """Digests that lie one after the other."""
+    """Digests from consecutive bytes."""
     return np.frombuffer(digests, "<u8").reshape(-1, 2)

@@ -31,7 +31,7 @@ from hub_tfx.errors import InputError, OutputError, RejectedRowsError
 from hub_tfx.module.resolved import ResolvedModule
 
 Metrics = Mapping[str, int | Distribution]
-"""Counters and distributions of Beam by name, from whichever runner."""
+"""Counters and distributions of Beam by name, whichever runner counted them."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class EmbedResult:
     """What ``embed_files`` did.
 
     Attributes:
-      rows: embedded and written.
-      dead_letters: rejected and written.
-      resumed: of these rows, those that an earlier run had embedded before it failed.
-      reused: of the rows, those copied from an earlier output.
-      duplicates: of the rows, those copied from another row of this input.
-      seconds: of wall time, all told.
-      rows_per_s: rows this run embedded a second, without imports and module load.
-      output: the directory.
-      module_digest: of the module that was used.
+      rows: how many rows were embedded and written.
+      dead_letters: how many rows were rejected and written as dead letters.
+      resumed: how many of both an earlier run had finished before it failed.
+      reused: how many embedded rows are copies from an earlier output.
+      duplicates: how many embedded rows are copies of another row of this input.
+      seconds: wall time of the whole call, in seconds.
+      rows_per_s: rows that this run embedded a second, without imports and module load.
+      output: the directory of the output.
+      module_digest: digest of the module that was used.
       metrics: see Metrics.
     """
 
@@ -100,12 +100,14 @@ def embed_files(
     Args:
       module: what ``ModuleCache.resolve`` or ``ResolvedModule.of_directory`` gave.
       inputs: files, folders and globs of any Beam filesystem; see ``data.files.find_files``.
-      output: a directory that is new, empty, or an earlier output.
+      output: directory that is new, empty, or an earlier output.
       config: what to feed, keep and write.
-      output_format: of the parts.
-      beam_options: of the Beam pipeline; the runner in this process if they name none.
+      output_format: format of the part files.
+      beam_options: options of the Beam pipeline, which runs in this process unless they name a
+        runner.
       preprocessor: a module that takes the features and feeds the other one.
-      input_format: a key of ``data.readers.READERS``; None to go by endings, or else by bytes.
+      input_format: a key of ``data.readers.READERS``; None to tell by the ending of
+        a file, otherwise by its first bytes.
       previous: directory of an earlier output, which may be ``output``: rows that feed the same are
         copied from it, unless module or config have changed.
       report: whether to write ``report/``: a page and a JSON file.
@@ -183,14 +185,14 @@ def embed_splits(
       embeddings, dead_letters: folders, on any Beam filesystem, which get ``Split-{split}/``.
       config: what to feed and keep.
       make_pipeline: makes the Beam pipeline.
-      columns: of all files; None to infer them.
+      columns: columns of all files; None to infer them.
       preprocessor: a module that takes the features and feeds the other one.
       previous: folder of earlier embeddings: rows that feed the same are copied from them, unless
         module or config have changed.
       limits: sizes that matter for speed and memory.
 
     Raises:
-      HubTfxError: as ``embed_files``; nothing is left in either folder but dead letters.
+      HubTfxError: as ``embed_files``; only dead letters are left in the folders.
     """
     if columns is None:
         columns = infer_schema([file for files in splits.values() for file in files])
@@ -236,7 +238,7 @@ def _explaining_rejected_rows(outputs: Sequence[JobOutput]) -> Iterator[None]:
 
 
 def _for_other_machines(task: EmbedTask, layout: OutputLayout) -> EmbedTask:
-    """The task with its modules beside the output, where that is on no machine of ours."""
+    """The task with its modules copied beside the output, where that is on a remote filesystem."""
 
     def moved(module: ResolvedModule, name: str) -> ResolvedModule:
         return stage_module(module, FileSystems.join(layout.temporary, name))
@@ -262,7 +264,7 @@ def _check_one_format(files: Sequence[SourceFile]) -> None:
 
 
 def _check_apart(files: Sequence[SourceFile], output: str) -> None:
-    """Refuses input that lies where the output is to replace what is there."""
+    """Refuses input that lies in the output, which would replace it."""
     folder = os.path.join(real_path(output), "")
     for file in files:
         if real_path(file.path).startswith(folder):

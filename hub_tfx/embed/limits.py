@@ -11,14 +11,14 @@ class EmbedLimits:
       window_rows: rows among which those of like size are sought for one call of the module.
       window_output_bytes: upper bound on outputs held at one time.
       files_at_once: upper bound on image files held at one time.
-      work_units: how many work units an input is cut into at least, if ``min_unit_bytes`` allows.
-      min_unit_bytes, max_unit_bytes: bytes of input in a work unit.
-      block_s: seconds of work that are lost at most when a worker dies.
+      work_units: lower bound on work units of an input, if ``min_unit_bytes`` allows.
+      min_unit_bytes, max_unit_bytes: bounds on bytes of input in a work unit.
+      block_s: upper bound on seconds of work that are lost when a worker dies.
       part_bytes: size at which a part file is closed.
       row_group_rows, row_group_bytes: size at which a row group of a Parquet part is closed.
-      chunk_rows: known rows that are kept in memory before they go to a file.
-      mapped_bytes: size from which on digests of known rows are kept in a file.
-      previous_rows: rows of an earlier output that are read at one time.
+      chunk_rows: upper bound on known rows in memory before they go to a file.
+      mapped_bytes: size above which digests of known rows are kept in a file.
+      previous_rows: upper bound on rows of an earlier output that are read at one time.
     """
 
     window_rows: int = 2048

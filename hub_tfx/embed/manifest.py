@@ -23,8 +23,8 @@ class WrittenColumn:
 
     Attributes:
       output: key of the module's output.
-      dtype: of a value, as it is packed.
-      shape: of a row, -1 for an axis that differs from row to row.
+      dtype: type of a value, as it is packed.
+      shape: shape of a row, with -1 for an axis that differs from row to row.
       scale: name of the column of scales, for int8.
       shapes: name of the column of shapes, where several axes are open.
     """
@@ -37,7 +37,7 @@ class WrittenColumn:
 
     @property
     def names(self) -> list[str]:
-        """Of the columns beside it that belong to it."""
+        """Names of the columns beside it that belong to it."""
         return [name for name in (self.scale, self.shapes) if name is not None]
 
 
@@ -46,9 +46,9 @@ class WrittenFile:
     """A committed part file.
 
     Attributes:
-      name: in the folder of its kind.
-      rows, size_bytes, sha256: what it holds.
-      digests_sha256: of the file with its rows' digests; None for dead letters.
+      name: name in the folder of its kind.
+      rows, size_bytes, sha256: number of rows, size and hash of the file.
+      digests_sha256: SHA-256 of the file with its rows' digests; None for dead letters.
     """
 
     name: str
@@ -63,18 +63,18 @@ class OutputManifest:
     """One output. ``from_json(m.to_json()) == m``; unknown keys are refused.
 
     Attributes:
-      version: of the hub_tfx that wrote it.
-      module, preprocessor: with which it was made.
-      signature: that was called.
+      version: version of the hub_tfx that wrote it.
+      module, preprocessor: modules that it was made with.
+      signature: name of the signature that was called.
       made_with: what its vectors depend on, other than the rows: see
         reuse.previous.vectors_fingerprint. None in an output without digests of its rows.
       embedding_dim: size of its one column of vectors, if there is just one.
       columns: column of outputs -> what it holds.
       config: the EmbedConfig, as JSON.
-      format: of its part files.
-      rows, dead_letters: how many were embedded, and rejected.
-      reused, duplicates: of the rows, those that were copied; see rows.EmbeddedRows.
-      row_bytes: (bytes from which on, rows), ascending: see rows.count_sizes.
+      format: format of its part files.
+      rows, dead_letters: how many rows were embedded, and rejected.
+      reused, duplicates: how many rows were copied; see rows.EmbeddedRows.
+      row_bytes: (least bytes of a size, rows), ascending; see rows.count_sizes.
       resumed_records: records that an earlier run had finished.
       working_s: seconds from the first read to the last complete part.
       files, dead_letter_files: its part files, in the order of the rows.
@@ -102,7 +102,7 @@ class OutputManifest:
     inputs: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """The manifest as plain JSON."""
         document = asdict(self)
         document["columns"] = self.columns_dict()
         for name in ("files", "dead_letter_files"):
@@ -136,7 +136,7 @@ def _given(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _typed(document: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a manifest with the types that JSON lacks."""
+    """The fields of a manifest, with the types that JSON lacks."""
     unknown = document.keys() - {of_class.name for of_class in fields(OutputManifest)}
     if unknown:
         raise ValueError(f"it has the unknown key {min(unknown)!r}: a later hub_tfx wrote it")

@@ -30,10 +30,10 @@ class JobOutput:
     """One output of a job.
 
     Attributes:
-      task: what to do.
-      layout: where its files go.
-      name: tells the outputs of one job apart, such as the name of a split.
-      finished: what an earlier run of the job has left in ``layout.temporary``.
+      task: what to feed, call, keep and write.
+      layout: where the files of the output go.
+      name: name that tells the outputs of one job apart, such as that of a split.
+      finished: what an earlier run of the job has finished and left in ``layout.temporary``.
     """
 
     task: EmbedTask
@@ -63,8 +63,8 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
         """A job.
 
         Args:
-          outputs: with the same module and config, and names that differ.
-          previous: rows that are copied.
+          outputs: outputs with the same module and config, whose names differ.
+          previous: earlier outputs, from which unchanged rows are copied.
           limits: sizes that matter for speed and memory.
         """
         super().__init__()

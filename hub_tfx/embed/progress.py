@@ -8,8 +8,8 @@ class Progress:
     """Counts since the process began.
 
     Attributes:
-      rows: embedded.
-      dead_letters: rejected by the module or before it.
+      rows: how many rows were embedded.
+      dead_letters: how many rows were rejected, by the module or before it.
     """
 
     rows: int = 0

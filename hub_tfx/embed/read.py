@@ -27,9 +27,9 @@ class RowRange:
     """Consecutive rows of a file.
 
     Attributes:
-      path, version: of the SourceFile.
-      start, stop: the first, and the one behind the last.
-      is_end: whether the file ends there; never of row groups.
+      path, version: path and version of the SourceFile.
+      start, stop: the half-open range of the rows.
+      is_end: whether the file is known to end there; never so for row groups.
     """
 
     path: str
@@ -44,8 +44,8 @@ class Block:
     """Rows that one worker read one after the other: finished together, or not at all.
 
     Attributes:
-      id: unique; each attempt to read the rows has its own.
-      rows: of one file or several.
+      id: unique name; each attempt to read the rows has its own.
+      rows: ranges of rows, of one file or several.
       started_s: Unix time at which reading them began.
     """
 
@@ -78,10 +78,10 @@ class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]
         Args:
           files: what to read.
           schema: the columns to read, with their types.
-          batch_rows: upper bound on rows of a batch; large rows come in smaller batches.
-          limits: of work units and blocks.
-          into_examples: columns that are written as tf.Example; rows that it cannot hold are
-            marked.
+          batch_rows: upper bound on rows in a batch; large rows come in smaller batches.
+          limits: sizes of work units and blocks.
+          into_examples: columns that are written as tf.Example; rows that a tf.Example cannot hold
+            are marked.
         """
         super().__init__()
         self._units = make_work_units(files, limits)
@@ -99,9 +99,9 @@ class ReadRecordBatches(beam.PTransform):  # type: ignore[misc]
 def make_work_units(
     files: Sequence[SourceFile], limits: EmbedLimits = DEFAULT_LIMITS
 ) -> list[tuple[SourceFile, ...]]:
-    """Neighbouring files in groups, each for one worker.
+    """Groups of neighbouring files, each for one worker.
 
-    Small files share a group, since each group is at least a part of the output.
+    Small files share a group, since each group makes at least one part of the output.
     """
     total = sum(file.size_bytes for file in files)
     most = min(max(limits.min_unit_bytes, total // limits.work_units), limits.max_unit_bytes)
@@ -116,19 +116,18 @@ def make_work_units(
     return [tuple(_joined(unit)) for unit in units]
 
 
-def first_rows(files: Sequence[SourceFile], schema: pa.Schema, rows: int) -> pa.RecordBatch | None:
-    """Some of the first rows of an input; None where there are none, or none near at hand."""
+def first_rows(
+    files: Sequence[SourceFile], schema: pa.Schema, rows: int
+) -> Iterator[pa.RecordBatch]:
+    """The first rows of an input, so many at a time; none of what is not near at hand."""
     for file in files:
         if file.format == "tfrecord" and not is_local(file.path):  # It would be copied as a whole.
-            return None
-        for batch in _batches(file, schema, rows):
-            if batch.num_rows:
-                return batch
-    return None
+            return
+        yield from (batch for batch in _batches(file, schema, rows) if batch.num_rows)
 
 
 def _joined(files: Iterable[SourceFile]) -> list[SourceFile]:
-    """Neighbouring row groups of one file as one."""
+    """The ranges with neighbouring row groups of one file joined into one."""
     joined: list[SourceFile] = []
     for file in files:
         last = joined[-1] if joined else None
@@ -177,11 +176,11 @@ class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
 
 def _check_unchanged(file: SourceFile) -> None:
     if file.version and is_local(file.path) and file.version != version_of(file.path):
-        raise InputError(f"{file.path} has changed while it was read: run the job again")
+        raise InputError(f"{file.path} changed while it was read: run the job again")
 
 
 class _OpenBlock:
-    """A block that is still read."""
+    """A block that is still being read."""
 
     def __init__(self) -> None:
         self.id = uuid.uuid4().hex

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hub_tfx.embed.digests import Digests
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
-"""Indices of rows of a batch, or a number for each row."""
+"""Indices of rows in a batch, or a number for each row."""
 
 _DIGESTS = b"hub_tfx.digests"
 _COUNTS = b"hub_tfx.counts"
@@ -20,7 +20,7 @@ _SIZES_AN_OCTAVE = 4
 
 @dataclass
 class Spent:
-    """What rows have taken: seconds in the module, and of decoding images."""
+    """Seconds that rows have taken in the module, and in decoding images."""
 
     module_s: float = 0.0
     decode_s: float = 0.0
@@ -31,15 +31,15 @@ class EmbeddedRows:
     """What became of the rows of a batch: each is in ``rows`` or in ``rejected``.
 
     Attributes:
-      rows: indices of the embedded ones, ascending.
-      columns: their outputs, in that order.
-      rejected: index -> reason, ascending.
-      calls: rows of each call of the module.
-      digests: of ``rows``, where they were asked for.
-      reused: rows that are copies from an earlier output.
-      duplicates: rows that are copies from this one.
-      row_bytes: of ``rows``, what each feeds.
-      spent: on them, and on the rejected ones.
+      rows: indices of the embedded rows, ascending.
+      columns: outputs of the embedded rows, in that order.
+      rejected: index of a rejected row -> reason, ascending.
+      calls: number of rows in each call of the module.
+      digests: digests of ``rows``, where they were asked for.
+      reused: how many rows are copies from an earlier output.
+      duplicates: how many rows are copies of another row of this output.
+      row_bytes: bytes that each of ``rows`` feeds.
+      spent: time spent on embedded and rejected rows.
     """
 
     rows: Rows
@@ -58,9 +58,9 @@ class BatchStats:
     """How the rows of a batch got their outputs.
 
     Attributes:
-      digests: of the rows, one after the other.
-      reused, duplicates: as in EmbeddedRows.
-      sizes: see ``count_sizes``.
+      digests: digests of the rows, as consecutive bytes.
+      reused, duplicates: numbers of copied rows, as in EmbeddedRows.
+      sizes: numbers of rows by what they feed; see ``count_sizes``.
     """
 
     digests: bytes = b""
@@ -70,13 +70,13 @@ class BatchStats:
 
     @classmethod
     def of(cls, batch: pa.RecordBatch) -> "BatchStats":
-        """Read from the batch's schema, where ``mark`` has put it."""
+        """Reads the stats from the batch's schema, where ``mark`` has put them."""
         metadata = batch.schema.metadata or {}
         counts = json.loads(metadata.get(_COUNTS, b"[0, 0, {}]"))
         return cls(metadata.get(_DIGESTS, b""), *counts)
 
     def mark(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch with this in its schema, so that a plain RecordBatch carries it."""
+        """The batch with these stats in its schema, so that a plain RecordBatch carries them."""
         counts = json.dumps([self.reused, self.duplicates, self.sizes]).encode()
         return batch.replace_schema_metadata(
             {**(batch.schema.metadata or {}), _DIGESTS: self.digests, _COUNTS: counts}
@@ -84,16 +84,16 @@ class BatchStats:
 
 
 def count_sizes(row_bytes: Rows) -> dict[str, int]:
-    """How many rows feed so many bytes: the bytes from which on, in words -> rows.
+    """Numbers of rows by what they feed: the least bytes of a size, as text -> rows.
 
-    Four sizes from one power of two to the next.
+    There are four sizes from one power of two to the next.
     """
     number, rows = np.unique(_size_number(row_bytes), return_counts=True)
     return dict(zip(map(str, _first_bytes(number).tolist()), rows.tolist(), strict=True))
 
 
 def size_edges(first: int, last: int) -> Rows:
-    """The bytes at which the sizes from one to another begin, and at which the last one ends."""
+    """The bytes at which the sizes in a range begin, and at which the last of them ends."""
     number = _size_number(np.array([first, last]))
     return np.unique(_first_bytes(np.arange(number[0], number[1] + 2)))
 
@@ -111,7 +111,7 @@ def _first_bytes(number: Rows) -> Rows:
 def merge(
     pieces: Sequence[tuple[Rows, Mapping[str, pa.Array]]],
 ) -> tuple[Rows, Mapping[str, pa.Array]]:
-    """Rows with their outputs, of several pieces, in the order of the rows."""
+    """Joins pieces of rows with their outputs, in the order of the rows."""
     if len(pieces) < 2:
         return pieces[0] if pieces else (np.array([], np.int64), {})
     rows = np.concatenate([rows for rows, _ in pieces])
@@ -122,5 +122,5 @@ def merge(
 
 
 def take(columns: Mapping[str, pa.Array], rows: Rows) -> Mapping[str, pa.Array]:
-    """Some rows of columns."""
+    """Takes some rows from columns."""
     return {name: column.take(pa.array(rows)) for name, column in columns.items()}

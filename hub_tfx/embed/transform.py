@@ -35,7 +35,7 @@ from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
 
 _AT_ONCE = 2
-"""Windows in work: one is with the module, the other is prepared or made into columns."""
+"""Windows in work at one time: while the module has one, the other is prepared or written."""
 
 
 class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
@@ -45,8 +45,8 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
     ``dead_letters`` (see hub_tfx.embed.dead_letters). A module is loaded once in a worker process.
     Metrics are under the namespace ``hub_tfx``: counters ``rows``, ``dead_letters``, ``reused``,
     ``duplicates``, ``fed_bytes``, ``module_us`` and ``decode_us`` (microseconds in the module, and
-    of decoding images), ``module_loads`` and ``module_load_ms``; distribution ``batch_rows``, of
-    the rows of a call.
+    in decoding images), ``module_loads`` and ``module_load_ms``; the distribution ``batch_rows`` of
+    rows in a call.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         Args:
           module_path: a module's directory, the same on each worker, on any Beam filesystem.
           config: what to feed, keep and write.
-          digest: of the module; each worker refuses to work with another one.
+          digest: digest of the module; each worker refuses to work with another module.
           shared: lets several transforms with the same module use one copy of it.
-          preprocessor_path: of a module that takes the features and feeds the other one.
-          preprocessor_digest: of that module.
-          previous: rows that are copied; with it batches carry their digests (rows.BatchStats).
+          preprocessor_path: directory of a module that takes the features and feeds the other one.
+          preprocessor_digest: digest of the preprocessor.
+          previous: rows that are copied; batches then carry their digests (rows.BatchStats).
           limits: sizes that matter for speed and memory.
         """
         super().__init__()
@@ -92,20 +92,20 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a worker finds a module, and which it has to be."""
+    """Where a worker finds a module, and the digest that it must have."""
 
     path: str
     digest: str | None
 
     def directory(self) -> str:
-        """A local directory with the module; raises DigestMismatchError where it is another one."""
+        """A local directory with the module; raises DigestMismatchError for another module."""
         path = local_directory(self.path)
         if self.digest is not None:
             actual = Manifest.of_directory(path).digest
             if actual != self.digest:
                 raise DigestMismatchError(
                     f"this worker's module in {self.path} has digest {actual}, "
-                    f"the job was started with {self.digest}"
+                    f"but the job was started with {self.digest}"
                 )
         return path
 
@@ -148,7 +148,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         tag = f"{self._source} {self._preprocessor} {config.signature} {config.tags}"
         self._module = self._shared.acquire(self._load, tag=tag)
         self._call_limits = CallLimits.of(self._config)
-        # To be known to those behind them, rows have to be done.
+        # Later rows can only be copies of rows that are done.
         self._threads = CallThreads(1 if self._config.deduplicate else _AT_ONCE)
 
     def _load(self) -> LoadedModule:
@@ -196,7 +196,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._threads.shutdown()
 
     def _window_rows(self) -> int:
-        """Rows whose outputs are held at once: as many as come, unless outputs are large."""
+        """Number of rows whose outputs are held at one time; fewer where outputs are large."""
         batch_size = self._config.batch_size
         if not self._output_row_bytes:
             return batch_size
@@ -216,7 +216,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         return _Running(bound.plan, checked.batch, done, timestamp, window)
 
     def _outputs(self, running: "_Running") -> Iterator[Any]:
-        """What became of rows: while the next ones are embedded, the steps behind work on it."""
+        """What became of rows. While the next ones are embedded, later steps work on these."""
         plan, batch, done = running.plan, running.batch, running.done.result()
         position = Position.of(batch)
         for rows in done.calls:
@@ -242,7 +242,7 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class _Running:
-    """Rows that are being embedded, and where in time their batch was."""
+    """Rows that are being embedded, with the timestamp and windows of their batch."""
 
     plan: EmbedPlan
     batch: pa.RecordBatch

@@ -96,7 +96,7 @@ def check_hermetic(tuned: str | os.PathLike[str], imports: Iterable[str] = ()) -
     signatures = inspect(tuned).signatures
     passed, why = load_moved(tuned, signatures, _LOAD_TIMEOUT_S, imports)
     if not passed:
-        raise AuthoringError(f"the tuned module does not load away from where it was made: {why}")
+        raise AuthoringError(f"the tuned module loads only where it was made: {why}")
 
 
 def _check_same(

@@ -91,7 +91,9 @@ class FineTuneConfig(JobConfig):
         if self.unfreeze_after is not None and not self.freeze:
             raise ConfigError("unfreeze_after needs freeze: without it the module learns at once")
         if (self.task == "similarity") != (self.pair is not None):
-            raise ConfigError("pair names the second feature of task similarity, and of no other")
+            raise ConfigError(
+                "pair names the second feature of task similarity: give it there, and only there"
+            )
 
     @property
     def feeding(self) -> EmbedConfig:

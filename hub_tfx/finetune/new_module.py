@@ -42,7 +42,7 @@ class NewModule:
 
         Raises:
           ConfigError: there is no such function, or it needs arguments.
-          AuthoringError: it fails or builds no valid module.
+          AuthoringError: it fails or does not build a valid module.
           OutputError: the folder cannot be written.
         """
         path = folder / f"{self.module_fn}-{self.format}-{seed}"
@@ -91,7 +91,7 @@ def _create_saved_model(module_fn: Callable[..., Any], path: Path, seed: int) ->
             tf.saved_model.save(model, os.fspath(directory))
         except Exception as error:
             raise AuthoringError(
-                f"the module function {module_fn.__name__} builds no valid module: "
+                f"the module function {module_fn.__name__} does not build a valid module: "
                 f"{type(error).__name__}: {error}"
             ) from error
 

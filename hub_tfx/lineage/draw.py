@@ -84,7 +84,7 @@ def _step_label(step: Step) -> list[str]:
 
 
 def _edges(lineage: Lineage) -> Iterator[tuple[str, str, str, bool]]:
-    """Source, target, label, and whether a digest ties the two and not a step."""
+    """Edges: source, target, label, and whether a digest ties the two instead of a step."""
     for step in lineage.steps.values():
         for event in step.inputs:
             yield f"a{event.artifact}", f"s{step.id}", event.key, False
@@ -125,14 +125,14 @@ def _mermaid_character(character: str) -> str:
 
 @dataclass
 class _Tree:
-    """A node of the drawing: its own lines and its branches."""
+    """A node of the drawing, with its own lines and its branches."""
 
     lines: list[str]
     branches: list["_Tree"] = field(default_factory=list)
 
 
 class _Drawing:
-    """Describes each artifact once, and draws its ancestors and its descendants once."""
+    """Describes each artifact once, and draws its ancestors and descendants once."""
 
     def __init__(self, lineage: Lineage):
         self._lineage = lineage
@@ -194,7 +194,7 @@ class _Drawing:
 
 
 def _lines(tree: _Tree) -> Iterator[str]:
-    """The lines of a tree, each after its bars and corners."""
+    """The lines of a tree, each with its bars and corners."""
     waiting: list[tuple[_Tree, str, str]] = [(tree, "", "")]
     while waiting:
         node, first, rest = waiting.pop()

@@ -82,7 +82,7 @@ def _digest_of_embeddings(directory: Path) -> str:
     """The digest of the module that made the embeddings in a directory, from their manifest.
 
     Raises:
-      InputError: there is no manifest of embeddings.
+      InputError: the directory holds no manifest of embeddings.
     """
     for manifest in sorted(directory.glob("manifest*.json")):
         try:
@@ -96,7 +96,7 @@ def _digest_of_embeddings(directory: Path) -> str:
 
 
 def _nearest(store: MetadataStore, digest: str) -> str:
-    """The digests that the store has, those first that begin like the one that was asked for."""
+    """Digests that the store has; first those that begin like the one that was asked for."""
     known = {
         a.custom_properties[name].string_value
         for a in store.get_artifacts()

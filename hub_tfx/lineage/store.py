@@ -21,7 +21,7 @@ def open_sqlite(path: str, *, read_only: bool = False) -> MetadataStore:
       read_only: do not write to the file, not even to bring its tables up to date.
 
     Raises:
-      InputError: there is no such file, or it holds something else.
+      InputError: the file is missing, or does not hold ML Metadata.
     """
     if not Path(path).is_file():
         raise InputError(f"there is no ML Metadata in {path}: give the SQLite file of a run")

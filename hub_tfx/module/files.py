@@ -22,7 +22,7 @@ def holds_module(directory: Path) -> bool:
 
 def why_no_module(directory: Path) -> str:
     """In words: what a directory lacks to be a module, and which folder near it does not."""
-    lacks = f"it holds no {SAVED_MODEL}"
+    lacks = f"it does not hold {SAVED_MODEL}"
     if holds_module(directory.parent):
         return f"{lacks}, but the directory that it is in does"
     folders = modules_below(directory)

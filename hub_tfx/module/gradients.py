@@ -7,7 +7,7 @@ from typing import Any
 from hub_tfx.module.inspect import meta_graphs
 
 _GRADIENT = "_gradient_op_type"
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")  # TensorFlow makes their gradients anew.
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")  # TensorFlow makes their gradients again.
 
 
 def unsaved_gradients(path: str | os.PathLike[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""ModuleHandle: the string a person types, taken apart.
+"""ModuleHandle: the parts of the string that a person types to name a module.
 
 Handles follow TensorFlow Hub: a URL whose last path segment may be a version
 (``https://tfhub.dev/google/nnlm-en-dim128/2``), an archive, or a path.
@@ -20,7 +20,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 @dataclass(frozen=True)
 class ModuleHandle:
-    """Where a module is to be found.
+    """Where to find a module.
 
     ``ModuleHandle.parse(handle.url) == handle`` for every handle. ``str`` is for people and logs:
     it hides user names, passwords and the values of query parameters, which may be credentials.
@@ -30,8 +30,8 @@ class ModuleHandle:
       authority: host and port, lower case, without a default port; empty for paths.
       path: absolute path without the version; no trailing slash.
       version: the all-digit last segment of a remote path, if there is one.
-      query: kept byte for byte, since a signed URL is valid only as it was signed.
-      userinfo: ``user:password`` of the URL.
+      query: query of the URL, byte for byte, since a signed URL is valid only as it was signed.
+      userinfo: ``user:password`` in the URL.
     """
 
     scheme: str
@@ -46,7 +46,7 @@ class ModuleHandle:
         """Parses a URL or a path; relative paths are taken from the working directory.
 
         Raises:
-          HandleError: empty, or holds characters that no handle may hold.
+          HandleError: the handle is empty, or holds characters that no handle may hold.
         """
         if not text.strip():
             raise HandleError("the module handle is empty: give a URL, an archive or a directory")
@@ -68,7 +68,7 @@ class ModuleHandle:
         try:
             os.fsencode(text)
         except UnicodeEncodeError:
-            raise HandleError(f"module handle {text!r} is no path on this machine") from None
+            raise HandleError(f"module handle {text!r} is not a path on this machine") from None
         return cls("file", "", os.path.abspath(os.path.expanduser(text)))
 
     @classmethod
@@ -79,9 +79,9 @@ class ModuleHandle:
             )
         try:
             parts = urlsplit(text)
-            parts.port  # noqa: B018  (raises ValueError for a port that is no number)
+            parts.port  # noqa: B018  (raises ValueError for a port that is not a number)
         except ValueError:  # Its text may hold the user's name and password.
-            raise HandleError("module handle is no valid URL: see to its host and port") from None
+            raise HandleError("module handle is not a valid URL: check its host and port") from None
         userinfo, _, host = parts.netloc.rpartition("@")
         if not parts.hostname:
             raise HandleError(f"module handle names no host: {parts.scheme}://…{parts.path}")
@@ -110,7 +110,7 @@ class ModuleHandle:
 
     @property
     def may_hold_secret(self) -> bool:
-        """True where the handle holds something that must not be logged or stored."""
+        """Whether the handle may hold something that must not be logged or stored."""
         return bool(self.userinfo or self.query)
 
     @property

@@ -18,12 +18,12 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, order=True)
 class FileEntry:
-    """One file.
+    """One file of a module.
 
     Attributes:
       path: POSIX path relative to the module's root.
-      size_bytes: its length.
-      sha256: of its bytes, in hex.
+      size_bytes: length of the file.
+      sha256: SHA-256 of the file, in hex.
     """
 
     path: str
@@ -42,8 +42,8 @@ class Manifest:
         """Reads and hashes every file below ``root``; empty directories do not count.
 
         Raises:
-          NotAModuleError: ``root`` is no directory, or holds a link or a device.
-          InputError: something in it cannot be read.
+          NotAModuleError: ``root`` is not a directory, or holds a link or a device.
+          InputError: something in ``root`` cannot be read.
         """
         root = Path(root)
         if not root.is_dir():
@@ -52,7 +52,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        """Raises ValueError for anything but what ``to_json`` writes."""
+        """The manifest of a text; raises ValueError for anything but what ``to_json`` writes."""
         document: Any = json.loads(text)
         if not isinstance(document, dict) or set(document) != {"files"}:
             raise ValueError("a manifest is a JSON object with the one key 'files'")
@@ -84,10 +84,10 @@ class Manifest:
         return sum(entry.size_bytes for entry in self.files)
 
     def verify(self, root: str | os.PathLike[str]) -> None:
-        """Reads ``root`` again and compares.
+        """Reads ``root`` again and compares it with the manifest.
 
         Raises:
-          DigestMismatchError: names the first file that is missing, new or changed.
+          DigestMismatchError: a file is missing, new or changed; the message names the first one.
           NotAModuleError, InputError: as ``of_directory`` does.
         """
         expected = {entry.path: entry for entry in self.files}
@@ -127,7 +127,7 @@ def _entry(root: Path, path: Path) -> FileEntry:
 
 
 def _check(entry: FileEntry) -> None:
-    """Raises ValueError unless it may stand in a manifest: those of others are read, too."""
+    """Raises ValueError for an entry that no manifest may hold: those of others are read, too."""
     if not isinstance(entry.path, str) or any(p in ("", ".", "..") for p in entry.path.split("/")):
         raise ValueError(f"not a manifest: a file cannot be called {entry.path!r}")
     if type(entry.size_bytes) is not int or entry.size_bytes < 0:
@@ -142,10 +142,10 @@ def is_digest(value: object) -> bool:
 
 
 def parse_digest(text: str) -> str:
-    """A digest that a person gave, in lower case.
+    """Checks a digest that a person gave, and returns it in lower case.
 
     Raises:
-      ConfigError: it is not a SHA-256 in hex.
+      ConfigError: the text is not a SHA-256 in hex.
     """
     if not is_digest(text.lower()):
         raise ConfigError(f"{text!r} is not a digest: a digest has 64 hex digits")

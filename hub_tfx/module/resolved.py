@@ -1,6 +1,7 @@
 """ResolvedModule: a verified module on this machine, which every job takes."""
 
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,15 @@ from hub_tfx.module.spec import ModuleSpec
 
 @dataclass(frozen=True)
 class ResolvedModule:
-    """A module on this machine. ``ModuleCache.resolve`` gives one, so does ``of_directory``.
+    """A module on this machine, as ``ModuleCache.resolve`` and ``of_directory`` give it.
 
     Attributes:
-      handle: what the user named, without secrets; fit for logs and ML Metadata.
+      handle: the handle that the user named, without secrets; fit for logs and ML Metadata.
       path: the module's directory; read it, never write there.
-      digest: SHA-256 of its manifest, in hex.
-      spec: its format and signatures.
-      size_bytes: of all its files.
-      cache_hit: whether it was in the cache before.
+      digest: SHA-256 of the module's manifest, in hex.
+      spec: format and signatures of the module.
+      size_bytes: size of all files together.
+      cache_hit: whether the module was in the cache before.
       remote_path: the same directory on a Beam filesystem that workers on other machines reach;
         None where they find it under ``path``.
     """
@@ -40,7 +41,7 @@ class ResolvedModule:
 
         Args:
           path: the directory, on this machine.
-          handle: what to call it; the path if None.
+          handle: name of the module for logs and ML Metadata; the path if None.
 
         Raises:
           NotAModuleError: the directory does not hold a module.
@@ -51,9 +52,17 @@ class ResolvedModule:
 
     @property
     def worker_path(self) -> str:
-        """Where workers load it from, on any Beam filesystem."""
+        """The directory that workers load the module from, on any Beam filesystem."""
         return self.remote_path or os.fspath(self.path)
 
 
-EmbedModule = ResolvedModule
-"""The name until 0.1; it goes with the next release."""
+def __getattr__(name: str) -> type[ResolvedModule]:
+    """``EmbedModule``, which was the name of ResolvedModule before this release."""
+    if name != "EmbedModule":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        "hub_tfx.EmbedModule is renamed and goes with the next release: use hub_tfx.ResolvedModule",
+        DeprecationWarning,
+        stacklevel=3,  # The caller of hub_tfx.__getattr__, which asks here.
+    )
+    return ResolvedModule

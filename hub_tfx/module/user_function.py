@@ -1,4 +1,4 @@
-"""Functions of the user's: found by name, and the variants that those of modules build."""
+"""Functions of the user, found by name, and the variants that module functions build."""
 
 import importlib
 import inspect
@@ -14,7 +14,7 @@ def import_function(name: str) -> Callable[..., Any]:
     """The function ``package.module:function``, or ``package.module.function``.
 
     Raises:
-      ConfigError: there is no such function, or what it is in cannot be imported.
+      ConfigError: the function does not exist, or its module cannot be imported.
     """
     module_name, _, function_name = name.rpartition(":" if ":" in name else ".")
     if not module_name or not function_name:
@@ -30,21 +30,23 @@ def import_function(name: str) -> Callable[..., Any]:
             f"module_fn {name}: {module_name} cannot be imported: {type(error).__name__}: {error}"
         ) from error
     if not callable(function):
-        raise ConfigError(f"module_fn {name}: it is no function")
+        raise ConfigError(f"module_fn {name}: it is not a function")
     return function  # type: ignore[no-any-return]
 
 
 def dotted(name: str) -> str:
-    """``package.module.function``, as TFX takes it, of ``package.module:function``."""
+    """``package.module.function``, as TFX takes it, for ``package.module:function``."""
     return name.replace(":", ".")
 
 
 def variants(function: Callable[..., Any]) -> Variants | None:
-    """What hub.create_module_spec calls ``tags_and_args``: a variant without tags and one tagged
-    ``train`` where the function has a parameter is_training, else None.
+    """What hub.create_module_spec calls ``tags_and_args``, for a module function.
+
+    A function with a parameter is_training has a variant without tags and one tagged ``train``;
+    for any other the result is None.
 
     Raises:
-      ConfigError: it needs other arguments, which nothing gives it.
+      ConfigError: the function needs other arguments, which nothing gives it.
     """
     parameters = inspect.signature(function).parameters
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -36,14 +36,14 @@ def unpack(
     error what was written is removed.
 
     Args:
-      archive: its path.
+      archive: path of the archive.
       destination: a directory that is empty or does not exist yet.
-      limits: how much it may hold.
-      name: what errors call the archive; its path if None.
+      limits: how much the archive may hold.
+      name: name of the archive in error messages; its path if None.
 
     Raises:
-      ArchiveError: it is cut short, damaged, no tar, or followed by other bytes.
-      UnsafeArchiveError: a member may not be unpacked; the message has its name and the rule.
+      ArchiveError: the archive is cut short, damaged, not a tar, or followed by other bytes.
+      UnsafeArchiveError: a member is refused; the message has its name and the rule.
       InputError: the archive cannot be read.
       OutputError: the destination is not empty or cannot be written.
     """
@@ -62,13 +62,14 @@ def unpack(
 def pack(directory: str | os.PathLike[str], archive: str | os.PathLike[str]) -> None:
     """Writes a .tar.gz; directories with equal manifests give equal bytes.
 
-    Sorted, without times, owners or the file's name. Directory entries are there because TF Hub's
-    resolver does not create parents itself; empty directories, which no manifest lists, are not.
+    Members are sorted, and have neither times nor owners nor the file's name. There are entries for
+    directories because TF Hub's resolver does not create parents itself, but none for empty
+    directories, which no manifest lists.
 
     Raises:
-      NotAModuleError: ``directory`` is none, or holds a link or a device.
+      NotAModuleError: ``directory`` is not a directory, or holds a link or a device.
       UnsafeArchiveError: a file has a name that ``unpack`` would refuse.
-      InputError: a file cannot be read, or changed meanwhile.
+      InputError: a file cannot be read, or changed while it was packed.
       OutputError: the archive cannot be written.
     """
     directory, archive = Path(directory), Path(archive)
@@ -159,7 +160,7 @@ def _pack(directory: Path, manifest: Manifest, file: BinaryIO) -> None:
 
 
 def _header(path: str, kind: bytes, mode: int, size_bytes: int = 0) -> tarfile.TarInfo:
-    header = tarfile.TarInfo(path)  # Its defaults: time 0, owner 0, no names of owners.
+    header = tarfile.TarInfo(path)  # The defaults are time 0, owner 0, no names of owners.
     header.type, header.mode, header.size = kind, mode, size_bytes
     return header
 

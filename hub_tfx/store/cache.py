@@ -3,8 +3,8 @@
     <root>/hub_tfx/
       modules/<digest>/       see entry.py; appears by one rename, complete
       handles/<key>.json      which digest a handle gave
-      quarantine/             damaged entries, for whoever wants to know why
-      locks/, tmp/            of running processes; may be deleted when there are none
+      quarantine/             damaged entries, kept for inspection
+      locks/, tmp/            used by running processes; may be deleted when there are none
 
 Two processes that race write the same bytes under the same name, and the loser of the rename takes
 the winner's. So nothing depends on the lock, which only saves the second download.
@@ -61,16 +61,16 @@ class ModuleCache:
         fetcher: Fetcher | None = None,
         lock_timeout_s: float = 600,
     ):
-        """Does not touch the disk.
+        """A cache in a directory. The disk is not touched yet.
 
         Args:
-          root: where the cache is; if None, TFHUB_CACHE_DIR, else ``~/.cache/hub_tfx``. TF Hub's
-            own files may be there, too.
-          fetcher: for every handle, in place of the registered ones.
+          root: where the cache is; if None, TFHUB_CACHE_DIR, otherwise ``~/.cache/hub_tfx``. TF
+            Hub's own files may be there, too.
+          fetcher: fetches for every handle, in place of the registered fetchers.
           lock_timeout_s: how long to wait for another process that fetches the same handle.
 
         Raises:
-          OutputError: the root is not a path of this machine.
+          OutputError: the root is not a path on this machine.
         """
         root = os.fspath(root) if root is not None else _default_root()
         if "://" in root:
@@ -81,18 +81,18 @@ class ModuleCache:
         self._lock_timeout_s = lock_timeout_s
 
     def resolve(self, handle: str | ModuleHandle, *, digest: str | None = None) -> ResolvedModule:
-        """The module on this machine, fetched if need be.
+        """Returns a module from the cache, and fetches it first where it is missing.
 
         Args:
           handle: URL, archive or directory.
-          digest: 64 hex digits; only a module with this digest will do, and if it is in the cache
-            already the handle is not even looked at.
+          digest: digest that the module must have, 64 hex digits. If the cache has it already, the
+            handle is not looked at.
 
         Raises:
           HandleError, ConfigError: handle or digest cannot be read.
-          DigestMismatchError: the module has another digest than is pinned, or than it had.
+          DigestMismatchError: the module's digest is not the pinned one, or not the one before.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
-            from the fetcher, see there.
+            the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
         """
         if isinstance(handle, str):
@@ -118,7 +118,7 @@ class ModuleCache:
     def _look_up(
         self, handle: ModuleHandle, pinned: str | None
     ) -> tuple[ResolvedModule | None, str]:
-        """A hit, or None and, if there is an entry, what is wrong with it."""
+        """The module in the cache; or None and, if there is an entry, what is wrong with it."""
         if pinned is not None:
             entry, damage = self._entry(pinned)
             if entry is None:
@@ -135,7 +135,7 @@ class ModuleCache:
             return None, str(damage)
 
     def _known_digest(self, handle: ModuleHandle) -> str | None:
-        """Without fetching anything: from the source itself or from what it gave before."""
+        """The digest as far as it is known without fetching: from the source, or from earlier."""
         if not handle.is_local:
             return self._record(handle).get("digest")
         source = checked_source(handle)
@@ -150,7 +150,7 @@ class ModuleCache:
             _refuse_pin(handle, str(known), pinned)
 
     def _record(self, handle: ModuleHandle) -> dict[str, str]:
-        """What the handle gave before; empty if that is not known, or not readable."""
+        """The digest that the handle gave before; empty if it is not known or not readable."""
         try:
             record = json.loads(self._record_path(handle).read_text())
         except (OSError, ValueError):
@@ -199,8 +199,8 @@ class ModuleCache:
         earlier = self._record(handle).get("digest", digest)
         if digest != earlier and not handle.is_local:
             raise DigestMismatchError(
-                f"{handle}: other bytes than before: the digest was {earlier} and is now {digest}; "
-                "if that is meant, pin the new digest once"
+                f"{handle}: its bytes have changed: the digest was {earlier} and is now {digest}; "
+                "if that is intended, pin the new digest once"
             )
 
     def _commit(self, entry: Entry) -> Entry:
@@ -219,7 +219,7 @@ class ModuleCache:
             if winner is not None:
                 return winner
             self._quarantine(target, damage)
-        raise OutputError(f"{target} is damaged again and again while it is replaced")
+        raise OutputError(f"{target} keeps being damaged while it is replaced")
 
     def _quarantine(self, directory: Path, damage: str) -> None:
         aside = self._base / "quarantine" / f"{directory.name}.{uuid.uuid4().hex}"
@@ -245,7 +245,7 @@ class ModuleCache:
 
     @contextmanager
     def _lock(self, handle: ModuleHandle) -> Iterator[None]:
-        """Held by one process at a time, where the file system can; else by everyone."""
+        """Held by one process at a time; where the file system cannot lock, by every process."""
         from filelock import FileLock  # Takes longer to import than a hit takes.
 
         # A soft lock outlives its holder, and its age proves nothing.
@@ -297,7 +297,7 @@ def _refuse_pin(handle: ModuleHandle, digest: str, pinned: str) -> NoReturn:
 
 
 def _sha256(handle: ModuleHandle) -> str:
-    """Of a local archive; empty for every other handle."""
+    """SHA-256 of a local archive; empty for every other handle."""
     if not handle.is_local or not os.path.isfile(handle.path):
         return ""
     return hash_file(Path(handle.path))[1]

@@ -1,7 +1,7 @@
 """One entry of the cache: a directory named by the digest, complete or not there at all.
 
 <digest>/module/…        the module's files
-<digest>/manifest.json   which they are; the SHA-256 of this file is <digest>
+<digest>/manifest.json   names and hashes of these; the SHA-256 of this file is <digest>
 <digest>/spec-2.json     the signatures, so that a hit need not read the graph; the number goes up
                          when inspect reads more out of the same graph than before
 """
@@ -22,12 +22,12 @@ _SPEC = "spec-2.json"
 
 
 class DamagedEntryError(Exception):
-    """The message says what is wrong; the cache mends it or tells the user."""
+    """A damaged entry; the cache replaces it, or tells the user what the message says."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry that was found whole."""
+    """A complete entry."""
 
     directory: Path
     manifest: Manifest
@@ -46,7 +46,7 @@ def finish_entry(directory: Path) -> Entry:
     """Makes an entry of a directory whose ``module`` is filled: hashed, described, on the disk.
 
     Raises:
-      NotAModuleError: it holds no module.
+      NotAModuleError: the directory does not hold a module.
       InputError: a file cannot be read back.
     """
     module = module_path(directory)
@@ -59,10 +59,10 @@ def finish_entry(directory: Path) -> Entry:
 
 
 def read_entry(directory: Path) -> Entry | None:
-    """The entry, or None if there is none. Looks at names and sizes, and reads no module file.
+    """The entry in a directory, or None. Compares names and sizes, and reads no module file.
 
     Raises:
-      DamagedEntryError: it is not as it was committed.
+      DamagedEntryError: the entry is not as it was committed.
     """
     if not directory.is_dir():
         return None
@@ -85,11 +85,11 @@ def _check_files(module: Path, manifest: Manifest) -> None:
         if path not in expected:
             raise DamagedEntryError(f"{path} does not belong there")
         if actual[path] != expected[path]:
-            raise DamagedEntryError(f"{path} has another size than it should")
+            raise DamagedEntryError(f"{path} does not have the size that it should")
 
 
 def _sizes(module: Path) -> dict[str, int | None]:
-    """Size of every file, None for what is no regular file."""
+    """Size of every file; None for what is not a regular file."""
     sizes: dict[str, int | None] = {}
     for folder, folders, names in os.walk(module):
         for name in names + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
@@ -104,7 +104,7 @@ def _spec(directory: Path) -> ModuleSpec:
     try:
         return ModuleSpec.from_json((directory / _SPEC).read_text())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        pass  # Lost, or written by another version of hub_tfx: the module itself is what counts.
+        pass  # It is lost, or of another version of hub_tfx: the module itself is what counts.
     try:
         return inspect(module_path(directory))
     except NotAModuleError as error:

@@ -22,10 +22,10 @@ class MemberNames:
         self._spellings: dict[str, str] = {}
 
     def add_file(self, name: str) -> tuple[str, ...]:
-        """The parts of the file's path.
+        """The parts of a file's path.
 
         Raises:
-          UnsafeArchiveError: with the name and the rule.
+          UnsafeArchiveError: the name is refused; the message has it, and the rule.
         """
         parts = self._parts(name)
         if not parts or name.endswith(("/", "/.")):
@@ -39,7 +39,7 @@ class MemberNames:
         return parts
 
     def add_directory(self, name: str) -> tuple[str, ...]:
-        """The same for a directory; ``./`` is the root and has no parts."""
+        """The parts of a directory's path; ``./`` is the root and has none."""
         parts = self._parts(name)
         self._add(name, parts)
         self._add_parents(name, parts)

@@ -19,7 +19,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 BLOCK_BYTES = 512
 
 _CHUNK_BYTES = 1 << 18
-_METADATA_BYTES = 1 << 16  # Of one pax header or long name; real ones have some hundred.
+_METADATA_BYTES = 1 << 16  # Size of one pax header or long name; real ones have some hundred.
 
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -36,13 +36,13 @@ _REFUSED_KINDS = {
 
 @dataclass(frozen=True)
 class Limits:
-    """How much an archive may hold. Reading stops where one is crossed.
+    """How much an archive may hold. Reading stops where a limit is crossed.
 
     Attributes:
-      members: headers of any kind.
-      depth: parts of a member's path.
-      total_bytes: of the whole tar stream, unpacked.
-      file_bytes: of one member.
+      members: how many headers, of any kind.
+      depth: how many parts in a member's path.
+      total_bytes: size of the whole tar stream, unpacked.
+      file_bytes: size of one member.
       ratio: unpacked bytes for each packed one, once ``ratio_from_bytes`` are unpacked: small
         modules of nothing but zeros compress a thousandfold and hurt nobody.
     """
@@ -72,8 +72,8 @@ def read_members(file: BinaryIO, limits: Limits) -> Iterator[tuple[Member, Itera
     """Each file and directory with its bytes, which must be read before the next is asked for.
 
     Raises:
-      ArchiveError: it is cut short, damaged, no tar, or followed by other bytes.
-      UnsafeArchiveError: a member that is neither a file nor a directory, or a limit is crossed.
+      ArchiveError: the archive is cut short, damaged, not a tar, or followed by other bytes.
+      UnsafeArchiveError: a member is neither a file nor a directory, or a limit is crossed.
         Names are the caller's to check.
       InputError: the file cannot be read.
     """
@@ -126,7 +126,7 @@ class _Stream:
     def __init__(self, chunks: Iterator[bytes], limits: Limits):
         self._chunks = chunks
         self._chunk = b""
-        self._read_bytes = 0  # Of this chunk.
+        self._read_bytes = 0  # Counted in this chunk.
         self._total_bytes = 0
         self._max_bytes = limits.total_bytes
 
@@ -153,7 +153,7 @@ class _Stream:
         return b"".join(self.pieces(size_bytes))
 
     def skip_padding(self, size_bytes: int) -> None:
-        """What follows data of this length up to a whole block."""
+        """Skips what follows data of this length up to a whole block."""
         self.exactly(-size_bytes % BLOCK_BYTES)
 
 

@@ -120,10 +120,10 @@ def test_module_builds_one_variant_of_another_function(
     [
         ("{}", 2, "expected PACKAGE.MODULE:FUNCTION"),
         ("{}:absent", 2, "has no attribute 'absent'"),
-        ("{}:tf", 2, "it is no function"),
+        ("{}:tf", 2, "it is not a function"),
         ("{}:unknown", 2, "the parameters size"),
         ("no_such_package.x:f", 2, "cannot be imported: ModuleNotFoundError"),
-        ("{}:plain", 1, "builds no valid module"),
+        ("{}:plain", 1, "does not build a valid module"),
     ],
 )
 def test_a_function_that_cannot_be_used_ends_in_one_line(

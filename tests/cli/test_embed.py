@@ -234,8 +234,8 @@ def test_everything_rejected_is_exit_code_3_and_only_dead_letters(run, module):
     fails(
         result,
         3,
-        "3 of 3 records were rejected, not all may be: no embeddings written (the first is "
-        "a.jsonl:1: feature 'text' is missing); see o/dead_letters",
+        "3 of 3 records were rejected, and not all may be: no embeddings were written "
+        "(the first is a.jsonl:1: feature 'text' is missing); see o/dead_letters",
     )
     assert os.listdir("o") == ["dead_letters"]
 
@@ -246,7 +246,7 @@ def test_more_rejected_than_allowed_is_exit_code_3(run, module):
         *("--module", module, "--input", "a.jsonl", "--output", "o"),
         *("--max-dead-letter-ratio", "0.1"),
     )
-    fails(result, 3, "1 of 2 records were rejected, 10.0% may be")
+    fails(result, 3, "1 of 2 records were rejected, and at most 10.0% may be")
 
 
 def test_other_bytes_behind_the_same_handle_are_exit_code_5(run, module, tmp_path):
@@ -260,7 +260,7 @@ def test_other_bytes_behind_the_same_handle_are_exit_code_5(run, module, tmp_pat
         archive.unlink()
         pack(text_module(tmp_path / "other", dim=5), archive)
         result = run(*given, "p")
-    fails(result, 5, "other bytes than before")
+    fails(result, 5, "its bytes have changed")
     assert not Path("p").exists()
 
 

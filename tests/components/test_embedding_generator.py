@@ -296,7 +296,7 @@ def test_a_module_damaged_in_its_artifact_is_refused_and_the_fix_named(
 def test_a_module_whose_artifact_is_not_whole_is_refused(tmp_path, generate, module, name):
     examples = examples_artifact(tmp_path / "1", {"train": rows_of(TEXTS)})
     Path(module.uri, name).rename(tmp_path / "gone")
-    with pytest.raises(NotAModuleError, match=r"holds no whole module.*enable_cache=False"):
+    with pytest.raises(NotAModuleError, match=r"does not hold a whole module.*enable_cache=False"):
         generate([examples], module)
 
 
@@ -307,7 +307,9 @@ def test_another_module_in_the_same_place_is_refused(tmp_path, generate, module)
     other.rename(Path(module.uri, "module"))
     Path(module.uri, "manifest.json").write_text(manifest.to_json())
     examples = examples_artifact(tmp_path / "1", {"train": rows_of(TEXTS)})
-    with pytest.raises(DigestMismatchError, match=f"digest {manifest.digest}, ML Metadata says"):
+    with pytest.raises(
+        DigestMismatchError, match=f"digest {manifest.digest}, but ML Metadata says"
+    ):
         generate([examples], module)
 
 

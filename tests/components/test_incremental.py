@@ -83,7 +83,7 @@ def test_an_earlier_run_without_embeddings_is_none(run, tmp_path):
     assert reused(run({"train": TEXTS}, examples_artifact(tmp_path / "x", {"train": []}))) == 0
 
 
-def test_another_module_embeds_all_anew(run, hub_module, tmp_path, caplog):
+def test_another_module_embeds_all_again(run, hub_module, tmp_path, caplog):
     first = run({"train": TEXTS})
     shutil.rmtree(tmp_path / "ModuleResolver")
     other = hub_module(text_module(tmp_path / "other", dim=5))

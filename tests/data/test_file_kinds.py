@@ -193,7 +193,8 @@ def test_a_folder_is_all_of_its_data_files(tmp_path):
     write(tmp_path / "c.jsonl", "jsonl")
     assert [f.path for f in find_files([str(tmp_path)], "csv")] == found
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"no file matches .*empty, and no folder that holds data"):
+    complaint = r"no file matches .*empty, and no folder there holds data"
+    with pytest.raises(InputError, match=complaint):
         find_files([str(tmp_path / "empty")])
 
 
@@ -212,7 +213,7 @@ def test_a_glob_leaves_out_markers_and_keeps_what_is_data(tmp_path):
         (tmp_path / name).write_text("")
     found = find_files([f"{tmp_path}/*"])
     assert [os.path.basename(file.path) for file in found] == ["_b.csv", "a.csv"]
-    with pytest.raises(InputError, match=r"no file matches the input .*_S\*, but for markers"):
+    with pytest.raises(InputError, match=r"no file matches the input .*_S\*, except for markers"):
         find_files([f"{tmp_path}/_S*"])
 
 

@@ -52,9 +52,37 @@ def test_resizing_is_that_of_tf_image():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_channels_are_those_of_the_input(channels):
-    [image] = decode([PNG], TensorInfo("float32", (None, 4, 4, channels)))
-    assert image.shape == (4, 4, channels)
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_channels_are_those_of_the_input_whatever_those_of_the_image(channels, format, mode):
+    file = io.BytesIO()
+    image = Image.fromarray(np.full([4, 4], 51, np.uint8)).convert(mode)
+    (image.convert("RGB") if (format, mode) == ("JPEG", "RGBA") else image).save(file, format)
+    [decoded] = decode([file.getvalue()], TensorInfo("uint8", (None, 4, 4, channels)))
+    assert decoded.shape == (4, 4, channels)
+    assert decoded.numpy()[0, 0].tolist() == [51, 51, 51, 255][:channels]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_floats_are_from_0_to_1(dtype):
+    [image] = decode([PNG], TensorInfo(dtype, (None, 4, 4, 3)))
+    assert image.dtype.name == dtype
+    np.testing.assert_allclose(tf.cast(image, tf.float64), PIXELS / 255, atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(4, 4), None])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", "int16", "int32", "int64", "uint32", "uint64"]
+)
+def test_integers_are_from_0_to_255(dtype, size):
+    [image] = decode([PNG], TensorInfo(dtype, (None, None, None, 3)), size)
+    assert image.dtype.name == dtype
+    assert image.numpy().tolist() == PIXELS.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64", "string"])
+def test_what_cannot_hold_pixels_is_no_image(dtype):
+    assert not TensorInfo(dtype, (None, 4, 4, 3)).is_image
 
 
 def test_an_input_of_bytes_gets_the_pixels_themselves():
@@ -74,7 +102,7 @@ def test_without_a_size_each_image_keeps_its_own():
 def test_what_cannot_be_decoded_says_why_and_the_others_are_decoded():
     jpeg = tf.io.encode_jpeg(PIXELS).numpy()
     *bad, good = decode([b"", b"text", PNG[:40], jpeg[: len(jpeg) // 2], PNG])
-    assert all("is no image that can be decoded" in why for why in bad)
+    assert all("is not an image that can be decoded" in why for why in bad)
     assert "Unknown image file format" in bad[1]
     assert good.shape == (4, 4, 3)
 
@@ -82,7 +110,7 @@ def test_what_cannot_be_decoded_says_why_and_the_others_are_decoded():
 def test_an_image_that_claims_to_be_huge_is_not_decoded():
     side = int(MAX_PIXELS**0.5) + 1
     huge = PNG[:16] + struct.pack(">II", side, side) + PNG[24:]
-    assert f"{side} x {side}; {MAX_PIXELS:,} pixels are the most" in decode([huge])[0]
+    assert f"{side} x {side}; at most {MAX_PIXELS:,} pixels are taken" in decode([huge])[0]
 
 
 def gif(screen, *frames):

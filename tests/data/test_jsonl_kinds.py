@@ -59,7 +59,7 @@ def test_an_empty_line_is_no_record(jsonl):
 )
 @KINDS.row("an array, objects over several lines")
 def test_other_json_is_an_error_that_says_how_to_make_lines_of_it(jsonl, lines):
-    with pytest.raises(InputError, match=r"a\.json is JSON, and not JSON lines: .*jq -c"):
+    with pytest.raises(InputError, match=r"a\.json is JSON, not JSON lines: .*jq -c"):
         read_one(jsonl(lines, "a.json"))
 
 
@@ -131,7 +131,7 @@ def test_the_use_decides_between_types(jsonl, tmp_path):
     (folder / "b.jsonl").write_text('{"x": "a"}\n')
     assert read_one(folder, TEXT)[-1] == "a"
     assert read_one(folder, FLOAT)[:2] == [1.0, 2.0]
-    with pytest.raises(InputError, match=r"a\.jsonl has int64 in 'x', .*b\.jsonl string"):
+    with pytest.raises(InputError, match=r"a\.jsonl has int64 in 'x', but .*b\.jsonl has string"):
         read_one(folder)
 
 

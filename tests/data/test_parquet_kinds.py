@@ -234,7 +234,9 @@ def test_a_value_that_the_common_type_does_not_hold_is_rejected_alone(parquet, t
 def test_files_that_disagree_are_one_error(parquet, tmp_path):
     parquet("a.parquet", x=[1], y=[1])
     parquet("b.parquet", x=["a"], y=[2])
-    with pytest.raises(InputError, match=r"a\.parquet has int64 in 'x', .*b\.parquet string"):
+    with pytest.raises(
+        InputError, match=r"a\.parquet has int64 in 'x', but .*b\.parquet has string"
+    ):
         read_one(tmp_path, TEXT)
     assert read_one(tmp_path, name="y") == [1, 2]
 

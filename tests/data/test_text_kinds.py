@@ -45,7 +45,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(texts):
 def test_utf_16_and_utf_32_are_known_by_their_mark(texts, encoding, order):
     content = "\ufeffone ü 猫\r\n\ntwo 🐈".encode(f"{encoding}-{order}")
     assert texts(content) == ["one ü 猫", "", "two 🐈"]
-    with pytest.raises(InputError, match=rf"a\.txt begins as {encoding.upper()} and is not"):
+    with pytest.raises(InputError, match=rf"a\.txt begins as {encoding.upper()} but is not"):
         texts(content[:-1])
 
 

@@ -169,7 +169,7 @@ OPEN_IMAGE = TensorInfo("float32", (None, None, None, 3))
             {},
             r"'x' \(float32\[\]\).*one value for the whole batch",
         ),
-        ({"training": TensorInfo("bool", ())}, {}, "no input that could be fed"),
+        ({"training": TensorInfo("bool", ())}, {}, "no input that can be fed"),
         ({"x": TensorInfo("complex64", (None,))}, {}, "'x'.*no feature can hold"),
         ({"x": TensorInfo("int64", (None, 2, 2), "sparse")}, {}, "'x'.*no feature can hold"),
         ({"x": TensorInfo("int64", None, "sparse")}, {}, "'x'.*no feature can hold"),
@@ -180,7 +180,7 @@ OPEN_IMAGE = TensorInfo("float32", (None, None, None, 3))
             r"--image-paths\).*takes neither images nor one string, but x \(float32",
         ),
         ({"x": TEXT, "y": TEXT}, {"image_source": "path"}, "neither images nor one string"),
-        ({"x": TEXT}, {"image_size": (2, 2)}, r"--image-size\).*takes no image, but x \(string"),
+        ({"x": TEXT}, {"image_size": (2, 2)}, r"--image-size\).*takes x \(string"),
         (
             {"x": IMAGE},
             {"image_size": (2, 2)},
@@ -238,7 +238,7 @@ def test_a_signature_that_gives_nothing_is_an_error():
     nothing = ModuleSpec(
         "saved_model", (GraphVariant(("serve",), {"default": SignatureSpec({"x": TEXT}, {})}),)
     )
-    with pytest.raises(ConfigError, match="gives nothing that could be written"):
+    with pytest.raises(ConfigError, match="gives nothing that can be written"):
         make_plan(EmbedConfig(), nothing, ["x"])
 
 

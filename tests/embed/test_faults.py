@@ -148,7 +148,7 @@ def test_a_run_that_is_told_to_stop_says_so_and_the_next_one_goes_on(
     check_rerun(steady, inputs, output)
 
 
-def test_a_run_that_is_killed_is_gone_on_with(arguments, steady, inputs):
+def test_a_run_that_is_killed_is_resumed(arguments, steady, inputs):
     output, options = arguments
     process = start(*options)
     wait_for_parts(process, output, 3)

@@ -303,7 +303,9 @@ def test_more_rejected_than_allowed_fails_the_job(tmp_path, module):
     source = tmp_path / "in.jsonl"
     source.write_text('{"text": "cat"}\n' * 8 + '{"text": null}\n' * 2)
     config = EmbedConfig(max_dead_letter_ratio=0.1)
-    with pytest.raises(RejectedRowsError, match=r"2 of 10 records were rejected, 10\.0% may be"):
+    with pytest.raises(
+        RejectedRowsError, match=r"2 of 10 records were rejected, and at most 10\.0% may be"
+    ):
         embed_files(module, [str(source)], str(tmp_path / "out"), config)
     config = EmbedConfig(max_dead_letter_ratio=0.2)
     assert embed_files(module, [str(source)], str(tmp_path / "out"), config).rows == 8

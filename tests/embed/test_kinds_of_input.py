@@ -159,7 +159,7 @@ def test_paths_feed_pictures_or_their_bytes(tmp_path, embed, module):
     rows, reasons = embed(module, tmp_path / "a.csv", **config)
     assert [row["image"] for row in rows] == paths[:1]
     assert "No such file" in reasons[2]
-    complaint = "holds string, and no images: where .*--image-paths"
+    complaint = "holds string, not images: where .*--image-paths"
     if module == "image":
         with pytest.raises(ConfigError, match=complaint):
             embed(module, tmp_path / "a.csv")

@@ -156,8 +156,8 @@ def test_a_row_of_lists_that_go_into_no_batch_says_what_would_take_it(
     batch = pa.RecordBatch.from_pydict({"words": [["a"], ["b", "c"]]})
     bound = BoundModule(load(modules["words"].path), EmbedConfig(), batch.schema)
     assert bound.check(batch) == {
-        1: "feature 'words' has 2 values; the input takes 1 a row; with --no-batch, all of them "
-        "where the signature takes one row at a time"
+        1: "feature 'words' has 2 values; the input takes 1 a row; embed with --no-batch if the "
+        "signature takes all of one row at a time"
     }
 
 
@@ -220,3 +220,14 @@ def test_a_job_finds_it_out_and_says_so_in_the_manifest(
         modules["wave"], [str(path)], str(output), config, output_format, previous=str(output)
     )
     assert again.reused == 4
+
+
+def test_it_is_found_out_for_a_column_that_first_records_lack(
+    tmp_path: Path, modules: dict[str, ResolvedModule]
+) -> None:
+    path = tmp_path / "in.jsonl"
+    rows = [{"id": n} for n in range(1001)] + [{"id": 1001, "waveform": WAVES[0]}]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    files = find_files([str(path)])
+    task = make_task(modules["wave"], EmbedConfig(), files, infer_schema(files), "parquet")
+    assert task.config.no_batch

@@ -222,7 +222,9 @@ def test_images_of_any_size_are_each_decoded_once_and_called_by_size(
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
     [letter] = letters_of(tmp_path)
     assert letter["n"] == 16
-    assert letter["reason"].startswith("feature 'image' is no image that can be decoded: Unknown")
+    assert letter["reason"].startswith(
+        "feature 'image' is not an image that can be decoded: Unknown"
+    )
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -397,7 +399,7 @@ def test_a_bad_row_among_those_of_a_batch_of_one_size(tmp_path, embed, module_fo
         (
             {"numbers": [[1.0, 2.0]], "text": ["a"]},
             {"image_size": (2, 2)},
-            r"takes no image, but numbers \(float32\[\?, 2\]\), text \(string",
+            r"takes numbers \(float32\[\?, 2\]\), text \(string",
         ),
         (
             {"numbers": [[1.0, 2.0]], "text": ["a"]},

@@ -70,8 +70,8 @@ def test_json_that_is_no_config_is_refused(text: str, complaint: str) -> None:
         ({"task": "ranking"}, "task takes classification, .* or similarity, not 'ranking'"),
         ({"decay": "steep"}, "decay takes none, linear or cosine, not 'steep'"),
         ({"unfreeze_after": 5}, "unfreeze_after needs freeze"),
-        ({"task": "similarity"}, "pair names the second feature"),
-        ({"pair": "other"}, "pair names the second feature"),
+        ({"task": "similarity"}, "pair names the second feature of task similarity: give it"),
+        ({"pair": "other"}, "pair names the second feature of task similarity: give it"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], complaint: str) -> None:

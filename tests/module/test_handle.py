@@ -96,7 +96,7 @@ def test_versions(text: str, path: str, version: int | None) -> None:
         ("https://u:s3cret@h℀st/", "host and port"),
         ("file://u:s3cret@host/a", "another host: 'host'"),
         ("/a\0b", "NUL"),
-        ("/\ud800", "no path on this machine"),
+        ("/\ud800", "is not a path on this machine"),
     ],
 )
 def test_what_is_no_handle(text: str, why: str) -> None:

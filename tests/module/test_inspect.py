@@ -139,7 +139,8 @@ def test_sparse_inputs_and_unknown_ranks(tmp_path: Path) -> None:
         (TensorInfo("uint8", (1, None, None, None)), True),
         (TensorInfo("float32", (None, 8, 8, 1)), True),
         (TensorInfo("float32", (None, 7, 7, 1280)), False),
-        (TensorInfo("int32", (None, 8, 8, 3)), False),
+        (TensorInfo("int32", (None, 8, 8, 3)), True),
+        (TensorInfo("int8", (None, 8, 8, 3)), False),
         (TensorInfo("float32", (8, 8, 3)), False),
         (TensorInfo("float32", None), False),
         (TensorInfo("float32", (None, 8, 8, 3), "ragged"), False),
@@ -186,7 +187,7 @@ def test_graphs_that_are_no_module(
 def test_directories_that_are_no_module(tmp_path: Path) -> None:
     with pytest.raises(NotAModuleError, match="gone is not a directory"):
         inspect(tmp_path / "gone")
-    with pytest.raises(NotAModuleError, match=r"holds no saved_model\.pb"):
+    with pytest.raises(NotAModuleError, match=r"does not hold saved_model\.pb"):
         inspect(tmp_path)
     module = minimal_module(tmp_path / "m")
     (module / "tfhub_module.pb").write_bytes(b"\x08\x04")

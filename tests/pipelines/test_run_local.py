@@ -156,7 +156,7 @@ def test_a_second_run_is_taken_from_the_cache(result, config):
     assert parents_of(lineage, embeddings.id).keys() == {"examples", "module"}
 
 
-def test_other_config_embeds_anew(result, config):
+def test_another_config_embeds_again(result, config):
     other = run_embed(replace(config, embed=EmbedConfig(outputs={"default": "vector"})))
     assert other["embeddings"] != result["embeddings"]
     assert set(read_examples(other["embeddings"], "train")[0]) == {"vector"}

@@ -1,4 +1,4 @@
-"""Retraining that goes on from what the last run made: generations, and their lineage."""
+"""Retraining that starts from what the last run made: generations, and their lineage."""
 
 import json
 import shutil
@@ -344,7 +344,7 @@ def test_a_pipeline_starts_from_one_thing(options: dict[str, Any], tmp_path: Pat
 
 @pytest.mark.slow
 def test_the_whole_pipeline_three_times_a_new_span_each(folder: Path) -> None:
-    """Also: the last goes on from a module of TF1 hub format that was built from nothing."""
+    """Also: the last starts from a module of TF1 hub format that was built from nothing."""
     folder = folder / "whole"
     config = finetune_config(folder, module_fn=f"{__name__}.module_fn", warm_start=True)
     modules = []

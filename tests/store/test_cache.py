@@ -177,7 +177,7 @@ _DAMAGE: dict[str, Callable[[Path], object]] = {
     "variables/variables.index is missing": lambda entry: shutil.rmtree(
         entry / "module" / "variables"
     ),
-    "saved_model.pb has another size": lambda entry: os.truncate(
+    "saved_model.pb does not have the size": lambda entry: os.truncate(
         entry / "module" / "saved_model.pb", 3
     ),
     "tfhub_module.pb does not belong": lambda entry: (
@@ -287,7 +287,7 @@ def test_a_failed_fetch_leaves_nothing(error: BaseException | None, root: Path) 
     assert _entries(root) == []
     assert _names(root / "hub_tfx" / "handles") == []
     if error is None:
-        assert str(caught.value) == f"{VERSIONED} is not a module: it holds no saved_model.pb"
+        assert str(caught.value) == f"{VERSIONED} is not a module: it does not hold saved_model.pb"
 
 
 @pytest.mark.parametrize(("owner", "call"), _WRITERS, ids=[call for _, call in _WRITERS])
@@ -450,8 +450,8 @@ def test_an_archive_with_the_module_further_down_says_in_which_folder(
     with pytest.raises(NotAModuleError) as error:
         ModuleCache(root).resolve(str(archive))
     assert str(error.value) == (
-        f"{archive} is not a module: it holds no saved_model.pb, but its folder {folder!r} does: "
-        f"pack what is in there, tar -C {folder} -czf FILE ."
+        f"{archive} is not a module: it does not hold saved_model.pb, but its folder "
+        f"{folder!r} does: pack what is in there, tar -C {folder} -czf FILE ."
     )
     assert _entries(root) == []
 
@@ -468,7 +468,7 @@ def test_a_directory_near_the_module_says_where_it_is(
         return str(error.value).removeprefix(str(path))
 
     give = "(give the directory that does)"
-    lacks = " is not a module: it holds no saved_model.pb"
+    lacks = " is not a module: it does not hold saved_model.pb"
     several = f"{lacks}, but its folders 'a', 'b', 'c' and 2 more do {give}"
     assert refusal(tmp_path / "top") == several
     assert refusal(tmp_path / "top" / "e") == f"{lacks}, but its folder '1' does {give}"

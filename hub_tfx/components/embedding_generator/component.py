@@ -22,7 +22,7 @@ _Schema = tfx.types.standard_artifacts.Schema
 
 
 class EmbeddingGeneratorSpec(ComponentSpec):  # type: ignore[misc]
-    """Of EmbeddingGenerator."""
+    """Inputs, outputs and parameters of EmbeddingGenerator."""
 
     PARAMETERS = {  # noqa: RUF012
         "config": ExecutionParameter(type=str),
@@ -83,10 +83,10 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
             nothing: rows that feed the same are copied from it, unless module or config have
             changed. See hub_tfx.components.latest_embeddings.
           state_dir: a directory that names the embeddings of the last run with it, for runners
-            that resolve no artifacts of earlier runs. `previous` goes before.
+            that resolve no artifacts of earlier runs. `previous` takes precedence.
 
         Raises:
-          ConfigError: the JSON is no EmbedConfig.
+          ConfigError: the JSON is not an EmbedConfig.
         """
         if config is None or isinstance(config, str):
             config = EmbedConfig.from_json(config or "{}")

@@ -1,4 +1,4 @@
-"""What EmbeddingGenerator does."""
+"""The executor of EmbeddingGenerator."""
 
 import json
 import logging
@@ -59,8 +59,8 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         """
         examples = input_dict["examples"]
         module = read_module(artifact_utils.get_single_instance(input_dict["module"]))
-        first = input_dict.get("preprocessor")
-        preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
+        given = input_dict.get("preprocessor")
+        preprocessor = read_module(artifact_utils.get_single_instance(given)) if given else None
         embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])
         dead_letters = artifact_utils.get_single_instance(output_dict["dead_letters"])
         state_dir = exec_properties.get("state_dir")
@@ -127,7 +127,7 @@ def _stamp_outputs(
         output.span, output.version = span, version
         stamp(output, {"span": span, "version": version})
         set_payload_format(output, PayloadFormat.FORMAT_TF_EXAMPLE)
-    manifest = next(iter(result.manifests.values()))  # What the splits have in common.
+    manifest = next(iter(result.manifests.values()))  # The splits have this in common.
     preprocessor = manifest.preprocessor
     stamp(
         embeddings,

@@ -18,7 +18,7 @@ from hub_tfx.module.manifest import parse_digest
 
 
 class ModuleResolverSpec(ComponentSpec):  # type: ignore[misc]
-    """Of ModuleResolver."""
+    """Inputs, outputs and parameters of ModuleResolver."""
 
     PARAMETERS = {  # noqa: RUF012
         "handle": ExecutionParameter(type=str),
@@ -33,8 +33,8 @@ class ModuleResolverSpec(ComponentSpec):  # type: ignore[misc]
 class ModuleResolver(BaseComponent):  # type: ignore[misc]
     """Resolves a module handle into a verified copy of the module.
 
-    TFX's execution cache knows the handle, not the bytes behind it: a handle that can change its
-    content needs its ``digest`` here, or a run takes the copy of an earlier one.
+    TFX's execution cache knows the handle, not the bytes that it stands for: a handle whose content
+    can change needs its ``digest`` here, otherwise a run takes the copy of an earlier run.
 
     Component `outputs` contains:
      - `module`: Channel of type `HubModule`.
@@ -53,13 +53,13 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
 
         Args:
           handle: URL, archive or directory of the module.
-          digest: which the module must have, in hex; any if None.
+          digest: digest that the module must have, in hex; any if None.
           cache_dir: where workers keep modules; TFHUB_CACHE_DIR or the user's own cache if None.
 
         Raises:
           HandleError: the handle cannot be parsed.
-          ConfigError: it holds what may be a credential, which would end in ML Metadata; or the
-            digest is not one.
+          ConfigError: the handle holds what may be a credential, which would end in ML Metadata;
+            or the digest is not one.
         """
         if isinstance(handle, str):
             checked_handle(handle)

@@ -1,4 +1,4 @@
-"""What ModuleResolver does."""
+"""The executor of ModuleResolver."""
 
 from typing import Any
 
@@ -43,8 +43,8 @@ def checked_handle(text: str) -> ModuleHandle:
     """Parses the handle of a module that ML Metadata is going to know.
 
     Raises:
-      HandleError: it cannot be parsed.
-      ConfigError: it holds what may be a credential, which would end in ML Metadata.
+      HandleError: the handle cannot be parsed.
+      ConfigError: the handle holds what may be a credential, which would end in ML Metadata.
     """
     handle = ModuleHandle.parse(text)
     if handle.may_hold_secret:

@@ -1,4 +1,4 @@
-"""What ModuleTrainer does."""
+"""The executor of ModuleTrainer."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from hub_tfx.module.resolved import ResolvedModule
 
 
 class Executor(GenericExecutor):  # type: ignore[misc]
-    """Runs a run_fn of TFX's Trainer, and takes the tuned module from it."""
+    """Runs a run_fn as TFX's Trainer does, and takes the tuned module from it."""
 
     def Do(  # noqa: N802
         self,
@@ -31,6 +31,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
           input_dict:
             - examples: one or more Examples, of which the splits of train_args and eval_args.
             - base_module: one HubModule, or none.
+            - preprocessor: one HubModule, or none.
             - transform_graph, schema: one of each, or none.
             - raw_examples: what examples were made of, or none.
           output_dict:
@@ -45,16 +46,19 @@ class Executor(GenericExecutor):  # type: ignore[misc]
         """
         config = FineTuneConfig.from_json(exec_properties["config"])
         base = _base(input_dict.get("base_module"), exec_properties)
+        first = input_dict.get("preprocessor")
+        preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
         examples = input_dict.get("raw_examples") or input_dict["examples"]
         fn_args = self._GetFnArgs(input_dict, output_dict, exec_properties)
         run_fn = get_fn(exec_properties, "run_fn")
         with tempfile.TemporaryDirectory() as folder:
-            tuned = fine_tune_with(run_fn, fn_args, base, config, Path(folder))
+            tuned = fine_tune_with(run_fn, fn_args, base, config, Path(folder), preprocessor)
             write_module(
                 artifact_utils.get_single_instance(output_dict["module"]),
                 tuned.path,
                 {
                     **_origin(base),
+                    "preprocessor_digest": preprocessor.digest if preprocessor else None,
                     **_circumstances(examples, exec_properties["config"]),
                     **{f"metric_{name}": f"{value:.6g}" for name, value in tuned.metrics.items()},
                     **{f"rows_{name}": count for name, count in tuned.rows.items()},
@@ -65,8 +69,11 @@ class Executor(GenericExecutor):  # type: ignore[misc]
 def _base(
     artifacts: Sequence[Any] | None, exec_properties: Mapping[str, Any]
 ) -> ResolvedModule | NewModule | None:
-    """The base module, whose format must be the given one, if any; otherwise what module_fn
-    builds; otherwise None, since the user's own run_fn may need no base."""
+    """The base module, otherwise the new one of module_fn, otherwise None.
+
+    A base module must have the format that is given, if one is. None is possible since the user's
+    own run_fn may need no base.
+    """
     module_format = exec_properties.get("module_format")
     if artifacts:
         parent = read_module(artifact_utils.get_single_instance(artifacts))
@@ -94,7 +101,7 @@ def _circumstances(examples: Sequence[Any], config: str) -> dict[str, str | None
 
 
 def _git_commit() -> str | None:
-    """The commit of the working directory, if it is one of a git checkout."""
+    """The commit of the working directory, if that is in a git checkout."""
     try:
         result = subprocess.run(
             ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=False

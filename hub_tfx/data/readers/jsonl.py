@@ -95,7 +95,7 @@ def _check_lines(path: str) -> None:
         is_other = True
     if is_other:
         raise InputError(
-            f"{path} is JSON, and not JSON lines: write each object on a line of its own "
+            f"{path} is JSON, not JSON lines: write each object on a line of its own "
             "(with `jq -c .`, or `jq -c '.[]'` for those of an array)"
         )
 

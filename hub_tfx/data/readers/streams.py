@@ -116,7 +116,7 @@ def lines_of(path: str) -> Iterator[bytes]:
             yield from _lines(lambda chars: text.readline(chars).encode("utf-8", "surrogatepass"))
         except UnicodeDecodeError as error:
             raise InputError(
-                f"{path} begins as {encoding.upper()} and is not: {describe(error)}"
+                f"{path} begins as {encoding.upper()} but is not: {describe(error)}"
             ) from error
 
 

@@ -88,7 +88,7 @@ def records_of(path: str) -> Iterator[bytes]:
                     continue
                 record = buffer[at + _HEADER.size : stop]
                 if _masked_crc(record) != _CHECKSUM.unpack_from(buffer, stop)[0]:
-                    raise _damaged(path, f"record {number} has another checksum")
+                    raise _damaged(path, f"the checksum of record {number} does not match")
                 yield record
                 at, number = stop + _CHECKSUM.size, number + 1
         if at < len(buffer):
@@ -98,7 +98,7 @@ def records_of(path: str) -> Iterator[bytes]:
 def _length_at(buffer: bytes, at: int, path: str, number: int) -> int:
     length, checksum = _HEADER.unpack_from(buffer, at)
     if _checksum_of_length(length) != checksum:
-        raise _damaged(path, f"the length of record {number} has another checksum")
+        raise _damaged(path, f"the checksum of the length of record {number} does not match")
     if length > _MAX_RECORD_BYTES:
         raise _damaged(path, f"record {number} claims to have {length:,} bytes")
     return int(length)
@@ -140,7 +140,7 @@ def _fields(records: Sequence[bytes]) -> list[pa.Field]:
 
 
 class _Decoder:
-    """tfx-bsl's decoder, made anew after an error: it keeps rows of the batch it failed on."""
+    """tfx-bsl's decoder, made again after an error: it keeps rows of the batch it failed on."""
 
     def __init__(self, schema: pa.Schema | None):
         self._schema = schema

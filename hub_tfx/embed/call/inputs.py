@@ -32,7 +32,7 @@ from hub_tfx.errors import ConfigError
 from hub_tfx.module.spec import TensorInfo
 
 _EXAMPLE_BYTES = pa.large_list(pa.large_binary())
-_WAY_OUT = "; with --no-batch, all of them where the signature takes one row at a time"
+_WAY_OUT = "; embed with --no-batch if the signature takes all of one row at a time"
 
 
 class Input:
@@ -141,7 +141,7 @@ class Input:
         if self._depth > 1:
             reject(
                 self._of_wrong_shape(column).tolist(),
-                f"has lists of other lengths than {self._info}",
+                f"has lists that differ in length from {self._info}",
             )
         if not self._is_text and _is_number(values.type):
             fits = fitting(values, tf.as_dtype(self._info.dtype).as_numpy_dtype)
@@ -231,12 +231,12 @@ class Input:
         is_words = is_bytes(value_type)
         if self.reads_files and not is_words:
             raise ConfigError(
-                f"{holds}, and no paths of images: leave out image_source, or say "
+                f"{holds}, not paths of images: leave out image_source, or say "
                 f"which feature does with {self.key}=FEATURE (--input-map)"
             )
         if self.is_encoded and is_text(value_type) and not self.reads_files:
             raise ConfigError(
-                f"{holds}, and no images: where it holds the paths of image files, say so with "
+                f"{holds}, not images: where it holds the paths of image files, say so with "
                 "image_source path (--image-paths)"
             )
         fits = is_words if self._is_text or self.is_encoded else _is_number(value_type)

@@ -30,10 +30,10 @@ class PlannedOutput:
     """What is known of an output before its job runs.
 
     Attributes:
-      layout: where its files go.
-      manifest: without rows and files.
+      layout: where the files of the output go.
+      manifest: manifest that still lacks rows and files.
       schemas: kind of part -> its columns, for an output without a row.
-      finished: by an earlier run, in the same temporary folder.
+      finished: what an earlier run has finished in the same temporary folder.
     """
 
     layout: OutputLayout
@@ -55,8 +55,8 @@ class CommitParts(beam.PTransform):  # type: ignore[misc]
         """A commit.
 
         Args:
-          outputs: in the order of the PCollections.
-          max_dead_letter_ratio: see EmbedConfig.
+          outputs: the outputs, in the order of the PCollections.
+          max_dead_letter_ratio: largest share of rows that may be rejected; see EmbedConfig.
         """
         super().__init__()
         self._commit = _Commit(tuple(outputs), max_dead_letter_ratio)
@@ -85,7 +85,7 @@ class _Commit:
             sum(output.rows[DEAD_LETTERS] for output in outputs),
             sum(output.records for output in outputs),
             self.max_dead_letter_ratio,
-            "no embeddings written",
+            "no embeddings were written",
         )
         return [output.publish(files) for output, files in zip(outputs, dead_letters, strict=True)]
 
@@ -156,7 +156,7 @@ class _WrittenOutput:
         return manifest
 
     def _publish(self, kind: str) -> tuple[WrittenFile, ...]:
-        """Moves the parts of one kind to their final names, where none of an earlier run remain."""
+        """Moves the parts of one kind to their final names, and removes those of an earlier run."""
         parts = self.parts[kind] or [self._empty_part(kind)]
         finals = self._move(kind, [part.path for part in parts])
         if kind == EMBEDDINGS:
@@ -173,12 +173,12 @@ class _WrittenOutput:
         )
 
     def _empty_part(self, kind: str) -> Part:
-        """An explicit empty result."""
+        """A part without rows, so that an empty result is explicit."""
         planned = self.planned
         return PartWriter(kind, planned.layout, planned.schemas[kind], Position()).finish()
 
     def _move(self, kind: str, paths: Sequence[str]) -> list[str]:
-        """Their final paths."""
+        """Moves parts to their final paths, and returns these."""
         layout = self.planned.layout
         make_folder(layout.folders[kind])
         finals = [layout.part(kind, i, len(paths)) for i in range(len(paths))]
@@ -210,7 +210,7 @@ def _check_schemas(parts: Sequence[Part]) -> None:
 
 
 def _sizes(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
-    """(bytes from which on, rows), ascending: see rows.count_sizes."""
+    """(least bytes of a size, rows) of all parts, ascending; see rows.count_sizes."""
     sizes: Counter[str] = Counter()
     for part in parts:
         sizes.update(part.sizes)
@@ -226,7 +226,7 @@ def _records_of_files(blocks: Sequence[Block]) -> dict[str, int]:
 
 
 def _working_s(parts: Sequence[Part], blocks: Sequence[Block]) -> float:
-    """Seconds from the first read to the last complete part: without imports and module load."""
+    """Seconds from the first read to the last complete part, without imports and module load."""
     if not parts or not blocks:
         return 0.0
     return max(part.finished_s for part in parts) - min(block.started_s for block in blocks)

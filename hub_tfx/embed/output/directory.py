@@ -1,4 +1,4 @@
-"""The directory of an output: whose it is, and what is left in it."""
+"""The directory of an output: who may write there, and what is left in it."""
 
 import shutil
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def remove_temporary(layout: OutputLayout) -> None:
 def output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
     """Refuses to overwrite what is not ours.
 
-    Behind the body nothing temporary is left but, where it failed, what ``resume`` finds finished.
+    After the body nothing temporary is left, except what ``resume`` finds finished if it failed.
     """
     folder = Path(output)
     local = is_local(output)
@@ -56,7 +56,7 @@ def _keeping_finished(layout: OutputLayout) -> Iterator[None]:
 
 
 def _remove_others(output: str, layout: OutputLayout) -> None:
-    """Removes what other jobs, or another version of ours, have left half done."""
+    """Removes what other jobs, or another version of hub_tfx, have left half done."""
     if is_local(output):
         for left in Path(output).glob(f"{TEMPORARY}*/"):
             if left != Path(layout.temporary):

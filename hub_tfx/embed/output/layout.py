@@ -17,9 +17,9 @@ from hub_tfx.errors import InputError
 
 MANIFEST_NAME = "manifest.json"
 REPORT, PROJECTOR = "report", "projector"
-"""Folders in an output that tell what is in it."""
+"""Folders in an output that describe what is in it."""
 TEMPORARY = ".tmp-"
-"""What the names of files and folders begin with that are gone when a job has succeeded."""
+"""Prefix of files and folders that are removed before a job has succeeded."""
 EMBEDDINGS = "embeddings"
 DIGESTS = "digests"
 _PART = re.compile(
@@ -36,8 +36,8 @@ class OutputLayout:
     Attributes:
       folders: ``embeddings``, ``dead_letters`` and ``digests`` -> folder of its parts.
       manifest: path of the manifest.
-      temporary: a folder for what is not committed yet.
-      format: of the parts.
+      temporary: folder for what is not committed yet.
+      format: format of the parts.
     """
 
     folders: Mapping[str, str]
@@ -47,7 +47,7 @@ class OutputLayout:
 
     @classmethod
     def of_split(cls, embeddings: str, dead_letters: str, split: str) -> "OutputLayout":
-        """``Split-{split}/`` of two Examples artifacts.
+        """The layout of one split, ``Split-{split}/`` of two Examples artifacts.
 
         Every file in there is data, so ``digests-{split}/`` and ``manifest-{split}.json`` are
         beside it.
@@ -67,13 +67,15 @@ class OutputLayout:
     def of_directory(
         cls, output: str, output_format: OutputFormat, job: str = ""
     ) -> "OutputLayout":
-        """``embeddings-?????-of-?????.parquet``, ``dead_letters/…``, ``digests/…`` and
+        """The layout of a directory, which gets files of these names.
+
+        They are ``embeddings-?????-of-?????.parquet``, ``dead_letters/…``, ``digests/…`` and
         ``manifest.json``.
 
         Args:
           output: the directory.
-          output_format: of the parts.
-          job: names the temporary folder; the same for jobs that make the same of a row.
+          output_format: format of the parts.
+          job: name of the temporary folder; the same for jobs that make the same of a row.
         """
         return cls(
             folders={
@@ -98,10 +100,10 @@ class OutputLayout:
 
 
 def committed_outputs(folder: str) -> list[tuple[OutputLayout, OutputManifest]]:
-    """The outputs in a folder with their manifests: of a job, or of each split of Examples.
+    """The outputs in a folder with their manifests: one of a job, or one for each split.
 
     Raises:
-      InputError: a manifest is damaged, or not one of ours.
+      InputError: a manifest is damaged, or is not of hub_tfx.
     """
     outputs = []
     for path in paths_in(folder):
@@ -117,7 +119,7 @@ def committed_outputs(folder: str) -> list[tuple[OutputLayout, OutputManifest]]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file in an output folder is one that a job of ours left there."""
+    """Whether a file in an output folder was left there by a job of hub_tfx."""
     if path.name == MANIFEST_NAME:
         try:
             return bool(json.loads(path.read_text())["made_by"] == MADE_BY)

@@ -23,21 +23,21 @@ def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Tab
     """The vectors of an output of ``embed_files`` or EmbeddingGenerator, all in memory.
 
     Args:
-      output: its folder, on any Beam filesystem. Of an Examples artifact all splits are read.
-      column: which of its columns; may be left out where there is one.
+      output: folder of the output, on any Beam filesystem; all splits of an Examples artifact.
+      column: name of a column of vectors; may be left out where there is only one.
 
     Returns:
-      ``[rows, …]``: float32, unpacked from float16 or int8, or what the output is if it is no
-      float; a list of such arrays where rows differ in their shape. And the other columns.
+      The vectors ``[rows, …]``, and the other columns. Vectors of floats are float32, unpacked from
+      float16 or int8; where rows differ in their shape, they are a list of arrays.
 
     Raises:
-      InputError: there is no output, or it cannot be read.
-      DigestMismatchError: a file of it has changed since it was written.
-      ConfigError: it has no such column, or several and none was named.
+      InputError: the folder does not hold an output, or it cannot be read.
+      DigestMismatchError: a file of the output has changed since it was written.
+      ConfigError: the output has no such column, or has several and none was named.
     """
     outputs = committed_outputs(output)
     if not outputs:
-        raise InputError(f"{output} holds no finished output: there is no manifest")
+        raise InputError(f"{output} does not hold a finished output: it has no manifest")
     written = outputs[0][1].columns
     if column is None and len(written) == 1:
         (column,) = written
@@ -73,7 +73,7 @@ def first_dead_letter(layout: OutputLayout) -> tuple[str, str] | None:
 
 
 def as_text(value: Any) -> str:
-    """A value of either format of parts, where tf.Example has lists of bytes."""
+    """A value of a part file as text; in tf.Example it is a list of bytes."""
     if isinstance(value, list):
         return ", ".join(map(as_text, value))
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
@@ -84,8 +84,8 @@ def vectors_of(table: pa.Table, column: str, about: WrittenColumn) -> Any:
 
     Args:
       table: rows with the column, and with those for its scales and shapes if it has any.
-      column: its name.
-      about: what the manifest says of it.
+      column: name of the column.
+      about: what the manifest says of the column.
     """
     values, lengths = _values(table, column)
     dtype, shape = about.dtype, about.shape
@@ -109,7 +109,7 @@ def vectors_of(table: pa.Table, column: str, about: WrittenColumn) -> Any:
 
 
 def _values(table: pa.Table, column: str) -> tuple[pa.Array, Any]:
-    """The values of a column and how many of them each row has."""
+    """The values of a column, and how many of them each row has."""
     values, offsets = flatten(table.column(column).combine_chunks())
     return values, np.diff(offsets)
 

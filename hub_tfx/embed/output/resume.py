@@ -1,8 +1,8 @@
-"""What a run that failed or was killed has finished, so that the next one need not do it again.
+"""What a run that failed or was killed has finished, which the next run need not do again.
 
-Beside each part in the temporary folder lies a record of it, and there is one of each block of rows
-that was read to its end. A block is finished when its parts hold all of its rows, each once; in
-which order steps ran, and how often a runner tried them, does not matter.
+The temporary folder has a record beside each part, and one for each block of rows that was read to
+its end. A block is finished when its parts hold all of its rows, each once; the order in which
+steps ran, and how often a runner tried them, do not matter.
 """
 
 import json
@@ -34,14 +34,14 @@ _PART = ".part.json"
 
 @dataclass(frozen=True)
 class Finished:
-    """Blocks, and the parts that hold just their rows."""
+    """Finished blocks, and the parts that hold exactly their rows."""
 
     blocks: tuple[Block, ...] = ()
     parts: tuple[Part, ...] = ()
 
     @property
     def rows(self) -> int:
-        """That were embedded."""
+        """Number of rows that were embedded."""
         return sum(part.rows for part in self.parts if part.kind == EMBEDDINGS)
 
     @property
@@ -53,25 +53,25 @@ NOTHING_FINISHED = Finished()
 
 
 def record_part(part: Part) -> Part:
-    """Writes the record of a part, and gives the part."""
+    """Writes the record of a part, and returns the part."""
     write_bytes(part.path + _PART, json.dumps(asdict(part)).encode())
     return part
 
 
 def record_block(block: Block, folder: str) -> Block:
-    """Writes the record of a block into the temporary folder, and gives the block."""
+    """Writes the record of a block into the temporary folder, and returns the block."""
     make_folder(folder)
     write_bytes(FileSystems.join(folder, block.id + _BLOCK), json.dumps(asdict(block)).encode())
     return block
 
 
 def take_finished(folder: str, files: Sequence[SourceFile] | None = None) -> Finished:
-    """What is finished in the temporary folder of a run that is over; removes everything else.
+    """Finds what a run that is over has finished in its temporary folder; removes all else.
 
     Args:
       folder: the temporary folder.
-      files: that are to be read; blocks of other files, or of earlier versions, are not taken, nor
-        are those with a part that was damaged since. None to take them all, unchecked.
+      files: files that are to be read. Blocks of other files, or of earlier versions, are not
+        taken, nor are those with a part that was damaged since. None to take all unchecked.
     """
     paths = paths_in(folder)
     parts: dict[str, list[Part]] = defaultdict(list)
@@ -97,7 +97,7 @@ def take_finished(folder: str, files: Sequence[SourceFile] | None = None) -> Fin
 
 
 def left_to_read(files: Iterable[SourceFile], finished: Finished) -> list[SourceFile]:
-    """Files without those that are finished; the others know which of their rows are."""
+    """Files that are not finished; each knows which of its rows are finished."""
     rows_of: dict[str, list[RowRange]] = defaultdict(list)
     for block in finished.blocks:
         for rows in block.rows:
@@ -132,7 +132,7 @@ def _block(record: dict[str, Any]) -> Block:
 
 
 def _hold_all(parts: Sequence[Part], block: Block) -> bool:
-    """Whether parts hold all rows of a block, and none twice as those of a bundle tried again."""
+    """Whether parts hold all rows of a block once; a bundle tried again writes them twice."""
     in_order = sorted(parts, key=lambda part: (part.kind, _place(part.position)))
     return sum(part.rows for part in parts) == block.records and not any(
         one.kind == other.kind and _place(one.last) >= _place(other.position)
@@ -145,7 +145,7 @@ def _place(position: Position) -> tuple[str, int]:
 
 
 def _overlap(blocks: Iterable[Block]) -> bool:
-    """Whether a row is in two blocks, as one of a share that was read again."""
+    """Whether a row is in two blocks, as after a work unit was read again."""
     rows = sorted((r.path, r.start, r.stop) for block in blocks for r in block.rows)
     return any(
         path == other and stop > start for (path, _, stop), (other, start, _) in pairwise(rows)

@@ -1,4 +1,4 @@
-"""Record batches -> part files under temporary names; commit.py gives them their final ones."""
+"""Record batches -> part files under temporary names; commit.py gives them their final names."""
 
 import hashlib
 import os
@@ -32,18 +32,18 @@ _DIGESTS = ".digests"
 
 @dataclass(frozen=True)
 class Part:
-    """A part file that is complete, still under its temporary name.
+    """A complete part file, still under its temporary name.
 
     Attributes:
       kind: ``embeddings`` or ``dead_letters``.
-      path: the temporary name.
-      position: of its first row.
-      last: of the first row of the last batch that went into it.
-      rows, size_bytes, sha256: what it holds.
-      digests_sha256: of the file with its rows' digests; empty for dead letters.
-      reused, duplicates: how many of its rows are copies, see EmbeddedRows.
-      sizes: of what its rows feed, see rows.count_sizes.
-      schema: its columns, in words.
+      path: path under the temporary name.
+      position: position of the first row.
+      last: position of the first row of the last batch that went into the file.
+      rows, size_bytes, sha256: number of rows, size and hash of the file.
+      digests_sha256: SHA-256 of the file with the rows' digests; empty for dead letters.
+      reused, duplicates: how many of the rows are copies; see EmbeddedRows.
+      sizes: numbers of rows by what they feed; see rows.count_sizes.
+      schema: the columns, as text.
       finished_s: Unix time at which it was complete.
     """
 
@@ -67,7 +67,7 @@ class Part:
 
     @property
     def files(self) -> dict[str, str]:
-        """Path -> SHA-256."""
+        """Paths of the part and of its digests -> SHA-256."""
         digests = {self.digests_path: self.digests_sha256} if self.digests_sha256 else {}
         return {self.path: self.sha256, **digests}
 
@@ -197,7 +197,7 @@ class PartWriter:
         )
 
     def _finish_digests(self) -> str:
-        """Their SHA-256."""
+        """Writes the digests, and returns the SHA-256 of their file."""
         if self._kind != EMBEDDINGS:
             return ""
         content, path = b"".join(self._digests), f"{self._final}{_DIGESTS}"

@@ -62,7 +62,7 @@ class _ParquetFile:
         self._writer.close()
 
     def _flush(self) -> None:
-        """Has a row group written while batches of the next one come."""
+        """Starts to write a row group, while batches of the next one come."""
         self._wait()
         if self._pending:
             table = pa.Table.from_batches(self._pending)
@@ -70,16 +70,16 @@ class _ParquetFile:
         self._pending, self._rows, self._bytes = [], 0, 0
 
     def _wait(self) -> None:
-        """Until the row group before is written."""
+        """Waits until the row group before is written."""
         if self._row_group is not None:
             self._row_group.result()
             self._row_group = None
 
 
 def _leaves(field: pa.Field, above: str = "") -> Iterator[tuple[str, bool]]:
-    """The names that Parquet has for what is in a column, and whether it is of vectors.
+    """The names that Parquet has for the values in a column, and whether they are of vectors.
 
-    Options for a name that is none of them are ignored without a word.
+    Parquet silently ignores options for any other name.
     """
     path, given = f"{above}{field.name}", field.type
     if is_list(given):

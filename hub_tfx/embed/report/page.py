@@ -1,4 +1,4 @@
-"""The report of an embedding job as one page that needs nothing else."""
+"""The report of an embedding job as one self-contained page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,10 +52,10 @@ def render(
     """The page.
 
     Args:
-      manifest: of the output.
-      rejected: its dead letters by reason.
-      surveys: column -> what its vectors look like.
-      labels: row -> what to call it, for the rows of the samples.
+      manifest: manifest of the output.
+      rejected: dead letters of the output by reason.
+      surveys: column -> numbers about its vectors.
+      labels: row of a sample -> its label.
     """
     page: str = _template().render(
         rows=f"{manifest.rows:,}",
@@ -95,7 +95,7 @@ def _run(manifest: OutputManifest) -> list[tuple[str, str]]:
 
 
 def _lengths(manifest: OutputManifest) -> list[_Plot]:
-    """A histogram of what rows feed, where there are rows of several sizes."""
+    """A histogram of the bytes that rows feed, where there are rows of several sizes."""
     counted = manifest.row_bytes
     if len(counted) < 2:
         return []

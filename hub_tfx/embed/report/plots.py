@@ -10,7 +10,7 @@ Table = list[tuple[str, str]]
 
 _BINS = 40
 _MANY_POINTS = 2000
-"""More are drawn as pixels."""
+"""Number of points above which they are drawn as pixels."""
 
 
 def histogram(values: Any, label: str) -> tuple[str, Table]:
@@ -24,7 +24,7 @@ def histogram(values: Any, label: str) -> tuple[str, Table]:
 
 
 def bars(edges: Any, counts: Any, label: str, *, log: bool = False) -> tuple[str, Table]:
-    """A histogram that is counted already; ``log``: in powers of two. As ``histogram``."""
+    """``histogram`` of numbers that are counted already; ``log`` has an axis in powers of two."""
     figure, axis = _figure(5.2, 2.6)
     axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color="#3b6ea8")
     if log:
@@ -41,7 +41,7 @@ def bars(edges: Any, counts: Any, label: str, *, log: bool = False) -> tuple[str
 
 
 def scatter(points: Any, shares: tuple[float, ...]) -> str:
-    """``[n, 2]`` points on two principal components with their shares of variance, as data URI."""
+    """A data URI that shows ``[n, 2]`` points on two principal components, with their variances."""
     figure, axis = _figure(5.2, 5.2)
     axis.scatter(*points.T, s=6, alpha=0.5, linewidths=0, rasterized=len(points) > _MANY_POINTS)
     for name, share in zip(("x", "y"), shares, strict=False):

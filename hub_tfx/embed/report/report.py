@@ -16,7 +16,7 @@ from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.output.layout import EMBEDDINGS, PROJECTOR, REPORT, OutputLayout, read_manifest
 from hub_tfx.embed.output.read_back import as_text, read_parts, vectors_of
 from hub_tfx.embed.report.page import RejectedRows, render
-from hub_tfx.embed.report.survey import VectorStats, choose_sample, survey
+from hub_tfx.embed.report.survey import VectorStats, choose_sample, measure_vectors
 
 REPORT_PAGE, REPORT_JSON = "report.html", "report.json"
 _REASONS = 20
@@ -26,7 +26,7 @@ _LABEL_LENGTH = 80
 def write_reports(layout: OutputLayout, output: str, *, report: bool, projector: bool) -> None:
     """Writes ``report/`` and ``projector/`` into an output's directory, if wanted.
 
-    Those of an earlier output go.
+    Those of an earlier output are removed.
     """
     for name, wanted, write in (
         (REPORT, report, write_report),
@@ -51,7 +51,7 @@ def write_report(layout: OutputLayout, folder: str) -> str:
     manifest = read_manifest(layout)
     rejected = _rejected(layout)
     surveys = {
-        name: survey(_vectors(layout, manifest, name), manifest.rows)
+        name: measure_vectors(_vectors(layout, manifest, name), manifest.rows)
         for name in _vector_columns(manifest)
     }
     labels = _labels(layout, manifest)
@@ -97,7 +97,7 @@ def write_projector(layout: OutputLayout, folder: str) -> str:
 
 
 def _vector_columns(manifest: OutputManifest) -> list[str]:
-    """Columns with one vector a row, all of one length, if there is a row."""
+    """Columns with one vector a row, all of one length; none if there is no row."""
     return [
         name
         for name, about in manifest.columns.items()
@@ -109,7 +109,7 @@ def _vector_columns(manifest: OutputManifest) -> list[str]:
 
 
 def _vectors(layout: OutputLayout, manifest: OutputManifest, name: str) -> Iterator[Any]:
-    """``[n, dimensions]`` float32 each."""
+    """Batches of vectors, each ``[n, dimensions]`` float32."""
     about = manifest.columns[name]
     names = [name, about.scale] if about.scale else [name]
     for batch in read_parts(layout, EMBEDDINGS, names):
@@ -127,7 +127,7 @@ def _sampled(layout: OutputLayout, manifest: OutputManifest, name: str, rows: An
 
 
 def _labels(layout: OutputLayout, manifest: OutputManifest) -> dict[int, str]:
-    """What to call the rows of the sample: their first kept feature, or their number."""
+    """Labels of the rows of the sample: their first kept feature, otherwise their number."""
     rows = choose_sample(manifest.rows)
     texts = next(iter(_sampled_texts(layout, manifest, rows).values()), [])
     return dict(zip(rows.tolist(), texts or (f"row {row}" for row in rows), strict=True))
@@ -136,7 +136,7 @@ def _labels(layout: OutputLayout, manifest: OutputManifest) -> dict[int, str]:
 def _sampled_texts(
     layout: OutputLayout, manifest: OutputManifest, rows: Any
 ) -> dict[str, list[str]]:
-    """Kept features of some rows (ascending indices), in a few words."""
+    """Kept features of some rows (ascending indices), shortened to a few words."""
     keep = manifest.config["keep"]
     texts: dict[str, list[str]] = {name: [] for name in keep}
     seen = 0
@@ -155,7 +155,7 @@ def _in_words(value: Any) -> str:
 
 
 def _tsv(columns: Mapping[str, Sequence[str]]) -> str:
-    """Values hold no tab: ``_in_words`` has made spaces of them."""
+    """Tab-separated lines. Values do not hold tabs: ``_in_words`` has made spaces of them."""
     lines = ["\t".join(columns), *map("\t".join, zip(*columns.values(), strict=True))]
     return "".join(f"{line}\n" for line in lines)
 

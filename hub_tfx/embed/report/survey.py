@@ -17,20 +17,20 @@ _PERCENTILES = (1, 50, 99)
 
 @dataclass(frozen=True)
 class VectorStats:
-    """Numbers about the vectors of one output; those of the sample hold for ``sample`` only.
+    """Numbers about the vectors of one output, some of them about a sample only.
 
     Attributes:
-      rows, dimensions: of all vectors.
-      norms: ``[rows]`` float32, L2.
+      rows, dimensions: number of vectors, and of dimensions of each.
+      norms: ``[rows]`` float32, L2 norms.
       norm_percentiles: percentile -> norm.
-      zero_rows: vectors with nothing but zeros.
-      dead_dimensions: dimensions with the same value in all rows.
+      zero_rows: number of vectors with nothing but zeros.
+      dead_dimensions: number of dimensions with the same value in all rows.
       sample: ``[n]`` int64, ascending indices of the rows looked at more closely.
-      duplicate_rows: rows of the sample whose vector an earlier one has.
-      cosines: ``[pairs]`` float32, of random pairs of the sample.
+      duplicate_rows: number of rows of the sample whose vector an earlier row has.
+      cosines: ``[pairs]`` float32, cosines of random pairs of the sample.
       projection: ``[n, 2]`` float32, the sample on its two principal components.
       explained_variance: share of the variance along each of the two.
-      neighbours: (row, ((row, cosine), …)) of some rows of the sample, nearest first.
+      neighbours: (row, ((neighbour, cosine), …)) for some rows of the sample, nearest first.
     """
 
     rows: int
@@ -48,18 +48,18 @@ class VectorStats:
 
 
 def choose_sample(rows: int, seed: int = 0) -> Array:
-    """``[min(rows, 10,000)]`` int64: rows to look at, ascending; the same ones for one seed."""
+    """``[min(rows, 10,000)]`` int64: rows to look at, ascending; equal for equal seeds."""
     chosen = np.random.default_rng(seed).choice(rows, min(rows, SAMPLE_ROWS), replace=False)
     return np.sort(chosen)
 
 
-def survey(batches: Iterable[Array], rows: int, seed: int = 0) -> VectorStats:
-    """Looks at vectors, once each, and at a sample of them again.
+def measure_vectors(batches: Iterable[Array], rows: int, seed: int = 0) -> VectorStats:
+    """Measures vectors: each of them once, and a sample of them in more detail.
 
     Args:
-      batches: ``[n, dimensions]`` float32 each, ``rows`` rows all told.
-      rows: of all batches, at least one.
-      seed: of everything random.
+      batches: batches of vectors, each ``[n, dimensions]`` float32.
+      rows: number of rows in all batches together, at least 1.
+      seed: seed of everything random.
     """
     chosen = choose_sample(rows, seed)
     norms, sampled = [], []
@@ -102,7 +102,7 @@ def _unit(vectors: Array) -> Array:
 
 
 def _random_cosines(vectors: Array, rng: np.random.Generator) -> Array:
-    """Of pairs of different rows."""
+    """Cosines of random pairs of different rows."""
     if len(vectors) < 2:
         return np.zeros(0, np.float32)
     first = rng.integers(len(vectors), size=_PAIRS)

@@ -1,4 +1,4 @@
-"""Rows that need no call of the module: those that are known, and those like another one."""
+"""Rows that need no call of the module: known rows, and duplicates of another row."""
 
 from collections.abc import Callable
 
@@ -20,9 +20,9 @@ def embed_unknown(
 
     Args:
       known: rows that were embedded before.
-      digests: of all rows.
+      digests: digests of all rows.
       embed: embeds some rows; its result counts them from 0.
-      deduplicate: whether of rows with one digest only one is embedded, and known from then on.
+      deduplicate: whether only one of rows with equal digests is embedded, and the others copied.
     """
     positions = known.find(digests)
     copied, new = np.flatnonzero(positions >= 0), np.flatnonzero(positions < 0)
@@ -60,7 +60,7 @@ def _all(rows: Rows) -> Rows:
 
 
 def _distinct(digests: Digests) -> tuple[Rows, Rows]:
-    """The first row with each digest, ascending; and for each row which of them it is like."""
+    """The first row with each digest, ascending; and for each row, which of these it equals."""
     if not len(digests):
         return np.array([], np.int64), np.array([], np.int64)
     _, first, like = np.unique(digests, axis=0, return_index=True, return_inverse=True)

@@ -1,8 +1,8 @@
 """KnownRows: outputs of a module that need not be computed again, found by digest.
 
 Outputs lie in files without a name on this machine's disk (see TMPDIR), which the operating system
-frees with the process however that ends; and so do the digests, sorted, once they are many. What is
-in memory is only what was last added, and what of the files has just been read.
+frees with the process, however that ends. The sorted digests do as well, once they are many. Only
+what was added last, and what was just read from the files, is in memory.
 """
 
 import mmap
@@ -26,11 +26,11 @@ _CHUNK_BYTES = 64 << 20
 class KnownRows:
     """Rows with their digests and outputs. Threads may share it.
 
-    Of rows with one digest any may be found.
+    Any of several rows with equal digests may be found.
 
     Attributes:
-      rows: all of them.
-      earlier: how many of them, the first ones, are of an earlier output.
+      rows: how many rows are known.
+      earlier: how many of them, the first ones, are from an earlier output.
     """
 
     def __init__(self, schema: pa.Schema, limits: EmbedLimits = DEFAULT_LIMITS):
@@ -38,7 +38,7 @@ class KnownRows:
 
         Args:
           schema: columns of the outputs.
-          limits: of what is kept in memory.
+          limits: how much is kept in memory.
         """
         self._schema = schema
         self._limits = limits
@@ -53,8 +53,8 @@ class KnownRows:
         """Adds rows.
 
         Args:
-          digests: of the rows.
-          columns: their outputs, with the columns of the schema.
+          digests: digests of the rows.
+          columns: outputs of the rows, with the columns of the schema.
         """
         batch = pa.RecordBatch.from_arrays(
             [columns[name] for name in self._schema.names], schema=self._schema
@@ -73,7 +73,7 @@ class KnownRows:
                 self._recent = []
 
     def find(self, digests: Digests) -> Positions:
-        """Where each row is, -1 where it is not known."""
+        """The position of each row; -1 where it is not known."""
         if not self.rows:
             return np.full(len(digests), -1, np.int64)
         order = np.argsort(digests[:, 0])  # Looking sorted ones up takes a third of the time.
@@ -111,7 +111,7 @@ class KnownRows:
 
 
 class _Run:
-    """Digests sorted by their first half, and where their rows are."""
+    """Digests sorted by their first half, and the positions of their rows."""
 
     def __init__(self, columns: Sequence[np.ndarray[Any, Any]], limits: EmbedLimits):
         self._limits = limits
@@ -142,7 +142,7 @@ class _Run:
 
 def _rows_of(batch: pa.RecordBatch, rows: Positions) -> pa.RecordBatch:
     if len(rows) == rows[-1] - rows[0] + 1 and (np.diff(rows) == 1).all():
-        return batch.slice(rows[0], len(rows))  # Of one file after the other: nothing is copied.
+        return batch.slice(rows[0], len(rows))  # Consecutive rows are a slice: nothing is copied.
     return batch.take(pa.array(rows))
 
 

@@ -32,7 +32,7 @@ from hub_tfx.errors import InputError
 _log = logging.getLogger(__name__)
 
 _COMPUTATION = 1
-"""Goes up when a module and a config give other vectors than with the hub_tfx before."""
+"""Raised when a module and a config give other vectors than in earlier versions of hub_tfx."""
 _NOT_IN_VECTORS = (
     "inputs",  # What feeds which input is in the digest of a row.
     "keep",
@@ -45,8 +45,8 @@ _NOT_IN_VECTORS = (
     "max_dead_letter_ratio",
 )
 _FIX = (
-    "leave the earlier output out (--previous, or latest.json of a state_dir), and all rows are "
-    "embedded again"
+    "to embed all rows again, leave the earlier output out (--previous, or latest.json of a "
+    "state_dir)"
 )
 
 
@@ -55,10 +55,10 @@ class PreviousPart:
     """A part file of an earlier output, and the digests of its rows.
 
     Attributes:
-      path, digests_path: of the two files, on any Beam filesystem.
+      path, digests_path: paths of the two files, on any Beam filesystem.
       format: ``parquet`` or ``tfrecord``.
-      rows: of both.
-      sha256, digests_sha256: which they had when they were written.
+      rows: number of rows in each.
+      sha256, digests_sha256: SHA-256 of each when it was written.
     """
 
     path: str
@@ -89,7 +89,8 @@ class PreviousPart:
                 start += batch.num_rows
         if not start == len(of_rows) == self.rows:
             raise InputError(
-                f"{self.path} has {start} rows, {len(of_rows)} digests, not {self.rows}: {_FIX}"
+                f"{self.path} has {start} rows and {len(of_rows)} digests, not {self.rows} of "
+                f"each: {_FIX}"
             )
 
     def _batches(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[Any]:
@@ -103,12 +104,12 @@ class PreviousPart:
 
 @dataclass(frozen=True)
 class Previous:
-    """The rows of earlier outputs; by default of none.
+    """The rows of earlier outputs, of which there may be none.
 
     Attributes:
-      parts: their files.
+      parts: part files of these outputs.
       limits: sizes that matter for speed and memory.
-      shared: lets all that work in a process look the rows up in one place.
+      shared: lets all threads of a process look the rows up in one place.
     """
 
     parts: tuple[PreviousPart, ...] = ()
@@ -139,9 +140,9 @@ def vectors_fingerprint(
     """What vectors depend on, other than the rows, as plain JSON.
 
     Args:
-      config: of the job.
-      signature: that is called.
-      module, preprocessor: their digests.
+      config: config of the job.
+      signature: name of the signature that is called.
+      module, preprocessor: digests of the modules.
     """
     fields = json.loads(config.to_json())
     return {
@@ -160,18 +161,18 @@ def find_previous(
     required: bool = False,
     limits: EmbedLimits = DEFAULT_LIMITS,
 ) -> Previous:
-    """The earlier outputs in a folder: of a job, or of all splits of an Examples artifact.
+    """Finds the earlier outputs in a folder: one of a job, or those of all splits of Examples.
 
     Where none of them can be used, a warning says why.
 
     Args:
-      folder: on any Beam filesystem.
+      folder: a folder on any Beam filesystem.
       fingerprint: ``vectors_fingerprint`` of the job that wants to use them.
-      required: whether there must be one.
+      required: whether there must be an earlier output.
       limits: sizes that matter for speed and memory.
 
     Raises:
-      InputError: there is none where one is required, or a manifest is damaged.
+      InputError: an earlier output is required and missing, or a manifest is damaged.
     """
     try:
         outputs = committed_outputs(folder)
@@ -179,7 +180,7 @@ def find_previous(
         parts = [part for layout, manifest in usable for part in _parts(layout, manifest)]
     except InputError as error:
         raise InputError(
-            f"the earlier output in {folder} has no whole manifest: {error}; {_FIX}"
+            f"the earlier output in {folder} does not have a whole manifest: {error}; {_FIX}"
         ) from error
     if required and not outputs:
         raise InputError(f"there is no earlier output in {folder}: {_FIX}")

@@ -208,7 +208,7 @@ def _assets(module: _Module) -> _Finding:
     names = sorted({name for graph in module.graphs for name in graphs.asset_names(graph)})
     literal = sorted({name for graph in module.graphs for name in graphs.literal_files(graph)})
     found = [problem for name in names for problem in _asset_problem(root, name)]
-    found += [f"the graph reads {name!r}, which is no asset" for name in literal]
+    found += [f"the graph reads {name!r}, which is not an asset" for name in literal]
     if found:
         return _fail(
             "; ".join(found),
@@ -246,7 +246,7 @@ def _check_installed(imports: Iterable[str]) -> None:
             found = None
         if found is None:
             raise ConfigError(
-                f"there is no package {name} (--import): install it, or mend its name"
+                f"there is no package {name} (--import): install it, or correct its name"
             )
 
 

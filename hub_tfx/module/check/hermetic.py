@@ -75,7 +75,7 @@ def _run(folder: str, timeout_s: float, wanted: Mapping[str, Any]) -> tuple[bool
             command, cwd=folder, env=_environment(), capture_output=True, timeout=timeout_s
         )
     except subprocess.TimeoutExpired:
-        return False, f"it was not done after {timeout_s:g} s"
+        return False, f"it was not done within {timeout_s:g} s"
     if not result.exists():
         return False, _ended(done)
     document = json.loads(result.read_text())

@@ -113,7 +113,7 @@ def _check_outputs(outputs: Mapping[str, Any], signature: SignatureSpec) -> None
         if info.kind != "dense" or info.shape is None:
             continue
         if value.dtype.name != info.dtype or not value.shape.is_compatible_with(info.shape):
-            raise ValueError(f"the signature promises {key} {info}, it gave {_described(value)}")
+            raise ValueError(f"the signature promises {key} {info}, but gave {_described(value)}")
 
 
 def _described(value: Any) -> str:

@@ -5,9 +5,9 @@
     image_feature_module(keras_model, "modules/flowers/1")
     module(module_fn, None, "modules/mine/1", checkpoint="train/model.ckpt-1000")
 
-Nothing here touches the caller's default graph or switches TensorFlow's behaviour; each works in
-the middle of eager code and inside ``with tf.Graph().as_default()``. A module appears under its
-final name when it is complete, and an existing one is never replaced.
+Nothing here touches the caller's default graph or switches TensorFlow's behaviour; each function
+works in eager code and inside ``with tf.Graph().as_default()``. A module appears under its final
+name when it is complete, and an existing one is never replaced.
 """
 
 from hub_tfx.module.create.export import CreatedModule, module

@@ -1,4 +1,4 @@
-"""Writing a module: complete under its final name, or not there at all."""
+"""Writes a module: complete under its final name, or not there at all."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,9 +29,9 @@ class CreatedModule:
     """A module that was just exported.
 
     Attributes:
-      path: its directory.
-      digest: SHA-256 of its manifest, in hex.
-      spec: its format and signatures.
+      path: directory of the module.
+      digest: SHA-256 of the module's manifest, in hex.
+      spec: format and signatures of the module.
       left_out: words of a vocabulary that no text can reach; see ``text_embedding_module``.
     """
 
@@ -58,13 +58,13 @@ def module(
       tags_and_args: ``[(tags, arguments), …]``, one pair a variant; None for one without tags.
       export_path: the new directory; missing parents are made.
       checkpoint: prefix of a checkpoint, or a directory of which the latest is taken; the variables
-        come from it by name. None: they come from their initializers.
+        come from it by name. If None, they come from their initializers.
       drop_collections: names of graph collections that the module is not to keep.
 
     Raises:
-      AuthoringError: ``module_fn`` fails or builds no valid module, the variants need variables
+      AuthoringError: ``module_fn`` fails or builds an invalid module, the variants need variables
         that no single one of them has, or the checkpoint does not fit.
-      InputError: there is no such checkpoint.
+      InputError: the checkpoint does not exist.
       OutputError: ``export_path`` is taken or cannot be written.
     """
     check_is_free(export_path)
@@ -119,10 +119,10 @@ def staged(export_path: str | os.PathLike[str], *, replace: bool = False) -> Ite
 
     Args:
       export_path: the final directory.
-      replace: whether a directory that is there is replaced.
+      replace: whether to replace an existing directory.
 
     Raises:
-      OutputError: it cannot be written, or ``export_path`` was taken meanwhile.
+      OutputError: the directory cannot be written, or ``export_path`` was taken meanwhile.
     """
     final = Path(os.path.abspath(export_path))
     try:
@@ -138,15 +138,16 @@ def staged(export_path: str | os.PathLike[str], *, replace: bool = False) -> Ite
 def eagerly() -> Iterator[None]:
     """Leaves whatever graph the caller is building: a TF2 SavedModel is made outside of one.
 
-    tf.init_scope would not do, it stays in a graph entered by ``tf.Graph().as_default()``. The
-    graph here takes what tables and variables put in collections even when they are made eagerly.
+    tf.init_scope would not do, since it stays in a graph that was entered by
+    ``tf.Graph().as_default()``. The graph here takes what tables and variables put in collections
+    even when they are made eagerly.
     """
     with tf.Graph().as_default(), tf.__internal__.eager_context.eager_mode():
         yield
 
 
 def created(export_path: str | os.PathLike[str], left_out: Iterable[str] = ()) -> CreatedModule:
-    """What is now at ``export_path``."""
+    """Describes the module that is now at ``export_path``."""
     path = Path(export_path)
     return CreatedModule(path, Manifest.of_directory(path).digest, inspect(path), tuple(left_out))
 
@@ -162,7 +163,8 @@ def _build_spec(
     except Exception as error:
         name = getattr(module_fn, "__name__", repr(module_fn))
         raise AuthoringError(
-            f"the module function {name} builds no valid module: {type(error).__name__}: {error}"
+            f"the module function {name} does not build a valid module: "
+            f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -201,8 +203,11 @@ def canonicalize(file: Path) -> None:
 
 
 def _tags_with_all_variables(spec: Any) -> set[str]:
-    """The variant to export from: a module has the variables of that one only, and hub finds out
-    about the missing ones when somebody loads another variant."""
+    """The tags of the variant to export from, which must have the variables of all variants.
+
+    A module has the variables of that variant only, and hub would find out about missing ones when
+    somebody loads another variant.
+    """
     names: dict[frozenset[str], set[str]] = {}
     for tags in spec.get_tags():
         with tf.Graph().as_default():
@@ -211,7 +216,7 @@ def _tags_with_all_variables(spec: Any) -> set[str]:
     for tags, needed in names.items():
         if missing := sorted(needed - names[best]):
             raise AuthoringError(
-                f"the variant {sorted(tags)} has variables that {sorted(best)} has not: "
+                f"the variant {sorted(tags)} has variables that {sorted(best)} does not have: "
                 f"{', '.join(missing)}: one variant must define them all"
             )
     return set(best)
@@ -221,7 +226,7 @@ def _checkpoint_prefix(checkpoint: str | os.PathLike[str]) -> str:
     path = os.fspath(checkpoint)
     prefix = tf.train.latest_checkpoint(path) if tf.io.gfile.isdir(path) else path
     if prefix is None:
-        raise InputError(f"{path} holds no checkpoint")
+        raise InputError(f"{path} does not hold a checkpoint")
     try:
         tf.train.load_checkpoint(prefix)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:

@@ -33,8 +33,10 @@ def image_feature_module(
     format: ModuleFormat = "tf1_hub",
     signatures: Sequence[str] = ("image_feature_vector", "default"),
 ) -> CreatedModule:
-    """Exports a module from ``images``, float32 ``[batch, height, width, 3]`` in [0, 1], to feature
-    vectors, float32 ``[batch, dim]``, output key ``default``.
+    """Exports a module that turns images into feature vectors.
+
+    It takes ``images``, float32 ``[batch, height, width, 3]`` in [0, 1], and gives float32
+    ``[batch, dim]`` under the output key ``default``.
 
     Both formats run the graph of the model itself, traced with ``training`` False and True, so they
     give what the model gives. A model that wants pixels in another range than [0, 1] begins with a
@@ -53,8 +55,8 @@ def image_feature_module(
       signatures: names under which the features are offered.
 
     Raises:
-      AuthoringError: the model is no map from images to feature vectors.
-      ConfigError: an option has no meaning.
+      AuthoringError: the model does not turn images into feature vectors.
+      ConfigError: an option has an invalid value.
       OutputError: ``export_path`` is taken or cannot be written.
     """
     check_is_free(export_path)
@@ -77,10 +79,10 @@ class _Traced:
 
     Attributes:
       call: tf.function (inputs, training=False) -> features.
-      loss: tf.function () -> sum of the weights' regularization losses; None without any.
-      images: the spec of the inputs.
-      variables: all that the graphs use, and the model's own.
-      trainable: those of them that are to be trained.
+      loss: tf.function () -> sum of the weights' regularization losses; None if there are none.
+      images: spec of the inputs.
+      variables: all variables that the graphs use, and the model's own.
+      trainable: the variables that are to be trained.
     """
 
     call: Any
@@ -229,8 +231,8 @@ def _import(
 
     Args:
       concrete: the function.
-      arguments: what takes the place of its arguments.
-      variables: id of a variable that it uses -> what takes the place of that.
+      arguments: tensors that take the place of the arguments.
+      variables: id of a variable that the function uses -> what takes the variable's place.
 
     Returns:
       The output, and the operations that update variables.

@@ -48,16 +48,18 @@ def text_embedding_module(
     oov_seed: int | None = None,
     l2_regularization: float = 1e-6,
 ) -> CreatedModule:
-    """Exports a module from string ``[batch]`` to float32 ``[batch, dim]``, output key ``default``.
+    """Exports a module that turns texts into vectors.
+
+    It takes string ``[batch]`` and gives float32 ``[batch, dim]``, with output key ``default``.
 
     In the graph: punctuation is removed (``don't`` becomes ``dont``), letters become lower case as
     Unicode has it, the text is split at white space, and the vectors of its words are added and
     divided by the square root of their number. A text without words gives the zero vector.
 
     The same is done to the vocabulary, so that ``U.S.`` is found for "U.S.". Where several entries
-    then are one word, the one that was in that form already counts, else the first: files have the
-    frequent words first. Entries that cannot be met, such as ``","`` and ``"new york"``, are left
-    out. Both are listed in the result's ``left_out`` and logged.
+    then are one word, the one that was in that form already counts, otherwise the first: files have
+    the frequent words first. Entries that no text can reach, such as ``","`` and ``"new york"``,
+    are left out. Both are listed in the result's ``left_out`` and logged.
 
     Words outside the vocabulary are hashed to ``num_oov_buckets`` rows after it. These are zero, so
     an unknown word says nothing until the module is fine-tuned, but counts in the square root. With
@@ -75,12 +77,12 @@ def text_embedding_module(
       export_path: the new directory; missing parents are made.
       format: ``tf1_hub`` or ``saved_model``.
       num_oov_buckets: rows for unknown words, at least 1.
-      oov_seed: for vectors of unknown words other than zero.
+      oov_seed: seed of random vectors for unknown words; they are zero if None.
       l2_regularization: factor of the sum of the table's squares; 0 for no loss.
 
     Raises:
       AuthoringError: the vocabulary or the vectors cannot make a module.
-      ConfigError: an option has no meaning.
+      ConfigError: an option has an invalid value.
       OutputError: ``export_path`` is taken or cannot be written.
     """
     check_is_free(export_path)
@@ -114,7 +116,7 @@ def _check(vocabulary: Sequence[str], vectors: npt.ArrayLike) -> tuple[list[str]
         with np.errstate(over="ignore"):
             matrix = np.asarray(vectors, np.float32)
     except (TypeError, ValueError) as error:
-        raise AuthoringError(f"the vectors are no matrix of numbers: {error}") from error
+        raise AuthoringError(f"the vectors are not a matrix of numbers: {error}") from error
     if matrix.ndim != 2 or len(matrix) != len(vocabulary) or not matrix.shape[1]:
         raise AuthoringError(
             f"the vectors have shape {matrix.shape}, but {len(vocabulary)} words need "
@@ -122,7 +124,7 @@ def _check(vocabulary: Sequence[str], vectors: npt.ArrayLike) -> tuple[list[str]
         )
     if len(bad := np.flatnonzero(~np.isfinite(matrix).all(axis=1))):
         raise AuthoringError(
-            f"{len(bad)} vectors hold numbers that float32 has not (NaN, infinite): the first is "
+            f"{len(bad)} vectors hold numbers that are not finite in float32: the first is "
             f"row {bad[0]}, {vocabulary[bad[0]]!r}"
         )
     return vocabulary, matrix
@@ -136,7 +138,7 @@ def _check_words(vocabulary: Sequence[str]) -> None:
         if not word:
             raise AuthoringError(f"row {row} of the vocabulary is empty: remove it")
         if word.encode("utf-8", "replace").decode() != word:
-            raise AuthoringError(f"row {row} of the vocabulary, {word!r}, is no valid Unicode")
+            raise AuthoringError(f"row {row} of the vocabulary, {word!r}, is not valid Unicode")
         if word in first:
             raise AuthoringError(
                 f"row {row} of the vocabulary, {word!r}, is also row {first[word]}: keep one"
@@ -169,8 +171,10 @@ def _normalized(vocabulary: Sequence[str]) -> tuple[list[bytes], list[int], list
 
 
 def _normal_forms(vocabulary: Sequence[str]) -> list[bytes | None]:
-    """What the graph makes of each word; None unless that is one word. By the very ops that the
-    module will use, since Python's idea of lower case and punctuation is another one."""
+    """What the graph makes of each word; None unless that is one word.
+
+    The very ops of the module are used, since Python's idea of lower case and punctuation differs.
+    """
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         text = tf.compat.v1.placeholder(tf.string, [None])
         rows, tokens = session.run(_words(text), {text: [word.encode() for word in vocabulary]})
@@ -232,8 +236,11 @@ def _l2_loss(embeddings: Any, factor: float) -> Any:
 
 
 class _VocabularyFile(tf.lookup.TextFileInitializer):  # type: ignore[misc]
-    """Line -> line number. The table is named after what is in it: TensorFlow would name it after
-    the file's path on the author's machine, and share tables between modules by that name."""
+    """Line -> line number, in a table that is named after its content.
+
+    TensorFlow would name it after the file's path on the author's machine, and share tables between
+    modules by that name.
+    """
 
     def __init__(self, path: str, size: int, digest: str):
         index = tf.lookup.TextFileIndex

@@ -1,4 +1,4 @@
-"""What a fetcher is, and which one serves which scheme."""
+"""The protocol of fetchers, and which one serves which scheme."""
 
 import importlib
 from collections.abc import Iterable
@@ -23,17 +23,16 @@ class Fetcher(Protocol):
         ``handle.url``, which may hold a credential.
 
         Args:
-          handle: of a scheme the fetcher was registered for.
-          into: fresh and empty. ``into.parent`` belongs to this fetch alone: scratch files go there
-            and are removed by the fetcher.
+          handle: handle with a scheme that the fetcher is registered for.
+          into: fresh, empty directory. ``into.parent`` belongs to this fetch alone: scratch files
+            go there, and the fetcher removes them.
 
         Raises:
-          FetchError: it cannot be had; TransientFetchError if it may be later.
-          NotAModuleError: something is there, but no module.
-          ArchiveError, RefusedError: it is damaged, or refused for safety.
+          FetchError: the module cannot be had; TransientFetchError if trying again may help.
+          NotAModuleError: what is there is not a module.
+          ArchiveError, RefusedError: the archive is damaged, or refused for safety.
           InputError, OutputError: this machine cannot read or write a file.
-          In every case the caller throws ``into`` and its parent away, keeps nothing, and lets the
-          error go on to the user.
+          In every case the caller removes ``into`` and its parent, and passes the error on.
         """
 
 
@@ -57,7 +56,7 @@ def fetcher_for(handle: ModuleHandle) -> Fetcher:
     """The fetcher for the handle's scheme.
 
     Raises:
-      HandleError: there is none; the message lists the schemes there are.
+      HandleError: no fetcher serves the scheme; the message lists the schemes that are served.
     """
     if handle.scheme not in _fetchers:
         if handle.scheme not in _BUILT_IN:

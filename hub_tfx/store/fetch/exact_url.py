@@ -13,7 +13,7 @@ from requests.exceptions import InvalidProxyURL
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-# Of ASCII, blanks excepted: what may stand in a URL as it is.
+# All of ASCII except blanks: what may stand in a URL as it is.
 PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))
 
 # Travels inside this process only, from the adapter to the connection, which takes it out.
@@ -21,7 +21,7 @@ _TARGET_HEADER = "X-Hub-Tfx-Request-Target"
 
 
 def get_request(url: str, headers: dict[str, str]) -> requests.PreparedRequest:
-    """A GET for ``url``, which names no user, as it stands; only what is not ASCII is encoded."""
+    """A GET for exactly ``url``, which names no user; only what is not ASCII is encoded."""
     parts = urlsplit(url)
     request = requests.PreparedRequest()
     request.prepare(method="GET", url=f"{parts.scheme}://{parts.netloc}/", headers=headers)
@@ -39,7 +39,7 @@ class ExactUrlAdapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
-        if proxy.lower().startswith("socks"):  # Its connections are of other classes than ours.
+        if proxy.lower().startswith("socks"):  # SOCKS connections have classes of their own.
             raise InvalidProxyURL("SOCKS proxies are not supported")
         manager = super().proxy_manager_for(proxy, **keywords)
         manager.pool_classes_by_scheme = _POOLS

@@ -1,8 +1,8 @@
-"""Modules behind http:// and https://, by TF Hub's compressed hosting protocol.
+"""Modules at http:// and https:// URLs, by TF Hub's compressed hosting protocol.
 
 The protocol (tensorflow.org/hub/hosting): a GET with ``tf-hub-format=compressed`` in the query is
 answered by a .tar.gz whose root is the module's root. A URL that ends like an archive is taken for
-one and sent as it is.
+one, and sent as it is.
 """
 
 import base64
@@ -58,13 +58,13 @@ class HttpFetcher:
     (HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE); ~/.netrc is not read.
 
     Attributes:
-      connect_timeout_s: for a connection to be made.
-      read_timeout_s: without any byte.
-      total_timeout_s: for everything, retries included.
-      attempts: how often it is tried in all.
-      max_wait_s: between two attempts; the wait is random and grows up to this.
-      max_redirects: followed for one download.
-      limits: of the archive.
+      connect_timeout_s: time that a connection may take to be made.
+      read_timeout_s: time that may pass without a byte.
+      total_timeout_s: time that everything may take, retries included.
+      attempts: how often a download is tried in all.
+      max_wait_s: upper bound on the wait between two attempts, which is random and grows.
+      max_redirects: how many redirects are followed for one download.
+      limits: how much the archive may hold.
     """
 
     connect_timeout_s: float = 10
@@ -181,7 +181,7 @@ class HttpFetcher:
 
 
 def request_url(handle: ModuleHandle) -> str:
-    """What is asked for, without the user's name; nothing in it is encoded anew."""
+    """The URL to ask for, without the user's name; nothing in it is encoded again."""
     parts = urlsplit(handle.url)
     url = f"{handle.scheme}://{handle.authority}{parts.path or '/'}"
     if parts.path.endswith(SUFFIXES):
@@ -193,18 +193,18 @@ def redirect_target(handle: ModuleHandle, url: str, location: str) -> str:
     """Where a redirect from ``url`` leads, if it may be followed.
 
     Raises:
-      FetchError: it leads nowhere.
-      RefusedError: from https to http, or out of HTTP.
+      FetchError: the redirect leads nowhere.
+      RefusedError: the redirect leads from https to http, or out of HTTP.
     """
     if not location:
-        raise FetchError(f"{handle}: redirected to nowhere")
+        raise FetchError(f"{handle}: redirected without saying where to")
     try:
         # http.client reads headers as Latin-1, whatever they are.
         absolute = urljoin(url, quote(location.encode("latin-1"), safe=PRINTABLE))
         parts = urlsplit(absolute)._replace(fragment="")
         target = ModuleHandle.parse(parts.geturl())
     except (HandleError, ValueError):
-        raise FetchError(f"{handle}: redirected to no valid URL") from None
+        raise FetchError(f"{handle}: redirected to an invalid URL") from None
     if target.scheme not in ("http", "https"):
         raise RefusedError(f"{handle}: refused: redirected to {target}, which is not HTTP")
     if urlsplit(url).scheme == "https" and target.scheme == "http":
@@ -214,7 +214,7 @@ def redirect_target(handle: ModuleHandle, url: str, location: str) -> str:
 
 
 def authorization(handle: ModuleHandle, url: str) -> dict[str, str]:
-    """The header for the handle's ``user:password@``; none for any other host than the handle's."""
+    """The header for the handle's ``user:password@``, sent to no host but the handle's."""
     if not handle.userinfo or _origin(url) != (handle.scheme, handle.authority):
         return {}
     user, colon, password = handle.userinfo.partition(":")
@@ -240,7 +240,7 @@ def _check_status(handle: ModuleHandle, response: requests.Response) -> None:
 def _check_head(handle: ModuleHandle, head: bytes) -> None:
     if looks_like_archive(head):
         return
-    what = "other bytes than a .tar or .tar.gz"
+    what = "bytes that are not a .tar or .tar.gz"
     if not head:
         what = "nothing"
     elif head.lstrip()[:1] == b"<":
@@ -275,7 +275,7 @@ def _tls_error(handle: ModuleHandle, error: Exception) -> FetchError | RefusedEr
 
 
 def _too_slow(handle: ModuleHandle, total_timeout_s: float) -> TransientFetchError:
-    return TransientFetchError(f"{handle}: not here after {total_timeout_s:g} s")
+    return TransientFetchError(f"{handle}: not complete after {total_timeout_s:g} s")
 
 
 def _reason(error: BaseException) -> str:

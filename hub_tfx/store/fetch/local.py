@@ -28,11 +28,11 @@ class LocalFetcher:
 
 
 def checked_source(handle: ModuleHandle) -> Path:
-    """The path of a local handle, looked at but not read.
+    """The path of a local handle, whose kind is checked but whose files are not read.
 
     Raises:
-      FetchError: there is nothing.
-      NotAModuleError: neither a directory that holds a SavedModel nor an archive.
+      FetchError: nothing is there, or it cannot be read.
+      NotAModuleError: the path is neither a directory that holds a SavedModel nor an archive.
     """
     path = Path(handle.path)
     try:
@@ -79,7 +79,7 @@ def copy_files(source: Path, into: Path) -> None:
 
 def _copy_file(source: Path, target: Path) -> None:
     try:
-        # Not the open of a link that has just been put there, and no waiting at a FIFO.
+        # This follows no link that was just put there, and does not wait at a FIFO.
         reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         if source.is_symlink():

@@ -138,13 +138,13 @@ def test_numbers_that_are_none_stay_so_in_tf_example():
             [[[1, 2, 3], [4]], [[1, 2], [3, 4]]],
             None,
             TensorInfo("int64", (None, 2, 2)),
-            {0: r"lists of other lengths than int64[?, 2, 2]"},
+            {0: r"lists that differ in length from int64[?, 2, 2]"},
         ),
         (
             [[[1, 2], [3]], [[1], [2]]],
             None,
             TensorInfo("int64", (None, None, None)),
-            {0: "lists of other lengths"},
+            {0: "lists that differ in length"},
         ),
         (
             [[[1, 2, 3]], [[1, 2, 3], [4, 5]]],
@@ -187,7 +187,7 @@ def test_a_column_of_the_wrong_type_is_one_error_not_a_reason_a_row(values, info
 
 
 def test_paths_of_images_are_no_numbers():
-    with pytest.raises(ConfigError, match=r"holds double, and no paths of images.*x=FEATURE"):
+    with pytest.raises(ConfigError, match=r"holds double, not paths of images.*x=FEATURE"):
         check([1.0], IMAGE, image_source="path")
 
 

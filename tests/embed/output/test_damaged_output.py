@@ -52,5 +52,5 @@ def test_a_file_that_no_manifest_names_is_not_read(output):
 
 def test_an_output_without_a_manifest_is_none(output):
     (output / "manifest.json").unlink()
-    with pytest.raises(InputError, match="holds no finished output"):
+    with pytest.raises(InputError, match="does not hold a finished output"):
         read_embeddings(str(output))

@@ -223,7 +223,7 @@ def test_a_file_that_changes_while_it_is_read_fails_the_job(tmp_path, module, in
         real(self, batch)
 
     monkeypatch.setattr(sink.PartWriter, "write", write)
-    with pytest.raises(InputError, match=r"1\.jsonl has changed while it was read"):
+    with pytest.raises(InputError, match=r"1\.jsonl changed while it was read"):
         embed(module, inputs, tmp_path / "out")
 
 

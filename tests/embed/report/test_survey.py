@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.embed.report import survey as survey_module
-from hub_tfx.embed.report.survey import choose_sample, survey
+from hub_tfx.embed.report.survey import choose_sample, measure_vectors
 
 
 def looked_at(vectors, batch=3):
     vectors = np.asarray(vectors, np.float32)
     batches = (vectors[n : n + batch] for n in range(0, len(vectors), batch))
-    return survey(batches, len(vectors))
+    return measure_vectors(batches, len(vectors))
 
 
 def test_counts_what_looks_wrong():

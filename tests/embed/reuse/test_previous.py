@@ -185,7 +185,7 @@ def test_a_config_that_gives_the_same_vectors_may_differ(module, corpus, before,
         (replace(KEEP, normalize=True), "normalize"),
     ],
 )
-def test_a_config_that_gives_others_embeds_all_anew(
+def test_a_config_that_gives_others_embeds_all_again(
     module, corpus, before, out, config, change, caplog
 ):
     embed_files(module, corpus(WORDS), before, KEEP)
@@ -202,7 +202,7 @@ def warning(caplog):
     return record.getMessage()
 
 
-def test_another_module_embeds_all_anew_and_says_so(
+def test_another_module_embeds_all_again_and_says_so(
     module, other_module, corpus, before, out, caplog
 ):
     embed_files(module, corpus(WORDS), before, KEEP)
@@ -382,7 +382,7 @@ def test_a_damaged_manifest_is_refused_and_the_fix_named(module, corpus, before,
 def test_digests_of_other_rows_are_refused(module, corpus, before, out):
     embed_files(module, corpus(WORDS), before, KEEP)
     change_manifest(before, lambda manifest: manifest["files"][0].update(rows=5))
-    with pytest.raises(InputError, match="has 6 rows, 6 digests, not 5"):
+    with pytest.raises(InputError, match="has 6 rows and 6 digests, not 5"):
         embed_files(module, corpus(WORDS), out, KEEP, previous=before)
 
 

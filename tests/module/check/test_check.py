@@ -281,7 +281,7 @@ def test_a_file_that_is_read_but_is_no_asset(text_module_dir: Path, tmp_path: Pa
             graph.graph_def.node.add(name="text", op="ReadFile", input=[f"{same.name}:0"])
 
     module = _changed(text_module_dir, tmp_path / "m", change)
-    assert "'/home/ann/words.txt', which is no asset" in _failures(module)["assets"]
+    assert "'/home/ann/words.txt', which is not an asset" in _failures(module)["assets"]
 
 
 # --- TF1 hub format ------------------------------------------------------------------------------
@@ -428,7 +428,7 @@ def test_objects_that_lack_something(
 
 def test_a_module_that_takes_too_long(tmp_path: Path) -> None:
     report = check(minimal_module(tmp_path / "m"), timeout_s=0.05)
-    assert "it was not done after 0.05 s" in _named(report, "hermetic").why
+    assert "it was not done within 0.05 s" in _named(report, "hermetic").why
 
 
 def test_a_module_that_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,8 +143,8 @@ def fails_to_initialize() -> None:
 @pytest.mark.parametrize(
     ("module_fn", "message"),
     [
-        (no_signature, "no_signature builds no valid module: ValueError: No signatures"),
-        (broken, "broken builds no valid module: KeyError: 'weights'"),
+        (no_signature, "no_signature does not build a valid module: ValueError: No signatures"),
+        (broken, "broken does not build a valid module: KeyError: 'weights'"),
         (fails_to_initialize, r"(?s)variables cannot be initialized: .*bad w"),
     ],
 )
@@ -164,7 +164,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_with_what_it_holds(tmp_path: 
 def test_a_missing_checkpoint_is_an_input_error(tmp_path: Path):
     with pytest.raises(InputError, match="not a readable checkpoint"):
         module(scale, None, tmp_path / "1", checkpoint=tmp_path / "model.ckpt")
-    with pytest.raises(InputError, match="holds no checkpoint"):
+    with pytest.raises(InputError, match="does not hold a checkpoint"):
         module(scale, None, tmp_path / "1", checkpoint=tmp_path)
 
 
