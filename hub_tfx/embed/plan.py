@@ -38,7 +38,7 @@ class NoFeatureError(ConfigError):
       features: any of which would do.
     """
 
-    def __init__(self, message: str, features: Sequence[str]):
+    def __init__(self, message: str, features: Sequence[str] = ()):
         super().__init__(message)
         self.features = features
 
