@@ -9,7 +9,7 @@ If ``texts`` is None, the feature ``text`` is one if it exists.
 Images stay encoded, since one of 224 pixels takes 600 KB decoded; the input pipeline decodes them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -28,9 +28,9 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
       custom_config: the features; see the module's docstring.
 
     Returns:
-      The texts stripped and with single spaces, the kept features as they are, and the label: an id
-      from the vocabulary named like it for ``classification``, any number of them for
-      ``multilabel``, otherwise a float.
+      The texts stripped and with single spaces, the kept features as they are, and the label: ids
+      from the vocabulary named like it for ``classification`` and ``multilabel``, otherwise floats.
+      What is missing stays so, and is sparse as it came: training leaves out such rows.
 
     Raises:
       ConfigError: the data has no such feature.
@@ -39,7 +39,7 @@ def preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> d
     if texts is None:
         texts = [DEFAULT_TEXT] if DEFAULT_TEXT in inputs else []
     _check_features(inputs, [*texts, *kept, label])
-    outputs = {name: _clean(_dense(inputs[name], b"")) for name in texts}
+    outputs = {name: _clean(inputs[name]) for name in texts}
     outputs |= {name: inputs[name] for name in kept}
     outputs[label] = _label(inputs[label], label, custom_config["task"])
     return outputs
@@ -56,29 +56,20 @@ def _check_features(inputs: dict[str, Any], names: Sequence[str]) -> None:
 
 
 def _clean(text: Any) -> Any:
-    return tf.strings.strip(tf.strings.regex_replace(text, r"\s+", " "))
+    return _each(lambda t: tf.strings.strip(tf.strings.regex_replace(t, r"\s+", " ")), text)
 
 
 def _label(values: Any, name: str, task: str) -> Any:
     if task not in ("classification", "multilabel"):
-        return tf.cast(_dense(values, 0), tf.float32)
+        return _each(lambda v: tf.cast(v, tf.float32), values)
     if values.dtype != tf.string:
-        as_text = tf.strings.as_string
-        values = (
-            tf.SparseTensor(values.indices, as_text(values.values), values.dense_shape)
-            if isinstance(values, tf.SparseTensor)
-            else as_text(values)
-        )
-    ids = tft.compute_and_apply_vocabulary(values, vocab_filename=name)
+        values = _each(tf.strings.as_string, values)
     # Ids, not 0 and 1 for each class: Transform wants to know how wide a dense feature is.
-    return _dense(ids, -1) if task == "classification" else ids
+    return tft.compute_and_apply_vocabulary(values, vocab_filename=name)
 
 
-def _dense(values: Any, default: Any) -> Any:
-    if not isinstance(values, tf.SparseTensor):
-        return tf.reshape(values, [-1])
-    dense = tf.sparse.to_dense(
-        tf.SparseTensor(values.indices, values.values, [values.dense_shape[0], 1]),
-        tf.cast(default, values.dtype) if values.dtype != tf.string else default,
-    )
-    return tf.squeeze(dense, axis=1)
+def _each(function: Callable[[Any], Any], values: Any) -> Any:
+    """Applied to all values; dense ones come in any shape, one a row."""
+    if isinstance(values, tf.SparseTensor):
+        return values.with_values(function(values.values))
+    return function(tf.reshape(values, [-1]))

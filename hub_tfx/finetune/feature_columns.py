@@ -59,7 +59,8 @@ def run_fn(fn_args: Any) -> None:
 
     def rows(files: list[str], *, training: bool) -> Any:
         spec = tf.feature_column.make_parse_example_spec([column])
-        spec[config.label] = tf.io.FixedLenFeature([], tf.int64)
+        spec[text] = tf.io.FixedLenFeature([1], tf.string, "")
+        spec[config.label] = tf.io.FixedLenFeature([], tf.int64, -1)
 
         def parse(serialized: Any) -> tuple[dict[str, Any], Any]:
             features = tf.io.parse_example(serialized, spec)
@@ -75,6 +76,8 @@ def run_fn(fn_args: Any) -> None:
         raw_spec.pop(config.label, None)
         raw = tf.io.parse_example(examples, raw_spec)
         texts = transform.transform_raw_features(raw, drop_unused_features=True)[text]
+        if isinstance(texts, tf.SparseTensor):
+            texts = tf.sparse.to_dense(tf.sparse.reset_shape(texts, [texts.dense_shape[0], 1]))
         return tf.estimator.export.ServingInputReceiver({text: texts}, {"examples": examples})
 
     estimator = tf.compat.v1.estimator.DNNClassifier(

@@ -108,9 +108,9 @@ class Features:
         """
         info, shape = self.infos[key], self._row_shape(key)
         if self._is_encoded(key):
-            return self._decode(tf.reshape(_dense(values), [-1]), info)
+            return self._decode(tf.reshape(_dense(values, 1), [-1]), info)
         if None not in shape and info.kind == "dense":
-            dense = _dense(values)
+            dense = _dense(values, math.prod(size or 1 for size in shape))
             return _cast(tf.reshape(dense, [tf.shape(dense)[0], *shape]), info)
         ragged = _ragged(values)
         if info.kind == "sparse":
@@ -234,9 +234,12 @@ def _cast(values: Any, info: TensorInfo) -> Any:
     return values if info.dtype == "string" else tf.cast(values, info.dtype)
 
 
-def _dense(values: Any) -> Any:
-    """Transform gives a SparseTensor for a feature whose schema has no shape."""
-    return tf.sparse.to_dense(values) if isinstance(values, tf.SparseTensor) else values
+def _dense(values: Any, size: int) -> Any:
+    """Transform gives a SparseTensor for a feature whose schema has no shape. A row that is served
+    without one has zeros, or an empty text."""
+    if not isinstance(values, tf.SparseTensor):
+        return values
+    return tf.sparse.to_dense(tf.sparse.reset_shape(values, [values.dense_shape[0], size]))
 
 
 def _ragged(values: Any) -> Any:

@@ -143,6 +143,8 @@ def _vocabulary(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tup
 
 def _labels(config: FineTuneConfig, transform: tft.TFTransformOutput, serialized: Any) -> Any:
     spec = transform.transformed_feature_spec()[config.label]
+    if config.task != "multilabel":  # Rows without one label are left out.
+        spec = tf.io.FixedLenFeature([], spec.dtype)
     values = tf.io.parse_example(serialized, {config.label: spec})[config.label]
     if config.task not in ("classification", "multilabel"):
         return tf.cast(tf.reshape(values, [-1]), tf.float32)

@@ -48,11 +48,11 @@ def train(transform: Any, tmp_path: Path) -> Callable[..., Path]:
     def run(base: Path, points: list[Any]) -> Path:
         spec = {
             "point": tf.io.VarLenFeature(tf.float32),  # As a schema without shapes has it.
-            "total": tf.io.FixedLenFeature([], tf.float32),
+            "total": tf.io.VarLenFeature(tf.float32),
         }
         graph, examples = transform(
             tmp_path / "transform",
-            [{"point": point, "total": sum(point)} for point in points],
+            [{"point": point, "total": [sum(point)] if point else []} for point in points],
             spec,
             {"label": "total", "task": "regression", "texts": [], "kept": ["point"]},
         )
@@ -85,11 +85,14 @@ def test_features_that_are_kept_are_served_as_they_were_trained_on(
     np.testing.assert_allclose(answer, [1.5, -2], atol=0.1)
 
 
-def test_a_row_of_another_length_is_left_out_with_the_reason(
+def test_a_row_of_another_length_or_without_a_label_is_left_out_with_the_reason(
     train: Any, module_format: ModuleFormat, tmp_path: Path
 ) -> None:
     base = scaling_module(tmp_path / "point", module_format)
-    train(base, [*POINTS.tolist(), [1.0, 2.0, 3.0]])
-    assert read_rows(tmp_path / "run") == {"train": 32, "eval": 32, "left_out": 2}
+    train(base, [*POINTS.tolist(), [1.0, 2.0, 3.0], []])
+    assert read_rows(tmp_path / "run") == {"train": 32, "eval": 32, "left_out": 4}
     reasons = set(pq.read_table(tmp_path / "run" / "left_out")["reason"].to_pylist())
-    assert reasons == {"feature 'point' has 3 values; the input takes 2 a row"}
+    assert reasons == {
+        "feature 'point' has 3 values; the input takes 2 a row",
+        "label 'total' is missing or not a number",
+    }

@@ -133,9 +133,9 @@ class Input:
             reject(np.flatnonzero(column.is_null()).tolist(), what)
         lengths = np.diff(offsets)
         for row in np.flatnonzero(~self._has_right_length(lengths)).tolist():
-            has = f"has {lengths[row]} values" if lengths[row] else "is missing"
-            takes = f"the input takes {self._length_in_words} a row"
-            reject([row], f"{has}; {takes}{self._way_out if lengths[row] else ''}")
+            takes = f"the input takes {self._length_in_words} a row{self._way_out}"
+            # A tf.Example may have a feature without a value; nobody can tell this from none.
+            reject([row], f"has {lengths[row]} values; {takes}" if lengths[row] else "is missing")
         if values.null_count:
             reject(rows_of(np.flatnonzero(values.is_null()), offsets), "holds a null")
         if self._depth > 1:
