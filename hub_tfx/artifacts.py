@@ -39,6 +39,8 @@ class HubModule(Artifact):  # type: ignore[misc]
       - `embedding_dim`: dim of the default signature, where its one output is `[batch, dim]`
       - `version`: version in the handle, if there is one
       - `size_bytes`: size of all files together
+      - of a tuned module, what ModuleTrainer says of it: its parent and preprocessor, its metrics,
+        and the numbers of rows `rows_train`, `rows_eval` and `rows_left_out`
     """
 
     TYPE_NAME = "hub_tfx.HubModule"

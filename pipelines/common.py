@@ -7,6 +7,7 @@ from typing import Any, Literal
 import tfx.v1 as tfx
 
 from hub_tfx.beam.runner import beam_arguments
+from hub_tfx.components.module_resolver.component import ModuleResolver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,9 @@ class PipelineConfig:
       data_root: folder with the input.
       module: handle of the module that the pipeline starts from; None for none.
       module_digest: the digest that the module must have; None for any.
+      preprocessor: handle of a module that takes the features and feeds the other one; None for
+        none.
+      preprocessor_digest: the digest that the preprocessor must have; None for any.
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen.
         By default all files of data_root, split into train and eval 2:1.
@@ -33,6 +37,8 @@ class PipelineConfig:
     data_root: str
     module: str | None
     module_digest: str | None = None
+    preprocessor: str | None = None
+    preprocessor_digest: str | None = None
     example_gen: Literal["import", "csv"] = "import"
     input_config: tfx.proto.Input | None = None
     output_config: tfx.proto.Output | None = None
@@ -47,8 +53,8 @@ class PipelineConfig:
 
     @property
     def handles(self) -> tuple[str, ...]:
-        """The handles that the steps resolve."""
-        return () if self.module is None else (self.module,)
+        """The handles that its steps resolve."""
+        return tuple(handle for handle in (self.module, self.preprocessor) if handle is not None)
 
 
 def make_example_gen(config: PipelineConfig) -> Any:
@@ -62,6 +68,14 @@ def make_example_gen(config: PipelineConfig) -> Any:
         input_config=config.input_config,
         output_config=config.output_config,
     )
+
+
+def resolve_preprocessor(config: PipelineConfig) -> tuple[list[Any], Any]:
+    """The node that resolves the preprocessor, and its output; none, and None, without one."""
+    if config.preprocessor is None:
+        return [], None
+    resolver = ModuleResolver(handle=config.preprocessor, digest=config.preprocessor_digest)
+    return [resolver.with_id("PreprocessorResolver")], resolver.outputs["module"]
 
 
 def make_pipeline(config: PipelineConfig, components: Sequence[Any]) -> tfx.dsl.Pipeline:

@@ -8,7 +8,12 @@ from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
 from hub_tfx.components.latest_embeddings import latest_embeddings
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx_pipelines.common import PipelineConfig, make_example_gen, make_pipeline
+from hub_tfx_pipelines.common import (
+    PipelineConfig,
+    make_example_gen,
+    make_pipeline,
+    resolve_preprocessor,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +22,6 @@ class EmbedPipelineConfig(PipelineConfig):
 
     Attributes:
       module: handle of the module that embeds.
-      preprocessor: handle of a module that takes the features and feeds the other one; None for
-        none.
-      preprocessor_digest: the digest that the preprocessor must have; None for any.
       embed: what to feed, keep and write.
       incremental: whether rows that feed the same are copied from the embeddings of the last run of
         this pipeline. Such a run is never skipped, since each makes the next one's input.
@@ -28,8 +30,6 @@ class EmbedPipelineConfig(PipelineConfig):
     """
 
     module: str
-    preprocessor: str | None = None
-    preprocessor_digest: str | None = None
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     incremental: bool = False
     state_dir: str | None = None
@@ -38,21 +38,13 @@ class EmbedPipelineConfig(PipelineConfig):
     def folders(self) -> tuple[str, ...]:
         return super().folders + (() if self.state_dir is None else (self.state_dir,))
 
-    @property
-    def handles(self) -> tuple[str, ...]:
-        return super().handles + (() if self.preprocessor is None else (self.preprocessor,))
-
 
 def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
     example_gen = make_example_gen(config)
     resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
-    components = [example_gen, resolver]
-    preprocessor = None
-    if config.preprocessor is not None:
-        resolver = ModuleResolver(handle=config.preprocessor, digest=config.preprocessor_digest)
-        components.append(resolver.with_id("PreprocessorResolver"))
-        preprocessor = resolver.outputs["module"]
+    preprocessing, preprocessor = resolve_preprocessor(config)
+    components = [example_gen, resolver, *preprocessing]
     previous = None
     if config.incremental:
         components.append(latest_embeddings())

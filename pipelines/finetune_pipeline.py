@@ -12,7 +12,12 @@ from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.spec import ModuleFormat
-from hub_tfx_pipelines.common import PipelineConfig, make_example_gen, make_pipeline
+from hub_tfx_pipelines.common import (
+    PipelineConfig,
+    make_example_gen,
+    make_pipeline,
+    resolve_preprocessor,
+)
 from hub_tfx_pipelines.preprocessing import DEFAULT_TEXT
 
 _PREPROCESSING_FN = "hub_tfx_pipelines.preprocessing.preprocessing_fn"
@@ -69,9 +74,11 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         custom_config=_features(config),
     )
     starting_from, base_module = _base(config)
+    preprocessing, preprocessor = resolve_preprocessor(config)
     trainer = ModuleTrainer(
         examples=transform.outputs["transformed_examples"],
         base_module=base_module,
+        preprocessor=preprocessor,
         module_fn=config.module_fn,
         module_format=config.module_format,
         transform_graph=transform.outputs["transform_graph"],
@@ -81,7 +88,7 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         run_fn=config.run_fn,
     )
     components = [example_gen, statistics_gen, schema_gen, validator, transform]
-    return make_pipeline(config, [*components, *starting_from, trainer])
+    return make_pipeline(config, [*components, *starting_from, *preprocessing, trainer])
 
 
 def _features(config: FineTunePipelineConfig) -> dict[str, Any]:

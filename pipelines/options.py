@@ -3,6 +3,7 @@
 Nothing here imports TFX before a config is made: `hub-tfx --help` imports this file.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,11 +25,21 @@ if TYPE_CHECKING:
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
 
 
-_OF_INPUT = ("data_root", "example_gen", "pipeline_name", "module", "module_digest")
-_OF_EMBEDDING = ("preprocessor", "preprocessor_digest", "incremental", "state_dir")
+_OF_MODULES = ("module", "module_digest", "preprocessor", "preprocessor_digest")
+_OF_INPUT = ("data_root", "example_gen", "pipeline_name", *_OF_MODULES)
+_OF_EMBEDDING = ("incremental", "state_dir")
 _OF_FINE_TUNING = ("module_fn", "module_format", "warm_start", "texts", "kept", "run_fn")
 _digest_option = digest_option(
     "--digest", "module_digest", help="Take only the module with this digest."
+)
+
+_preprocessor_options = (
+    preprocessor_option,
+    digest_option(
+        "--preprocessor-digest",
+        "preprocessor_digest",
+        help="Take only the preprocessor with this digest.",
+    ),
 )
 
 
@@ -42,12 +53,7 @@ def embed_pipeline_options(command: Any) -> Any:
             help="Embed with this module: a URL, an archive or a directory.",
         ),
         _digest_option,
-        preprocessor_option,
-        digest_option(
-            "--preprocessor-digest",
-            "preprocessor_digest",
-            help="Take only the preprocessor with this digest.",
-        ),
+        *_preprocessor_options,
         click.option(
             "--incremental",
             is_flag=True,
@@ -73,8 +79,7 @@ def embed_pipeline_config(
       UsageError: options contradict each other, or a value makes no sense.
     """
     of_pipeline = {name: options.pop(name) for name in (*_OF_INPUT, *_OF_EMBEDDING)}
-    if of_pipeline["preprocessor_digest"] and not of_pipeline["preprocessor"]:
-        raise UsageError("--preprocessor-digest is that of --preprocessor: give both")
+    _check_preprocessor(of_pipeline)
     embed, beam = embed_config(**options), tuple(beam_options())  # Before TFX, which takes long.
     from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
 
@@ -92,6 +97,7 @@ def fine_tune_pipeline_options(command: Any) -> Any:
     options = (
         base_options,
         _digest_option,
+        *_preprocessor_options,
         click.option(
             "--warm-start",
             is_flag=True,
@@ -135,6 +141,7 @@ def fine_tune_pipeline_config(
     of_pipeline = {name: options.pop(name) for name in (*_OF_INPUT, *_OF_FINE_TUNING)}
     if of_pipeline["module_digest"] and not of_pipeline["module"]:
         raise UsageError("--digest is that of --module: give both")
+    _check_preprocessor(of_pipeline)
     of_pipeline["texts"] = of_pipeline["texts"] or None
     fine_tune, beam = fine_tune_config(**options), tuple(beam_options())
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
@@ -146,6 +153,11 @@ def fine_tune_pipeline_config(
         beam_pipeline_args=beam,
         **of_pipeline,
     )
+
+
+def _check_preprocessor(options: Mapping[str, Any]) -> None:
+    if options["preprocessor_digest"] and not options["preprocessor"]:
+        raise UsageError("--preprocessor-digest is that of --preprocessor: give both")
 
 
 def _input_options(pipeline_name: str) -> tuple[Any, ...]:

@@ -35,12 +35,8 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
       HubTfxError: the input is missing, the module cannot be resolved, a step failed, or the run
         is not complete.
     """
-    from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
-    if config.preprocessor is not None:  # As _run does with the module.
-        found = ModuleCache().resolve(config.preprocessor, digest=config.preprocessor_digest)
-        config = replace(config, preprocessor_digest=found.digest)
     return _run(config, create_pipeline, "EmbeddingGenerator", "embeddings")
 
 
@@ -66,8 +62,8 @@ def _run(
 ) -> dict[str, Any]:
     """Runs a pipeline, and reads an output of a step back.
 
-    The module is resolved before anything starts and its digest pinned, so that TFX's execution
-    cache notices new bytes under an old handle.
+    Modules are resolved before anything starts and their digests pinned, so that TFX's execution
+    cache notices new bytes behind an old handle.
     """
     import tfx.v1 as tfx
 
@@ -86,6 +82,9 @@ def _run(
     if config.module is not None:
         resolved = ModuleCache().resolve(config.module, digest=config.module_digest)
         config = replace(config, module_digest=resolved.digest)
+    if config.preprocessor is not None:
+        resolved = ModuleCache().resolve(config.preprocessor, digest=config.preprocessor_digest)
+        config = replace(config, preprocessor_digest=resolved.digest)
     pipeline = create_pipeline(config)
     Path(metadata_path).parent.mkdir(parents=True, exist_ok=True)
     try:

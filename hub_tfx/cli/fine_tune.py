@@ -90,16 +90,17 @@ def fine_tune(
     cache = ModuleCache(cache_dir)
     base = _base(module, module_fn, module_format, cache)
     importing = current_directory_on_path() if module_fn else nullcontext()
-    with training_progress(config.steps) as report, importing:
+    with training_progress(config.steps) as progress, importing:
         result = fine_tune_files(
             base,
             inputs,
             eval_inputs,
             output,
             config,
-            report,
+            progress.trained,
             cache.resolve(preprocessor) if preprocessor else None,
             input_format=input_format,
+            report_rows=progress.read,
         )
     curve = f"{output}/learning-curve.png"
     draw_learning_curve(result.history, curve)

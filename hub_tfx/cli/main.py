@@ -151,7 +151,7 @@ def run_command(command: click.Command, arguments: list[str], name: str) -> int:
 
 @contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
-    """Logs our warnings as plain lines on stderr: the libraries' handlers would frame them."""
+    """Logs our warnings as plain lines on stderr; the libraries' handlers would frame them."""
     logger, handler = logging.getLogger("hub_tfx"), _Line(logging.WARNING)
     logger.addHandler(handler)
     logger.propagate = False

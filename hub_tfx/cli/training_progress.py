@@ -1,7 +1,10 @@
-"""Progress of a training: live on a terminal, otherwise a line per evaluation or half minute."""
+"""Progress of a training: live on a terminal, otherwise a line per evaluation or half minute.
+
+First of the rows that are read, then of the steps.
+"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,31 +14,51 @@ from hub_tfx.finetune.training import Progress
 _LINE_EVERY_S = 30.0
 
 
-@contextmanager
-def training_progress(steps: int) -> Iterator[Callable[[Progress], None]]:
-    """Yields the function that prints progress to stderr: step, loss, metrics, steps a second."""
-    console = Console(stderr=True, highlight=False)
-    status = console.status("loading") if console.is_terminal else None
-    printed_s = time.monotonic()
-    evaluated = ""
+class TrainingProgress:
+    """Prints to stderr how far a training has come."""
 
-    def report(progress: Progress) -> None:
-        nonlocal printed_s, evaluated
+    def __init__(self, steps: int):
+        """Progress of a training of so many steps."""
+        self._steps = steps
+        self._console = Console(stderr=True, highlight=False)
+        self.status = self._console.status("loading") if self._console.is_terminal else None
+        self._started_s = self._printed_s = time.monotonic()
+        self._rows = self._left_out = 0
+        self._evaluated = ""
+
+    def read(self, rows: int, left_out: int) -> None:
+        """Takes how many more rows were read, and how many of these were left out."""
+        self._rows, self._left_out = self._rows + rows, self._left_out + left_out
+        rate = self._rows / max(1e-3, time.monotonic() - self._started_s)
+        self._show(
+            f"{self._rows:,} rows read, {self._left_out:,} left out, {rate:,.0f} rows/s", False
+        )
+
+    def trained(self, progress: Progress) -> None:
+        """Takes step, loss, metrics and steps a second."""
         if progress.metrics is not None:
-            evaluated = "".join(f", eval {k} {v:.4f}" for k, v in progress.metrics.items())
+            self._evaluated = "".join(f", eval {k} {v:.4f}" for k, v in progress.metrics.items())
         loss = "" if progress.loss is None else f", loss {progress.loss:.4f}"
         rate = f", {progress.steps_per_s:,.1f} steps/s" if progress.steps_per_s else ""
-        line = f"step {progress.step:,} of {steps:,}{loss}{evaluated}{rate}"
-        if status:
-            status.update(line)
-        elif progress.metrics is not None or time.monotonic() - printed_s > _LINE_EVERY_S:
-            printed_s = time.monotonic()
-            console.print(f"hub-tfx: {line}", soft_wrap=True)
+        line = f"step {progress.step:,} of {self._steps:,}{loss}{self._evaluated}{rate}"
+        self._show(line, progress.metrics is not None)
 
-    if status:
-        status.start()
+    def _show(self, line: str, at_once: bool) -> None:
+        if self.status:
+            self.status.update(line)
+        elif at_once or time.monotonic() - self._printed_s > _LINE_EVERY_S:
+            self._printed_s = time.monotonic()
+            self._console.print(f"hub-tfx: {line}", soft_wrap=True)
+
+
+@contextmanager
+def training_progress(steps: int) -> Iterator[TrainingProgress]:
+    """Shows progress while the body runs, which tells it."""
+    progress = TrainingProgress(steps)
+    if progress.status:
+        progress.status.start()
     try:
-        yield report
+        yield progress
     finally:
-        if status:
-            status.stop()
+        if progress.status:
+            progress.status.stop()

@@ -2,8 +2,9 @@
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import tensorflow as tf
@@ -14,10 +15,16 @@ from hub_tfx.module.spec import TensorInfo
 
 MAX_PIXELS = 100_000_000
 """Of an image: 400 MB of RGB and its float32, which a file of some KB may claim to hold."""
+_MAX_ANIMATION_PIXELS = 4 * MAX_PIXELS
+"""Of all frames of a GIF, each of which is held in a byte."""
 _MAX_ENCODED_BYTES = 256 << 20
 _FILE_THREADS = 16
 """Of reading from elsewhere, which is waiting for the most part."""
 
+_GIF = (b"GIF87a", b"GIF89a")
+_GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
+_MAGIC_OF_CHANNELS = {1: [b"\x89P", b"\xff\xd8"], 4: [b"\x89P", b"BM"]}
+"""First bytes of the formats that tf.io.decode_image gives so many channels of."""
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset([0x01, *range(0xD0, 0xD9)])
 
@@ -29,21 +36,41 @@ def decode_image(encoded: Any, info: TensorInfo, size: tuple[int, int] | None) -
 
     Args:
       encoded: scalar string.
-      info: of the input, float32 or uint8 ``[batch, height, width, channels]``.
+      info: of the input, ``[batch, height, width, channels]``; see TensorInfo.is_image.
       size: height and width to which the image is resized; None to leave it at its own.
 
     Returns:
-      ``[height, width, channels]``: float32 in [0, 1] by the common signature
-      (https://www.tensorflow.org/hub/common_signatures/images), or uint8 in [0, 255], which
+      ``[height, width, channels]``: floats in [0, 1] by the common signature
+      (https://www.tensorflow.org/hub/common_signatures/images), or integers in [0, 255], which
       detectors take. There are three channels where the input leaves their number open.
     """
     assert info.shape is not None
-    image = tf.io.decode_image(encoded, info.shape[3] or 3, expand_animations=False)
+    image = _decode(encoded, info.shape[3] or 3)
     if size is not None:
         image = tf.image.resize(image, size)
-    if info.dtype == "uint8":
-        return tf.cast(tf.round(image) if size else image, tf.uint8)
-    return tf.cast(image, tf.float32) * (1 / 255)
+    if tf.as_dtype(info.dtype).is_integer:
+        return tf.cast(tf.round(image) if size else image, info.dtype)
+    return tf.cast(tf.cast(image, tf.float32) * (1 / 255), info.dtype)
+
+
+def _decode(encoded: Any, channels: int) -> Any:
+    """``[height, width, channels] uint8``; grey or with an opaque alpha channel where TensorFlow's
+    decoder of the format does not give so many."""
+
+    def decoded(channels: int) -> Any:
+        return tf.io.decode_image(encoded, channels, expand_animations=False)
+
+    if channels == 3:
+        return decoded(3)
+
+    def from_rgb() -> Any:
+        image = decoded(3)
+        if channels == 1:
+            return tf.image.rgb_to_grayscale(image)
+        return tf.concat([image, tf.fill(tf.shape(image[..., :1]), tf.constant(255, tf.uint8))], 2)
+
+    has_decoder = tf.reduce_any(tf.strings.substr(encoded, 0, 2) == _MAGIC_OF_CHANNELS[channels])
+    return tf.cond(has_decoder, lambda: decoded(channels), from_rgb)
 
 
 class ImageDecoder:
@@ -69,6 +96,8 @@ class ImageDecoder:
             height, width = header_size(encoded) or (0, 0)
             if height * width > MAX_PIXELS:
                 return f"is an image of {width} x {height}; at most {MAX_PIXELS:,} pixels are taken"
+            if encoded.startswith(_GIF) and _is_large_animation(encoded):
+                return f"is an animation of more than {_MAX_ANIMATION_PIXELS:,} pixels"
             return self._pixels(tf.constant(encoded, tf.string))
         except tf.errors.OpError as error:
             return f"is not an image that can be decoded: {describe(error)}"
@@ -86,7 +115,9 @@ class FileReader:
 
 
 def header_size(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width that an encoded image says it has; None where it cannot be told.
+    """Height and width of the pixels of an encoded image; None where it cannot be told.
+
+    Those of a GIF are of its first frame, which may be larger than the screen that it names first.
 
     https://www.w3.org/TR/png/#11IHDR, https://www.w3.org/Graphics/GIF/spec-gif89a.txt,
     https://www.w3.org/Graphics/JPEG/itu-t81.pdf (B.1.1.3, B.2.2), and Windows' BITMAPINFOHEADER.
@@ -94,17 +125,50 @@ def header_size(encoded: bytes) -> tuple[int, int] | None:
     try:
         if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
             width, height = struct.unpack_from(">II", encoded, 16)
-        elif encoded.startswith((b"GIF87a", b"GIF89a")):
-            width, height = struct.unpack_from("<HH", encoded, 6)
+        elif encoded.startswith(_GIF):
+            width, height = next(_gif_frames(encoded))
         elif encoded.startswith(b"BM"):
             width, height = struct.unpack_from("<ii", encoded, 18)
         elif encoded.startswith(b"\xff\xd8"):
             height, width = _jpeg_size(encoded)
         else:
             return None
-    except struct.error:  # It ends before that.
+    except (struct.error, StopIteration):  # It ends before that.
         return None
     return abs(height), abs(width)
+
+
+def _is_large_animation(encoded: bytes) -> bool:
+    """Whether the frames of a GIF are too much, all of which are decoded for the first one."""
+    pixels = 0
+    with suppress(struct.error):
+        for width, height in _gif_frames(encoded):
+            pixels += width * height
+            if pixels > _MAX_ANIMATION_PIXELS:
+                return True
+    return False
+
+
+def _gif_frames(encoded: bytes) -> Iterator[tuple[int, int]]:
+    """Width and height of each frame of a GIF; struct.error where it ends inside one."""
+    at = 13 + _color_table_bytes(encoded, 10)
+    while True:
+        (kind,) = struct.unpack_from("B", encoded, at)
+        if kind == _GIF_EXTENSION:
+            at += 2
+        elif kind == _GIF_IMAGE:
+            yield struct.unpack_from("<HH", encoded, at + 5)
+            at += 11 + _color_table_bytes(encoded, at + 9)  # With the size of a code.
+        else:
+            return
+        while size := struct.unpack_from("B", encoded, at)[0]:
+            at += 1 + size
+        at += 1
+
+
+def _color_table_bytes(encoded: bytes, at: int) -> int:
+    (flags,) = struct.unpack_from("B", encoded, at)
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int]:

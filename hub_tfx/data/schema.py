@@ -8,7 +8,7 @@ from itertools import islice
 import pyarrow as pa
 
 from hub_tfx.data import fields
-from hub_tfx.data.arrow import is_bytes, is_number, is_text
+from hub_tfx.data.arrow import is_bytes, is_list, is_number, is_text
 from hub_tfx.data.files import SourceFile
 from hub_tfx.data.readers import READERS
 from hub_tfx.errors import InputError
@@ -117,9 +117,10 @@ def common_type(one: pa.DataType, other: pa.DataType, file_format: str) -> pa.Da
         return other
     if file_format == "tfrecord":  # tf.Example has no number that is an integer or a float.
         return None
-    if types.is_list(one) and types.is_list(other):
+    if is_list(one) and is_list(other):
         value_type = common_type(one.value_type, other.value_type, file_format)
-        return value_type and pa.list_(value_type)
+        is_large = types.is_large_list(one) or types.is_large_list(other)
+        return value_type and (pa.large_list if is_large else pa.list_)(value_type)
     if types.is_struct(one) and types.is_struct(other):
         return _common_struct(one, other, file_format)
     if types.is_integer(one) and types.is_integer(other):

@@ -64,10 +64,15 @@ class OutputColumn:
     def of(cls, key: str, name: str, info: TensorInfo, config: EmbedConfig) -> "OutputColumn":
         """Raises ConfigError for an output that cannot be written."""
         shape, is_ragged = _row_shape(info), info.kind == "ragged"
-        is_nested = is_ragged and (info.ragged_rank > 1 or shape.count(OPEN) > 1)
-        if info.dtype not in VALUE_TYPES or is_nested:
+        why_not = None
+        if info.dtype not in VALUE_TYPES:
+            why_not = f"no column holds {info.dtype}"
+        elif is_ragged and (info.ragged_rank > 1 or shape.count(OPEN) > 1):
+            why_not = "its rows are lists of lists that differ in length"
+        if why_not:
             raise ConfigError(
-                f"output {key!r} is {info}, which cannot be written: name others (--output-map)"
+                f"output {key!r} is {info}, which cannot be written ({why_not}): name others "
+                "(--output-map)"
             )
         if info.dtype not in _FLOATS or not shape:  # No vector.
             return cls(key, name, VALUE_TYPES[info.dtype], shape, is_ragged)

@@ -18,18 +18,6 @@ _SERIALIZED_EXAMPLE_KEYS = ("examples", "input_example_tensor")
 # What serving signatures call an input that takes serialized tf.Examples, never plain text.
 
 
-class NoFeatureError(ConfigError):
-    """The input lacks features.
-
-    Attributes:
-      features: any of which would do.
-    """
-
-    def __init__(self, message: str, features: Sequence[str]):
-        super().__init__(message)
-        self.features = features
-
-
 class BatchError(ConfigError):
     """Rows do not go into the signature, or do not come out of it, along a batch dimension: it may
     have none.
@@ -41,6 +29,18 @@ class BatchError(ConfigError):
     def __init__(self, message: str, others: Mapping[str, str] | None = None):
         super().__init__(message)
         self.others = others or {}
+
+
+class NoFeatureError(ConfigError):
+    """The input lacks features.
+
+    Attributes:
+      features: any of which would do.
+    """
+
+    def __init__(self, message: str, features: Sequence[str]):
+        super().__init__(message)
+        self.features = features
 
 
 @dataclass(frozen=True)
@@ -224,8 +224,8 @@ def _check_rows(
         size = "one value for the whole batch, not one a row" if is_one else str(outputs[key])
         raise BatchError(
             f"output {key!r} is {size}, whatever the number of rows: name the outputs to write "
-            "without it (--output-map KEY=COLUMN), or have the signature called once a row, if it "
-            "takes one, with no_batch (--no-batch)",
+            "without it (--output-map KEY=COLUMN), or, if the signature takes one row at a time, "
+            "embed with no_batch (--no-batch)",
             {other: name for other, name in names.items() if other not in fixed},
         )
 
@@ -240,8 +240,8 @@ def _check_inputs(config: EmbedConfig, inputs: Mapping[str, TensorInfo], signatu
             of_all = all(other.shape == () for other in inputs.values())
             raise (BatchError if of_all else ConfigError)(
                 f"input {key!r} ({info}) of signature {signature!r} takes one value for the whole "
-                "batch, and features have one a row: name another signature, or have this one "
-                "called once a row with no_batch (--no-batch)"
+                "batch, and features have one a row: name another signature, or embed with "
+                "no_batch (--no-batch), which calls this one once a row"
             )
         if not _is_feedable(info):
             raise (BatchError if _is_feedable(info.with_batch()) else ConfigError)(
@@ -299,7 +299,7 @@ def _call_rows(signatures: Iterable[SignatureSpec]) -> int | None:
     if len(sizes) > 1:
         raise BatchError(
             f"the inputs take batches of different sizes: {sorted(sizes)}; if the "
-            "signature takes one row at a time, say so with no_batch (--no-batch)"
+            "signature takes one row at a time, embed with no_batch (--no-batch)"
         )
     return next(iter(sizes), None)
 

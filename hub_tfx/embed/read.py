@@ -116,15 +116,14 @@ def make_work_units(
     return [tuple(_joined(unit)) for unit in units]
 
 
-def first_rows(files: Sequence[SourceFile], schema: pa.Schema, rows: int) -> pa.RecordBatch | None:
-    """Some of the first rows of an input; None where there are none, or where reading is costly."""
+def first_rows(
+    files: Sequence[SourceFile], schema: pa.Schema, rows: int
+) -> Iterator[pa.RecordBatch]:
+    """The first rows of an input, so many at a time; none of what is not near at hand."""
     for file in files:
         if file.format == "tfrecord" and not is_local(file.path):  # It would be copied as a whole.
-            return None
-        for batch in _batches(file, schema, rows):
-            if batch.num_rows:
-                return batch
-    return None
+            return
+        yield from (batch for batch in _batches(file, schema, rows) if batch.num_rows)
 
 
 def _joined(files: Iterable[SourceFile]) -> list[SourceFile]:

@@ -3,8 +3,9 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 _SAMPLED_ROWS = 64
 """Rows that are looked at where types do not say how the module is to be called."""
+_SAMPLED_BATCHES = 100
+"""Of so many rows, among which some are sought that lack nothing."""
 _MAKES_A_ROW = (
     "made_by",
     "version",
@@ -138,14 +141,30 @@ def make_task(
         return plan, inputs_of(plan, config, _columns_to_read(columns, plan, config, files))
 
     def sample(plan: EmbedPlan) -> pa.RecordBatch | None:
-        return first_rows(files, _columns_to_read(columns, plan, config, files), _SAMPLED_ROWS)
+        schema = _columns_to_read(columns, plan, config, files)
+        return _first_fed(first_rows(files, schema, _SAMPLED_ROWS), plan)
 
     config = settle_batch(config, bound, sample, tell=_log.warning)
     plan, _ = bound(config)
     schema = _columns_to_read(columns, plan, config, files)
     for name in plan.keep:
         _check_kept(schema.field(name), output_format)
+    for column in plan.outputs if output_format == "tfrecord" else ():
+        if column.type == pa.uint64():
+            raise ConfigError(
+                f"output {column.key!r} is uint64, and tf.Example holds int64: write Parquet "
+                "(--format parquet), or name other outputs (--output-map)"
+            )
     return EmbedTask(module, config, plan, files, schema, preprocessor)
+
+
+def _first_fed(batches: Iterable[pa.RecordBatch], plan: EmbedPlan) -> pa.RecordBatch | None:
+    """The first of some batches in which no feature that is fed is missing in all rows."""
+    for batch in islice(batches, _SAMPLED_BATCHES):
+        fed = [batch.column(name) for name in plan.features.values()]
+        if all(column.null_count < len(column) for column in fed):
+            return batch
+    return None
 
 
 def _planned(

@@ -2,8 +2,8 @@
 
 import logging
 import random
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from hub_tfx.embed.dead_letters import check_rejected
 from hub_tfx.errors import ConfigError, InputError, RejectedRowsError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.features import Features
-from hub_tfx.finetune.labels import LabelRule, check_classes, class_name, find_classes
+from hub_tfx.finetune.labels import LabelRule, SeenLabels, check_classes, find_classes
 from hub_tfx.finetune.left_out import LeftOutRow, LeftOutRows
 from hub_tfx.finetune.row_store import RowStore
 from hub_tfx.module.spec import ModuleSpec
@@ -30,6 +30,13 @@ _log = logging.getLogger(__name__)
 _EVAL_SHARE = 0.2
 _READ_ROWS = 1024
 _IMAGES_AT_ONCE = 64
+
+ReportRows = Callable[[int, int], None]
+"""Called with how many more rows were read, and how many of these were left out."""
+
+
+def unreported(rows: int, left_out: int) -> None:
+    """A ReportRows that tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ def collect(
     config: FineTuneConfig,
     preprocessor: ModuleSpec | None = None,
     input_format: str | None = None,
+    report: ReportRows = unreported,
 ) -> TrainingFiles:
     """Reads all rows, checks them, and writes those that can be learned from to a folder.
 
@@ -75,6 +83,7 @@ def collect(
       config: what is learned.
       preprocessor: of a module that takes the features and feeds the other one.
       input_format: of all files; None to go by endings, or otherwise by bytes.
+      report: called while rows are read.
 
     Raises:
       UsageError: config, module and data do not fit each other.
@@ -92,19 +101,21 @@ def collect(
         RowStore(folder) as store,
         RowStore(folder) as held_out,
     ):
-        labels = _read(train_files, features, rule, store, rejected)
+        labels = _read(train_files, features, rule, store, rejected, report)
         classes = config.classes
         if not classes and config.task in ("classification", "multilabel"):
-            classes = find_classes([name for of_row in labels for name in of_row])
+            classes = find_classes(labels.names)
         if eval_files:
             rule = LabelRule(config, classes)
-            of_evaluation = _read(eval_files, features, rule, held_out, rejected)
+            of_evaluation = _read(eval_files, features, rule, held_out, rejected, report)
         _check_left_out(rejected, len(store) + len(held_out), left_out, config)
+        if eval_files and not len(held_out):
+            raise InputError(f"no evaluation row can be learned from: see {left_out}")
         check_classes(config, classes)
         order = _shuffled(len(store), config.seed)
         paths = folder / "train.tfrecord", folder / "eval.tfrecord"
         if eval_files:
-            _warn_of_classes(config, labels, of_evaluation)
+            _warn_of_classes(labels, of_evaluation)
             store.write(order, paths[0])
             held_out.write(_shuffled(len(held_out), config.seed), paths[1])
             counts = len(store), len(held_out)
@@ -160,19 +171,21 @@ def _read(
     rule: LabelRule,
     store: RowStore,
     left_out: LeftOutRows,
-) -> list[list[str]]:
+    report: ReportRows = unreported,
+) -> SeenLabels:
     """Puts rows into the store, those that cannot be learned from aside; the labels of the rows."""
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
     encoder = RecordBatchToExamplesEncoder()
-    labels: list[list[str]] = []
+    labels = SeenLabels()
     for batch in _record_batches(files, features):
         columns, names, rejected = _learnable(batch, features, rule)
         position = Position.of(batch)
         left_out.add({position.key(row): why for row, why in sorted(rejected.items())})
         if columns.num_rows:
             store.add(encoder.encode(to_example_columns(columns)))
-            labels += names
+            labels.add(names)
+        report(batch.num_rows, len(rejected))
     if not len(store) and not left_out.rows:
         raise InputError(f"there is no row in {', '.join(file.path for file in files)}")
     return labels
@@ -187,12 +200,12 @@ def _learnable(
     label = rule.column(checked.fed)
     values, unlabelled = rule.check(label)
     undecodable = features.fed.decode(checked.fed)[1] if features.fed.has_images else {}
-    columns = features.fed.fed_columns(checked.fed) | {rule.config.label: label}
+    columns = features.columns(checked.fed) | {rule.config.label: label}
     fed = reject_unheld(batch_of(columns), list(columns))
     unfit = {**unlabelled, **undecodable, **rejected_of(fed)}
     fine = all_but(fed.num_rows, unfit)
     rejected = dict(checked.rejected) | {int(checked.rows[r]): why for r, why in unfit.items()}
-    names = [[class_name(value) for value in values[row]] for row in fine.tolist()]
+    names = [rule.names(values[row]) for row in fine.tolist()]
     return fed.take(pa.array(fine)).replace_schema_metadata(None), names, rejected
 
 
@@ -236,7 +249,7 @@ def _shuffled(rows: int, seed: int) -> list[int]:
 
 
 def _hold_out(
-    order: Sequence[int], labels: Sequence[Sequence[str]], config: FineTuneConfig
+    order: Sequence[int], labels: SeenLabels, config: FineTuneConfig
 ) -> tuple[list[int], list[int]]:
     """Rows for evaluation, of each class a share, and the rest."""
     if len(order) < 2:
@@ -244,34 +257,25 @@ def _hold_out(
     if config.task != "classification":
         at = max(1, int(len(order) * _EVAL_SHARE))
         return list(order[:at]), list(order[at:])
-    counts = Counter(name for (name,) in labels)
-    wanted = {
-        name: max(1, int(count * _EVAL_SHARE)) if count > 1 else 0 for name, count in counts.items()
+    left = {
+        number: max(1, int(count * _EVAL_SHARE)) if count > 1 else 0
+        for number, count in Counter(labels.first).items()
     }
-    taken: dict[str, int] = defaultdict(int)
-    evaluated, trained = [], []
+    sole = [name for name, number in labels.names.items() if left[number] == 0]
+    evaluated: list[int] = []
+    trained: list[int] = []
     for row in order:
-        (name,) = labels[row]
-        if taken[name] < wanted[name]:
-            taken[name] += 1
-            evaluated.append(row)
-        else:
-            trained.append(row)
+        number = labels.first[row]
+        (evaluated if left[number] else trained).append(row)
+        left[number] -= left[number] > 0
     if not evaluated:
         raise InputError("each class has 1 row, and none can be held out: give evaluation rows")
-    _warn("has one row, which is trained on", "evaluation", [n for n in wanted if not wanted[n]])
+    _warn("has one row, which is trained on", "evaluation", sole)
     return evaluated, trained
 
 
-def _warn_of_classes(
-    config: FineTuneConfig,
-    trained: Sequence[Sequence[str]],
-    evaluated: Sequence[Sequence[str]],
-) -> None:
-    if config.task not in ("classification", "multilabel"):
-        return
-    in_training = {name for of_row in trained for name in of_row}
-    in_evaluation = {name for of_row in evaluated for name in of_row}
+def _warn_of_classes(trained: SeenLabels, evaluated: SeenLabels) -> None:
+    in_training, in_evaluation = trained.names.keys(), evaluated.names.keys()
     _warn("has rows to train on", "evaluation", sorted(in_training - in_evaluation))
     _warn("has rows to evaluate on", "training", sorted(in_evaluation - in_training))
 

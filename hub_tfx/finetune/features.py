@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import tensorflow as tf
 
-from hub_tfx.data.arrow import is_list, is_number
+from hub_tfx.data.arrow import flatten, is_list, is_number, leaf_type
 from hub_tfx.data.files import SourceFile
 from hub_tfx.data.images import decode_image
 from hub_tfx.data.tf_example import TF_DTYPES, example_type
@@ -89,6 +89,11 @@ class Features:
         for key in inputs:
             features._check_shape(key)
         return features
+
+    def columns(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
+        """Feature -> what it feeds, of rows that ``fed`` let pass, in flat lists as tf.Example has
+        them."""
+        return _flat(self.fed.fed_columns(batch))
 
     def parse(self, serialized: Any) -> Inputs:
         """Serialized tf.Examples ``[batch] string`` -> the module's inputs, in TensorFlow ops."""
@@ -187,12 +192,25 @@ def _columns_to_read(
 def _types(fed: BoundInputs, schema: pa.Schema, config: FineTuneConfig) -> dict[str, pa.DataType]:
     """What tf.Example holds of each feature once it is read, and of the label."""
     empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
-    columns = {name: column.type for name, column in fed.fed_columns(empty).items()}
+    columns = {name: column.type for name, column in _flat(fed.fed_columns(empty)).items()}
     types = {name: example_type(given, name) for name, given in columns.items()}
     is_class = config.task in ("classification", "multilabel")
     label = schema.field(config.label).type
     types[config.label] = example_type(label, config.label) if is_class else pa.float32()
     return types
+
+
+def _flat(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """Lists in lists as lists of their values: the shape is that of the signature."""
+    return {
+        name: _flat_lists(column) if leaf_type(column.type)[1] > 1 else column
+        for name, column in columns.items()
+    }
+
+
+def _flat_lists(column: pa.Array) -> pa.Array:
+    values, offsets = flatten(column)
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values)
 
 
 def _check_flags(spec: ModuleSpec, name: str) -> None:

@@ -13,7 +13,7 @@ from hub_tfx._files import remove_temporary, replacing
 from hub_tfx.errors import OutputError
 from hub_tfx.finetune import dataset
 from hub_tfx.finetune.checks import check_tuned
-from hub_tfx.finetune.collect import TrainingFiles, collect
+from hub_tfx.finetune.collect import ReportRows, TrainingFiles, collect, unreported
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.deliver import deliver
 from hub_tfx.finetune.features import signature_of
@@ -65,6 +65,7 @@ def fine_tune_files(
     preprocessor: ResolvedModule | None = None,
     *,
     input_format: str | None = None,
+    report_rows: ReportRows = unreported,
 ) -> FineTuneResult:
     """Fine-tunes a module on files and leaves the best one in ``output``.
 
@@ -82,6 +83,7 @@ def fine_tune_files(
       preprocessor: a module that takes the features and feeds the base; it learns nothing.
       input_format: of all files, a key of ``data.readers.READERS``; None to go by endings, or
         otherwise by bytes.
+      report_rows: called while rows are read, before the first step.
 
     Raises:
       UsageError: config, module and data do not fit each other; nothing was trained.
@@ -113,13 +115,14 @@ def fine_tune_files(
         config,
         preprocessor.spec if preprocessor else None,
         input_format,
+        report_rows,
     )
     job = _training_job(module, config, files, work_dir, report)
     if preprocessor is not None:
         job = replace(job, preprocessor=preprocessor.path)
     trained = trainer_of(module)(job)
     made, serving = folder / "module", folder / "serving"
-    deliver(trained.best, made, partial(check_tuned, parent=module.spec))
+    deliver(trained.best, made, partial(check_tuned, parent=module.spec, imports=config.imports))
     deliver(trained.serving, serving)
     result = FineTuneResult(
         module=str(made),

@@ -1,7 +1,8 @@
 """Labels of training rows: what they are, and which rows have none to learn."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +46,10 @@ class LabelRule:
                 reasons[row] = f"label {self.config.label!r} {why}"
         return values, reasons
 
+    def names(self, values: Sequence[Any]) -> list[str]:
+        """Names of the classes among the values of a row; none for tasks without classes."""
+        return [class_name(value) for value in values] if self._are_classes else []
+
     @property
     def _are_classes(self) -> bool:
         return self.config.task in ("classification", "multilabel")
@@ -69,12 +74,31 @@ class LabelRule:
         return usable, "" if usable else f"is {named!r}, which is not one of the classes"
 
 
+class SeenLabels:
+    """The classes of rows; of each row one number is in memory.
+
+    Attributes:
+      names: name of a class -> its number, in the order in which they came.
+      first: number of the first class of each row.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, int] = {}
+        self.first = array("q")
+
+    def add(self, rows: Iterable[Sequence[str]]) -> None:
+        """Adds rows: the names of the classes of each; none for tasks without classes."""
+        for names in rows:
+            numbers = [self.names.setdefault(name, len(self.names)) for name in names]
+            self.first.extend(numbers[:1])
+
+
 def class_name(value: Any) -> str:
     """The name of a class: a text as it is, and a number as it is written."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def find_classes(names: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
+def find_classes(names: Iterable[str]) -> tuple[str, ...]:
     """The class names among labels, each once: numbers in their order, names in theirs."""
     found = set(names)
     if found and all(name.lstrip("-").isdigit() for name in found):

@@ -37,6 +37,7 @@ def fine_tune_with(
     base: ResolvedModule | NewModule | None,
     config: FineTuneConfig,
     folder: Path,
+    preprocessor: ResolvedModule | None = None,
 ) -> TunedModule:
     """Runs a run_fn, takes the module that it leaves, and checks it as ``fine_tune_files`` does.
 
@@ -46,6 +47,8 @@ def fine_tune_with(
       base: the module to start from, or how to make one; None for a run_fn that needs none.
       config: what to learn, and how.
       folder: an empty directory, for the module that is left and for a new base.
+      preprocessor: a module that takes the features and feeds the base; run_fn finds its directory
+        in ``custom_config["preprocessor"]``.
 
     Raises:
       AuthoringError: run_fn left no module, or what it left lacks something of the base module, or
@@ -59,12 +62,14 @@ def fine_tune_with(
     fn_args.custom_config = (fn_args.custom_config or {}) | {
         "fine_tune": config.to_json(),
         "module_dir": str(left),
+        **({"preprocessor": str(preprocessor.path)} if preprocessor else {}),
     }
     run_fn(fn_args)
     run_dir = Path(fn_args.model_run_dir)
     tuned = folder / "module"
     _take(left, run_dir, tuned)
-    check_tuned(tuned, base.spec if base and not config.allow_signature_changes else None)
+    parent = base.spec if base and not config.allow_signature_changes else None
+    check_tuned(tuned, parent, config.imports)
     return TunedModule(tuned, read_metrics(run_dir), read_rows(run_dir))
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from hub_tfx.errors import InputError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.heads import Head
+from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import SignatureSpec
 
 PAIR = "pair:"
@@ -74,6 +75,15 @@ class TrainingJob:
     report: Callable[[Progress], None] = lambda progress: None
     serving_resources: Any = None
     preprocessor: Path | None = None
+
+    @property
+    def digests(self) -> dict[str, str | None]:
+        """Of the modules, which must be the same ones where a run resumes."""
+        modules = {"base": self.base, "preprocessor": self.preprocessor}
+        return {
+            name: None if path is None else Manifest.of_directory(path).digest
+            for name, path in modules.items()
+        }
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ def composite_inputs(graph: Any, signature: str) -> dict[str, CompositeInput]:
         infos = [leaf for _, leaf in _leaves(concrete[inner].canonicalized_input_signature)]
         grouped = _grouped_by_structure(keys, infos)
     else:
-        grouped = _grouped_by_name(keys, library[inner], _dense_infos(graph, signature))
+        grouped = _grouped_by_name(keys, library, inner, _dense_infos(graph, signature))
     return {parts[0]: CompositeInput(info, parts) for info, parts in grouped if len(parts) > 1}
 
 
@@ -214,36 +214,59 @@ def _part_count(info: TensorInfo) -> int:
 
 
 def _grouped_by_name(
-    keys: Sequence[str | None], function: Any, infos: Mapping[str, TensorInfo]
+    keys: Sequence[str | None],
+    library: Mapping[str, Any],
+    name: str,
+    infos: Mapping[str, TensorInfo],
 ) -> Iterator[tuple[TensorInfo, tuple[str, ...]]]:
-    groups: dict[bytes, list[str]] = {}
+    groups: dict[bytes, list[int]] = {}
     for place, key in enumerate(keys):
-        attributes = function.arg_attr[place].attr if place in function.arg_attr else {}
-        if key is not None and _USER_NAME in attributes:
-            groups.setdefault(attributes[_USER_NAME].s, []).append(key)
-    for parts in groups.values():
-        whole = _whole([infos[key] for key in parts], function)
-        if whole is not None:
-            yield whole, tuple(parts)
+        attributes = library[name].arg_attr
+        given = attributes[place].attr if place in attributes else {}
+        if key is not None and _USER_NAME in given:
+            groups.setdefault(given[_USER_NAME].s, []).append(place)
+    for places in groups.values():
+        parts = [keys[place] or "" for place in places]
+        first, *others = (infos[key] for key in parts)
+        if (sparse := _as_sparse(first, others)) is not None:
+            yield sparse, tuple(parts)
+            continue
+        # A dict of vectors may look the same as values and the row splits of a ragged tensor.
+        may_be = others and all(o.dtype in _SPLITS and len(o.shape or ()) == 1 for o in others)
+        if may_be and any(_is_row_splits(library, name, place) for place in places[1:]):
+            shape = (None,) * len(others) + (first.shape or (None,))
+            splits = others[0].dtype
+            yield TensorInfo(first.dtype, shape, "ragged", len(others), splits), tuple(parts)
 
 
-def _whole(parts: Sequence[TensorInfo], function: Any) -> TensorInfo | None:
-    """The composite tensor of which these are the parts, as far as dtypes and ranks tell."""
-    first, *others = parts
-    if len(parts) == 3 and first.dtype == "int64" and len(first.shape or ()) == 2:
-        values, dense_shape = others
-        rank = (first.shape or ())[1]
-        if len(values.shape or ()) == 1 and (dense_shape.dtype, dense_shape.shape) == (
-            "int64",
-            (rank,),
-        ):
-            return TensorInfo(values.dtype, (None,) * (rank or 0), "sparse")
-    # A dict of vectors may look the same: its function has no node of a ragged op.
-    is_splits = all(o.dtype in _SPLITS and len(o.shape or ()) == 1 for o in others)
-    if others and is_splits and any("ragged" in node.name.lower() for node in function.node_def):
-        shape = (None,) * len(others) + (first.shape or (None,))
-        return TensorInfo(first.dtype, shape, "ragged", len(others), others[0].dtype)
-    return None
+def _as_sparse(first: TensorInfo, others: Sequence[TensorInfo]) -> TensorInfo | None:
+    """What ``[n, rank] int64``, ``[n]`` and ``[rank] int64`` are the parts of."""
+    if len(others) != 2 or first.dtype != "int64" or len(first.shape or ()) != 2:
+        return None
+    values, rank = others[0], (first.shape or ())[1]
+    if rank is None or len(values.shape or ()) != 1:
+        return None
+    is_sparse = (others[1].dtype, others[1].shape) == ("int64", (rank,))
+    return TensorInfo(values.dtype, (None,) * rank, "sparse") if is_sparse else None
+
+
+def _is_row_splits(library: Mapping[str, Any], name: str, place: int) -> bool:
+    """Whether an argument is used as row splits are: by an op that is named after ragged tensors,
+    or two slices, ``splits[1:]`` and ``splits[:-1]``."""
+    argument = library[name].signature.input_arg[place].name
+    slices = 0
+    for node in library[name].node_def:
+        places = [n for n, used in enumerate(node.input) if used.partition(":")[0] == argument]
+        if not places:
+            continue
+        called = node.attr["f"].func.name if node.op in _CALLS else node.op
+        if called in library:
+            if any(_is_row_splits(library, called, n) for n in places):
+                return True
+        elif "ragged" in f"{node.name} {node.op}".lower():
+            return True
+        slices += node.op == "StridedSlice"
+    return slices > 1
 
 
 def _dense_infos(graph: Any, signature: str) -> dict[str, TensorInfo]:

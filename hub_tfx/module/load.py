@@ -83,7 +83,7 @@ class LoadedModule:
             inputs = {key: preprocessed[output] for key, output in self._fed_by.items()}
         infos = self.signature_spec.inputs
         given = self._flags | dict(inputs)
-        tensors = {key: _tensor(value, infos[key]) for key, value in given.items()}
+        tensors = {key: as_input(value, infos[key]) for key, value in given.items()}
         return name_outputs(self._function(tensors))
 
     def _call_signature(self, tensors: Mapping[str, Any]) -> Any:
@@ -109,11 +109,17 @@ class LoadedModule:
             return tensors[key] if isinstance(leaf, TensorInfo) else leaf
 
         arguments = map_arguments(self._arguments, value)
-        given = {name: _with_extension_types(nest) for name, nest in arguments.items()}
-        return call_with(self.loaded, given)
+        return call_object(self.loaded, arguments)
 
 
-def _tensor(value: Any, info: TensorInfo) -> Any:
+def call_object(loaded: Any, arguments: Mapping[str, Any]) -> Any:
+    """Calls a loaded object with nests of tensors, as ``map_arguments`` makes them."""
+    given = {name: _with_extension_types(nest) for name, nest in arguments.items()}
+    return call_with(loaded, given)
+
+
+def as_input(value: Any, info: TensorInfo) -> Any:
+    """A tensor, or what converts to one, with the dtypes of an input."""
     if info.kind == "dense":
         return tf.convert_to_tensor(value, info.dtype)
     if info.kind == "ragged":

@@ -11,6 +11,8 @@ ModuleFormat = Literal["tf1_hub", "saved_model"]
 TensorKind = Literal["dense", "sparse", "ragged"]
 
 _IMAGE_CHANNELS = (None, 1, 3, 4)
+_IMAGE_FLOATS = ("float32", "float16", "bfloat16", "float64")
+_IMAGE_INTEGERS = ("uint8", "uint16", "uint32", "uint64", "int16", "int32", "int64")
 TRAINING_FLAGS = ("training", "is_training", "train", "keras_learning_phase")
 """Names of inputs and arguments that say whether this is training."""
 CALL = "__call__"
@@ -44,10 +46,10 @@ class TensorInfo:
 
     @property
     def is_image(self) -> bool:
-        """Whether an input can take images: ``[batch, height, width, channels]`` of float32 in
-        [0, 1], as TF Hub's common signature wants them, or of uint8."""
+        """Whether an input can take images: ``[batch, height, width, channels]`` of floats in
+        [0, 1], as TF Hub's common signature wants them, or of integers that can hold 255."""
         return (
-            self.dtype in ("float32", "uint8")
+            self.dtype in _IMAGE_FLOATS + _IMAGE_INTEGERS
             and self.kind == "dense"
             and self.shape is not None
             and len(self.shape) == 4

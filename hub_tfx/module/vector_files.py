@@ -5,6 +5,7 @@ import gzip
 import lzma
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _BINARY = {
     b"\x93NUMPY": "is an array of NumPy without words: save words and vectors as text",
     b"\x89HDF": "is an HDF5 file: save the vectors as text",
 }
+DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+"""What reading a file raises that cannot be read, or is damaged."""
 _HEAD_BYTES = 8
 _READ_BYTES = 1 << 20
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
@@ -44,7 +47,7 @@ def open_vectors(path: Path) -> Iterator[Any]:
 
     Raises:
       InputError: it has a format that holds no words, or is an archive of several files.
-      OSError, EOFError, zlib.error: it cannot be read.
+      Exception: one of DAMAGE, also while it is read.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)

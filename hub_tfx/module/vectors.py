@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hub_tfx.errors import InputError
-from hub_tfx.module.vector_files import Header, binary_records, open_vectors
+from hub_tfx.module.vector_files import DAMAGE, Header, binary_records, open_vectors
 
 Vectors = npt.NDArray[np.float32]
 
@@ -79,7 +78,7 @@ def read_word_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> 
             # np.fromstring only warns about what is no number; it is ten times as fast as float().
             warnings.simplefilter("error", DeprecationWarning)
             return _read(path, file, strict)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGE as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: cannot be read: {reason}") from error
 

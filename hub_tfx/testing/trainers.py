@@ -254,10 +254,12 @@ class TrainerContract:
         assert not reports
 
     def test_the_directory_of_another_training_is_refused(self, whole: Run) -> None:
-        config = replace(whole.job.config, learning_rate=1.0)
-        with pytest.raises(OutputError, match="another") as error:
-            self.train(replace(whole.job, config=config))
-        assert str(whole.job.work_dir) in str(error.value)
+        rate = replace(whole.job.config, learning_rate=1.0)
+        others: list[dict[str, Any]] = [{"config": rate}, {"preprocessor": whole.job.base}]
+        for other in others:
+            with pytest.raises(OutputError, match="another") as error:
+                self.train(replace(whole.job, **other))
+            assert str(whole.job.work_dir) in str(error.value)
 
     def test_progress_is_reported(self, whole: Run) -> None:
         steps = [progress.step for progress in whole.reports]

@@ -4,12 +4,16 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 
+from hub_tfx.cli import training_progress
 from hub_tfx.cli.main import run as run_main
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.testing import WORDS, text_module
+from hub_tfx.testing import WORDS, image_module, text_module
 
 Result = tuple[int, str, str]
 
@@ -34,8 +38,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capsys: pytest.CaptureFixture[str], folder: Path, module: Path) -> Callable[..., Result]:
     """Runs the command in this process: exit code, stdout, stderr."""
 
-    def call(*arguments: str, base: Sequence[str] = ("--module", str(module))) -> Result:
-        given = ["--input", "train.csv", "--output", "out", "--label", "label"]
+    def call(
+        *arguments: str,
+        base: Sequence[str] = ("--module", str(module)),
+        inputs: Sequence[str] = ("--input", "train.csv"),
+    ) -> Result:
+        given = [*inputs, "--output", "out", "--label", "label"]
         exit_code = run_main(["fine-tune", *base, *given, *arguments])
         output = capsys.readouterr()
         return exit_code, output.out, output.err
@@ -58,6 +66,7 @@ def test_json_is_one_document_about_the_new_module(
         "steps",
         "seconds",
         "rows",
+        "left_out",
     ]
     assert document["digest"] == Manifest.of_directory(document["module"]).digest
     assert document["parent_digest"] == Manifest.of_directory(module).digest
@@ -106,7 +115,6 @@ def fails(result: Result, exit_code: int, complaint: str) -> None:
             "pair names the second feature of task similarity: give it there",
         ),
         (["--unfreeze-after", "3"], 2, "unfreeze_after needs freeze"),
-        (["--task", "regression", "--label", "constant"], 2, "holds texts"),
         (["--steps", "0"], 2, "'--steps'"),
         (["--signature", "other"], 2, "other"),
         (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
@@ -124,6 +132,53 @@ def test_an_error_is_one_line_and_an_exit_code(
 ) -> None:
     fails(run(*arguments), exit_code, complaint)
     assert not Path("out").exists()
+
+
+def test_rows_that_are_read_are_counted_while_nobody_could_tell(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_progress, "_LINE_EVERY_S", -1.0)
+    code, _, err = run("--steps", "1", "--eval-input", "train.csv", "--classes", "0", "2")
+    assert code == 0, err
+    lines = [line for line in err.splitlines() if " rows read, " in line]
+    assert [line.rpartition(", ")[0] for line in lines] == [
+        "hub-tfx: 32 rows read, 16 left out",
+        "hub-tfx: 64 rows read, 32 left out",
+    ]
+    assert lines[0].endswith(" rows/s")
+
+
+def test_a_training_with_bad_pictures_ends_with_their_count(
+    run: Callable[..., Result], tmp_path: Path
+) -> None:
+    """3 of 100, one of them among the first rows."""
+    pictures = [tf.io.encode_jpeg(tf.fill([8, 8, 3], tf.constant(n, tf.uint8))) for n in range(100)]
+    rows = [picture.numpy() for picture in pictures]
+    for n in (1, 50, 99):
+        rows[n] = rows[n][:30]
+    table = pa.table({"image": rows, "label": ["dark" if n < 50 else "light" for n in range(100)]})
+    pq.write_table(table, "pictures.parquet")
+    base = ["--module", str(image_module(tmp_path / "image", "saved_model"))]
+    options = ["--input", "pictures.parquet", "--steps", "2", "--max-dead-letter-ratio", "0.03"]
+    code, out, err = run(*options, base=base, inputs=())
+    assert code == 0, err
+    assert "rows\t79 train, 18 evaluation, 3 left_out\n" in out
+    told = [line for line in err.splitlines() if "left out" in line]
+    assert len(told) == 1
+    assert told[0].startswith("hub-tfx: 3 rows left out, see out/left_out (the first is ")
+    assert "pictures.parquet:2: " in told[0]
+    report = json.loads(Path("out/report.json").read_text())
+    assert report["rows"] == {"train": 79, "evaluation": 18, "left_out": 3}
+    kept = pq.read_table("out/left_out").to_pylist()
+    assert report["left_out"] == kept
+    assert [row["key"] for row in kept] == [f"pictures.parquet:{n}" for n in (2, 51, 100)]
+    assert kept[0]["reason"] in told[0]
+
+
+def test_labels_that_are_no_numbers_leave_nothing_to_train_on(run: Callable[..., Result]) -> None:
+    complaint = "(the first is train.csv:1: label 'constant' is missing or not a number); see out/"
+    fails(run("--task", "regression", "--label", "constant"), 3, complaint)
+    assert [path.name for path in Path("out").iterdir()] == ["left_out"]
 
 
 MODULE_FN = """

@@ -181,7 +181,7 @@ def test_what_is_kept_is_a_number_only_if_it_is_written_as_one(csv, value, read_
 def test_a_later_value_that_is_written_otherwise_is_rejected(csv, first, value):
     rows = column(csv, [first] * 1000 + [value, first], KEPT)
     reason = rows.pop(1000)
-    assert f"column 'x': '{value}' is not written as" in reason
+    assert f"column 'x': '{value}' is not written the way" in reason
     assert set(rows) == {float(first)}
 
 

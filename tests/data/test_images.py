@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from hub_tfx.data import images
 from hub_tfx.data.images import MAX_PIXELS, FileReader, ImageDecoder, header_size
 from hub_tfx.embed.call.inputs import Input
 from hub_tfx.embed.config import EmbedConfig
@@ -51,9 +52,37 @@ def test_resizing_is_that_of_tf_image():
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_channels_are_those_of_the_input(channels):
-    [image] = decode([PNG], TensorInfo("float32", (None, 4, 4, channels)))
-    assert image.shape == (4, 4, channels)
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_channels_are_those_of_the_input_whatever_those_of_the_image(channels, format, mode):
+    file = io.BytesIO()
+    image = Image.fromarray(np.full([4, 4], 51, np.uint8)).convert(mode)
+    (image.convert("RGB") if (format, mode) == ("JPEG", "RGBA") else image).save(file, format)
+    [decoded] = decode([file.getvalue()], TensorInfo("uint8", (None, 4, 4, channels)))
+    assert decoded.shape == (4, 4, channels)
+    assert decoded.numpy()[0, 0].tolist() == [51, 51, 51, 255][:channels]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_floats_are_from_0_to_1(dtype):
+    [image] = decode([PNG], TensorInfo(dtype, (None, 4, 4, 3)))
+    assert image.dtype.name == dtype
+    np.testing.assert_allclose(tf.cast(image, tf.float64), PIXELS / 255, atol=1e-2)
+
+
+@pytest.mark.parametrize("size", [(4, 4), None])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "uint16", "int16", "int32", "int64", "uint32", "uint64"]
+)
+def test_integers_are_from_0_to_255(dtype, size):
+    [image] = decode([PNG], TensorInfo(dtype, (None, None, None, 3)), size)
+    assert image.dtype.name == dtype
+    assert image.numpy().tolist() == PIXELS.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "bool", "complex64", "string"])
+def test_what_cannot_hold_pixels_is_no_image(dtype):
+    assert not TensorInfo(dtype, (None, 4, 4, 3)).is_image
 
 
 def test_an_input_of_bytes_gets_the_pixels_themselves():
@@ -82,6 +111,35 @@ def test_an_image_that_claims_to_be_huge_is_not_decoded():
     side = int(MAX_PIXELS**0.5) + 1
     huge = PNG[:16] + struct.pack(">II", side, side) + PNG[24:]
     assert f"{side} x {side}; at most {MAX_PIXELS:,} pixels are taken" in decode([huge])[0]
+
+
+def gif(screen, *frames):
+    """A GIF of gray frames, each a width and a height."""
+    blocks = []
+    for width, height in frames:
+        file = io.BytesIO()
+        Image.new("P", (width, height)).save(file, "GIF")
+        content = file.getvalue()
+        start = content.index(b",\0\0\0\0")
+        blocks.append(content[start:-1])
+        head = content[:start]
+    return head[:6] + struct.pack("<HH", *screen) + head[10:] + b"".join(blocks) + b";"
+
+
+def test_a_gif_has_the_size_of_its_first_frame_whatever_its_screen():
+    for screen in ((1, 1), (60_000, 60_000)):
+        encoded = gif(screen, (5, 3), (2, 2))
+        assert header_size(encoded) == (3, 5)
+        assert decode([encoded], size=None)[0].shape == (3, 5, 3)
+
+
+def test_frames_that_are_larger_than_their_screen_are_not_decoded(monkeypatch):
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    assert "is an image of 20 x 30; 100 pixels are the most" in decode([gif((1, 1), (20, 30))])[0]
+    monkeypatch.setattr(images, "_MAX_ANIMATION_PIXELS", 150)
+    small, large = decode([gif((9, 9), (8, 8), (8, 8)), gif((9, 9), *[(8, 8)] * 3)])
+    assert small.shape == (4, 4, 3)
+    assert large == "is an animation of more than 150 pixels"
 
 
 def test_paths_are_read(tmp_path, monkeypatch):

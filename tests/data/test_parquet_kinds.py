@@ -86,6 +86,30 @@ def test_values_may_have_any_width(parquet):
     assert read_one(path, BYTES, "s") == [b"a", None]
 
 
+@KINDS.row("a list of fixed size that is null")
+def test_a_list_of_fixed_size_may_be_null(parquet, tmp_path):
+    whole = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2))
+    parquet("a.parquet", v=whole, d=pa.array([1, 2], pa.duration("s")), c=dictionary(["a", "b"]))
+    null = pa.array([[5.0, 6.0], None], pa.list_(pa.float32(), 2))
+    path = parquet(
+        "b.parquet", v=null, d=pa.array([3, None], pa.duration("s")), c=dictionary(["c", None])
+    )
+    assert read_one(path, name="v") == [[5.0, 6.0], None]
+    assert read_one(tmp_path, name="v") == [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], None]
+    rows = read(tmp_path, {"v": KEPT, "d": KEPT, "c": KEPT})
+    assert [row[1].seconds for row in rows[:3]] == [1, 2, 3]
+    assert [row[2] for row in rows] == ["a", "b", "c", None]
+    schema = PARQUET.infer_schema(str(tmp_path / "a.parquet"))
+    assert schema.field("v").type == pa.list_(pa.float32(), 2)
+
+
+@pytest.mark.parametrize("other", [pa.large_list(pa.int64()), pa.list_(pa.int64(), 2)], ids=str)
+def test_lists_of_files_may_be_of_other_kinds(parquet, tmp_path, other):
+    parquet("a.parquet", v=pa.array([[1, 2]], pa.list_(pa.float64())))
+    parquet("b.parquet", v=pa.array([[3, 4]], other))
+    assert read_one(tmp_path, name="v") == [[1.0, 2.0], [3.0, 4.0]]
+
+
 @KINDS.row("a column of type null")
 def test_a_column_of_type_null_is_missing(parquet):
     path = parquet(x=pa.nulls(2), y=[1, 2])

@@ -220,3 +220,14 @@ def test_a_job_finds_it_out_and_says_so_in_the_manifest(
         modules["wave"], [str(path)], str(output), config, output_format, previous=str(output)
     )
     assert again.reused == 4
+
+
+def test_it_is_found_out_for_a_column_that_first_records_lack(
+    tmp_path: Path, modules: dict[str, ResolvedModule]
+) -> None:
+    path = tmp_path / "in.jsonl"
+    rows = [{"id": n} for n in range(1001)] + [{"id": 1001, "waveform": WAVES[0]}]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    files = find_files([str(path)])
+    task = make_task(modules["wave"], EmbedConfig(), files, infer_schema(files), "parquet")
+    assert task.config.no_batch

@@ -345,15 +345,16 @@ def test_after_a_failure_there_is_no_module_and_the_run_can_resume(
 ) -> None:
     def fail(tuned: Path, imports: Sequence[str]) -> None:
         assert (tuned / "saved_model.pb").exists()
+        assert imports == ("json",)
         raise AuthoringError("does not load")
 
     output = tmp_path / "out"
     with monkeypatch.context() as patch:
         patch.setattr(checks, "check_hermetic", fail)
         with pytest.raises(AuthoringError, match="does not load"):
-            tune(text, train, output)
+            tune(text, train, output, imports=("json",))
     assert [path.name for path in output.iterdir()] == ["training"]
-    result = tune(text, train, output)
+    result = tune(text, train, output, imports=("json",))
     assert result.digest == Manifest.of_directory(output / "module").digest
 
 

@@ -16,7 +16,7 @@ from hub_tfx.finetune.run_fn_job import TunedModule, fine_tune_with
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
 
-CONFIG = FineTuneConfig("label", steps=2)
+CONFIG = FineTuneConfig("label", steps=2, imports=("json",))
 
 
 def keep_base(fn_args: Any) -> None:
@@ -53,6 +53,7 @@ def test_the_module_is_not_where_run_fn_left_it_when_it_is_checked(
         left.append(Path(fn_args.custom_config["module_dir"]))
 
     def check(tuned: Path, imports: Any) -> None:
+        assert imports == ("json",)
         assert not left[0].exists()
         assert Manifest.of_directory(tuned).digest == base.digest
 

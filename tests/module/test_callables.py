@@ -161,6 +161,15 @@ def test_a_trace_for_a_batch_comes_before_one_for_a_single_row(tmp_path: Path) -
     assert [str(info) for info in inspect(path).signature().inputs.values()] == ["string[?]"]
 
 
+def test_a_call_that_was_never_traced_leaves_the_signatures(tmp_path: Path) -> None:
+    module = tf.Module()
+    module.__call__ = tf.function(lambda x: x)
+    signature = tf.function(lambda x: {"y": 2 * x}, input_signature=[X])
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": signature})
+    assert inspect(tmp_path).get_signature_names() == ["serving_default"]
+    assert load(tmp_path)({"x": ONE_X})["y"].numpy().tolist() == np.multiply(ONE_X, 2).tolist()
+
+
 # --- Signatures whose inputs are made of parts ---------------------------------------------------
 
 
@@ -211,6 +220,26 @@ def test_ragged_and_sparse_inputs_of_a_tf2_signature_are_whole(
         ),
     }
     assert load(tmp_path)(given)["total"].numpy().tolist() == [[2113.0], [220.0]]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: {"y": x.row_lengths()},
+        lambda x: {"y": tf.reduce_sum(x, axis=1)},
+        lambda x: {"y": x.to_tensor()},
+        tf.function(lambda x: {"y": tf.function(lambda y: y.row_lengths())(x)}),
+    ],
+    ids=["lengths", "sums", "dense", "in a function"],
+)
+def test_a_ragged_tensor_is_known_by_what_its_row_splits_are_used_for(
+    tmp_path: Path, function: Any
+) -> None:
+    function = tf.function(function, input_signature=[RAGGED])
+    tf.saved_model.save(tf.Module(), str(tmp_path), signatures={"serving_default": function})
+    assert [str(i) for i in inspect(tmp_path).signature().inputs.values()] == [
+        "float32[?, ?] ragged"
+    ]
 
 
 def test_a_dict_of_vectors_is_not_taken_for_a_ragged_tensor(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx_pipelines import metadata
 from hub_tfx_pipelines.cli import run as run_group
-from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
+from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig, create_pipeline
 from hub_tfx_pipelines.run_local import run_finetune
 
 WORDS = testing.WORDS
@@ -128,6 +128,24 @@ def test_a_second_run_is_taken_from_the_cache(run: Run) -> None:
     assert run_finetune(run.config) == run.module
     _, steps = run.steps()
     assert {step.last_known_state for step in steps.values()} == {mlmd.Execution.CACHED}
+
+
+def test_a_preprocessor_has_a_resolver_and_feeds_the_trainer() -> None:
+    config = FineTunePipelineConfig(
+        pipeline_name="finetune",
+        pipeline_root="/artifacts",
+        data_root="/data",
+        module="https://example.org/text/1",
+        preprocessor="https://example.org/tokens/1",
+        preprocessor_digest="0" * 64,
+        fine_tune=FineTuneConfig("topic"),
+    )
+    assert config.handles == (config.module, config.preprocessor)
+    steps = {component.id: component for component in create_pipeline(config).components}
+    resolver = steps["PreprocessorResolver"]
+    assert resolver.exec_properties["handle"] == config.preprocessor
+    assert resolver.exec_properties["digest"] == config.preprocessor_digest
+    assert steps["ModuleTrainer"].inputs["preprocessor"] is resolver.outputs["module"]
 
 
 # --- The command line -----------------------------------------------------------------------------

@@ -101,6 +101,10 @@ def test_options_are_the_attributes_of_an_embedding_pipeline(
             {"module": "text", "module_digest": DIGEST, "warm_start": True},
         ),
         (
+            ["--module", "text", "--preprocessor", "tokens", "--preprocessor-digest", OTHER],
+            {"module": "text", "preprocessor": "tokens", "preprocessor_digest": OTHER},
+        ),
+        (
             ["--module-fn", "mine:build", "--format", "saved_model"],
             {"module_fn": "mine:build", "module_format": "saved_model"},
         ),
@@ -150,6 +154,11 @@ def test_options_are_the_attributes_of_a_fine_tuning_pipeline(
             fine_tune,
             ["--module-fn", "mine:build", "--digest", DIGEST, "--label", "topic"],
             "--digest is that of --module: give both",
+        ),
+        (
+            fine_tune,
+            ["--module", "text", "--label", "topic", "--preprocessor-digest", DIGEST],
+            "--preprocessor-digest is that of --preprocessor: give both",
         ),
         (fine_tune, ["--label", "topic"], "give either module"),
     ],

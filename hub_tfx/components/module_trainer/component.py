@@ -43,6 +43,7 @@ class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
     INPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=_artifacts.Examples),
         "base_module": ChannelParameter(type=HubModule, optional=True),
+        "preprocessor": ChannelParameter(type=HubModule, optional=True),
         "transform_graph": ChannelParameter(type=_artifacts.TransformGraph, optional=True),
         "schema": ChannelParameter(type=_artifacts.Schema, optional=True),
         "raw_examples": ChannelParameter(type=_artifacts.Examples, optional=True),
@@ -60,10 +61,13 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
     Component `outputs` contains:
      - `module`: Channel of type `HubModule`: the tuned module. It has no `handle` yet. Custom
        properties besides those of every HubModule: `parent_digest` and `parent_handle`, or for one
-       without a parent `module_fn`; `spans`, `config_digest`, `git_commit`, each metric as
-       `metric_…`.
+       without a parent `module_fn`; `preprocessor_digest` of one that was trained behind a
+       preprocessor; `spans`, `config_digest`, `git_commit`; each metric as `metric_…`; how many
+       rows were trained on as `rows_train`, evaluated on as `rows_eval`, and could not be learned
+       from as `rows_left_out`, unless a run_fn of your own does not count them.
      - `model`: Channel of type `Model`: serves serialized raw tf.Examples, Transform inside.
-     - `model_run`: Channel of type `ModelRun`: checkpoints and TensorBoard events.
+     - `model_run`: Channel of type `ModelRun`: checkpoints, TensorBoard events, and in `left_out/`
+       the rows that could not be learned from, with their reasons.
     """
 
     SPEC_CLASS = ModuleTrainerSpec
@@ -75,6 +79,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
         base_module: BaseChannel | None = None,
         *,
         config: FineTuneConfig | str,
+        preprocessor: BaseChannel | None = None,
         module_fn: str | None = None,
         module_format: ModuleFormat | None = None,
         transform_graph: BaseChannel | None = None,
@@ -92,6 +97,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
           examples: A channel of type `Examples`, transformed ones where there is a transform_graph.
           base_module: A channel of type `HubModule`: the module to start from.
           config: a FineTuneConfig, or its JSON.
+          preprocessor: A channel of type `HubModule`: a module that takes the features and feeds
+            the base module; it learns nothing.
           module_fn: `package.module:function` that builds a new module, where there is no
             base_module, or where that is optional (`as_optional()`) and holds none. See
             hub_tfx.finetune.new_module.NewModule. A run_fn of your own may do without both.
@@ -134,6 +141,7 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
             spec=ModuleTrainerSpec(
                 examples=examples,
                 base_module=base_module,
+                preprocessor=preprocessor,
                 transform_graph=transform_graph,
                 schema=schema,
                 raw_examples=raw_examples,

@@ -31,6 +31,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
           input_dict:
             - examples: one or more Examples, of which the splits of train_args and eval_args.
             - base_module: one HubModule, or none.
+            - preprocessor: one HubModule, or none.
             - transform_graph, schema: one of each, or none.
             - raw_examples: what examples were made of, or none.
           output_dict:
@@ -45,16 +46,19 @@ class Executor(GenericExecutor):  # type: ignore[misc]
         """
         config = FineTuneConfig.from_json(exec_properties["config"])
         base = _base(input_dict.get("base_module"), exec_properties)
+        first = input_dict.get("preprocessor")
+        preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
         examples = input_dict.get("raw_examples") or input_dict["examples"]
         fn_args = self._GetFnArgs(input_dict, output_dict, exec_properties)
         run_fn = get_fn(exec_properties, "run_fn")
         with tempfile.TemporaryDirectory() as folder:
-            tuned = fine_tune_with(run_fn, fn_args, base, config, Path(folder))
+            tuned = fine_tune_with(run_fn, fn_args, base, config, Path(folder), preprocessor)
             write_module(
                 artifact_utils.get_single_instance(output_dict["module"]),
                 tuned.path,
                 {
                     **_origin(base),
+                    "preprocessor_digest": preprocessor.digest if preprocessor else None,
                     **_circumstances(examples, exec_properties["config"]),
                     **{f"metric_{name}": f"{value:.6g}" for name, value in tuned.metrics.items()},
                     **{f"rows_{name}": count for name, count in tuned.rows.items()},

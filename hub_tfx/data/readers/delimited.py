@@ -141,13 +141,10 @@ def _size(row: list[str] | Rejected) -> int:
 
 def _numbers_among(values: Sequence[str]) -> list[pa.DataType]:
     """Types as which some of the values can be read where numbers are wanted."""
-    texts = pa.array([value.encode("utf-8", "replace") for value in values], pa.binary())
-    found = (pa.float64(), pa.int64(), pa.bool_())
-    return [
-        given
-        for given in found
-        if read_numbers(texts.cast(pa.string()), given).null_count < len(texts)
-    ]
+    shown = [value.encode("utf-8", "replace").decode() for value in values]
+    texts = pa.array(shown, pa.string())
+    types = (pa.float64(), pa.int64(), pa.uint64(), pa.bool_())
+    return [given for given in types if read_numbers(texts, given).null_count < len(texts)]
 
 
 def _column(values: Sequence[str], field: pa.Field) -> pa.Array:
@@ -162,19 +159,12 @@ def _column(values: Sequence[str], field: pa.Field) -> pa.Array:
         bad = [n for n, value in enumerate(values) if not is_utf8_text(value)]
         why = f"column {field.name!r} is not valid UTF-8"
         raise BadRowsError(dict.fromkeys(bad, why)) from error
-    as_numbers = fields.is_as_numbers(field)
-    numbers = (read_numbers if as_numbers else read_as_written)(texts, field.type)
-    if numbers.null_count > texts.null_count:
-        what = (
-            "cannot be read as {}"
-            if as_numbers
-            else "is not written as {} is, unlike the first values of the column"
-        )
-        bad = np.flatnonzero(pc.and_(numbers.is_null(), texts.is_valid())).tolist()
-        raise BadRowsError(
-            {
-                n: f"column {field.name!r}: {quoted(values[n])} {what.format(field.type)}"
-                for n in bad
-            }
-        )
-    return numbers
+    if fields.is_as_numbers(field):
+        numbers, what = read_numbers(texts, field.type), f"cannot be read as {field.type}"
+    else:
+        numbers = read_as_written(texts, field.type)
+        what = f"is not written the way {field.type} is, the type of the column's first values"
+    if numbers.null_count == texts.null_count:
+        return numbers
+    bad = np.flatnonzero(pc.and_(numbers.is_null(), texts.is_valid())).tolist()
+    raise BadRowsError({n: f"column {field.name!r}: {quoted(values[n])} {what}" for n in bad})

@@ -1,6 +1,7 @@
 """JSON lines, and what types the values of JSON have."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -17,6 +18,7 @@ from hub_tfx.data.readers.text import too_long
 from hub_tfx.errors import InputError
 
 _LOOKED_THROUGH_ROWS = 1000
+_SIMPLE_KEY = re.compile(r"[\w .-]*", re.ASCII)
 _MAX_EXACT_INTEGER = 1 << 53  # Of float64.
 _NOT_AN_ARROW_ARRAY = (pa.ArrowException, OverflowError, UnicodeError)
 
@@ -73,7 +75,7 @@ class JsonLinesReader:
 def _records_with(lines: Sequence[bytes], names: Collection[str]) -> list[dict[str, Any]]:
     """The objects in which one of the names may be, as their lines say before they are parsed."""
     keys = {key for name in names for key in (name, *(head for head, _ in paths_of(name)))}
-    if all(key.isascii() for key in keys):  # Others may be written in several ways.
+    if all(map(_SIMPLE_KEY.fullmatch, keys)):  # Others may be written in several ways.
         marks = [json.dumps(key).encode() for key in keys]
         lines = [line for line in lines if any(mark in line for mark in marks)]
     return [record for record in map(_object, lines) if isinstance(record, dict)]

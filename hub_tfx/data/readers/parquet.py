@@ -1,9 +1,12 @@
 """Parquet files."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import io
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 
@@ -17,6 +20,7 @@ from hub_tfx.data.readers.base import require
 from hub_tfx.data.readers.streams import compression_of, head_of
 from hub_tfx.errors import InputError
 
+_TAIL = struct.Struct("<I4s")  # Size of the metadata, and the magic bytes.
 _PAGE_BUFFER_BYTES = 1 << 20
 """Read at once of a column, which else is read whole, as long as its row group may be."""
 
@@ -40,7 +44,7 @@ class ParquetReader:
         if _has_no_bytes(path):
             return pa.schema([])
         with _opened(path) as file:
-            return pa.schema(_fields(file.schema_arrow, path))
+            return pa.schema(_fields(file, path))
 
     def row_groups(self, path: str) -> list[RowGroup]:
         """The row groups of a file; raises InputError where it cannot be read."""
@@ -60,9 +64,12 @@ class ParquetReader:
         """As Reader.read; ``row_groups`` are the numbers of those to read, None for all."""
         if _has_no_bytes(path):
             return
-        with _opened(path) as file:
-            known = fields.with_struct_fields(_fields(file.schema_arrow, path))
+        with ExitStack() as stack:
+            file = stack.enter_context(_opened(path))
+            known = fields.with_struct_fields(_fields(file, path))
             require(path, schema, [field.name for field in known])
+            if _reads_as_other_lists(file.schema_arrow, schema):
+                file = stack.enter_context(_opened(path, _metadata_without_arrow))
             groups = list(range(file.num_row_groups) if row_groups is None else row_groups)
             rows = min(batch_rows, _rows_of_a_batch(file.metadata, groups, schema.names))
             try:
@@ -79,25 +86,63 @@ def _has_no_bytes(path: str) -> bool:
     return not head_of(path, 1)
 
 
-def _fields(schema: pa.Schema, path: str) -> list[pa.Field]:
+def _fields(file: Any, path: str) -> list[pa.Field]:
     """The columns of a file, each once."""
     found: dict[str, pa.Field] = {}
-    for field in schema:
+    for field in file.schema_arrow:
         plain = pa.field(field.name, plain_type(field.type))
+        if pa.types.is_fixed_size_list(field.type) and _has_null_lists(file.metadata, field):
+            plain = plain.with_type(pa.list_(field.type.value_type))
         if field.name in found:
             plain = fields.unusable(plain, f"{path} has two columns {field.name!r}")
         found[field.name] = plain
     return list(found.values())
 
 
+def _has_null_lists(metadata: Any, field: pa.Field) -> bool:
+    """Whether a column of fixed-size lists has some that are null, each of which is one value."""
+    groups = [metadata.row_group(n) for n in range(metadata.num_row_groups)]
+    return any(
+        column.num_values != group.num_rows * field.type.list_size
+        for group in groups
+        for column in (group.column(n) for n in range(group.num_columns))
+        if column.path_in_schema == f"{field.name}.list.{field.type.value_field.name}"
+    )
+
+
+def _reads_as_other_lists(of_file: pa.Schema, wanted: pa.Schema) -> bool:
+    return any(
+        pa.types.is_fixed_size_list(field.type) and field.type != wanted.field(field.name).type
+        for field in of_file
+        if field.name in wanted.names
+    )
+
+
+def _metadata_without_arrow(source: IO[bytes]) -> Any:
+    """The metadata of a file without what Arrow says of its types, by a key in it.
+
+    So lists of fixed size are read as any others: pyarrow 10 fails where one of them is null.
+    """
+    import pyarrow.parquet as pq
+
+    source.seek(-_TAIL.size, os.SEEK_END)
+    size_bytes, magic = _TAIL.unpack(source.read(_TAIL.size))
+    source.seek(-_TAIL.size - size_bytes, os.SEEK_END)
+    footer = source.read(size_bytes).replace(b"ARROW:schema", b"not that one")
+    return pq.read_metadata(io.BytesIO(magic + footer + _TAIL.pack(size_bytes, magic)))
+
+
 @contextmanager
-def _opened(path: str) -> Iterator[Any]:
+def _opened(
+    path: str, metadata_of: Callable[[IO[bytes]], Any] = lambda source: None
+) -> Iterator[Any]:
     import pyarrow.parquet as pq
     import pyarrow_hotfix  # noqa: F401  (CVE-2023-47248: pyarrow 10 runs what a file says)
 
     try:
         source = open_file(path)
-        file = pq.ParquetFile(source, buffer_size=_PAGE_BUFFER_BYTES)
+        metadata = metadata_of(source)
+        file = pq.ParquetFile(source, metadata=metadata, buffer_size=_PAGE_BUFFER_BYTES)
         _ = file.schema_arrow  # Where pyarrow_hotfix finds what it refuses, a RuntimeError.
     except (pa.ArrowException, OSError, RuntimeError) as error:
         compression = compression_of(head_of(path))

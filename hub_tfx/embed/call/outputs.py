@@ -53,7 +53,8 @@ def to_columns(column: OutputColumn, output: Any, rows: int, called_rows: int) -
     if not shape or shape[0] != called_rows:
         raise ConfigError(
             f"the module's output for column {column.name!r} has shape {list(shape)} for "
-            f"{called_rows} rows: only outputs with one row for each input row can be written"
+            f"{called_rows} rows: only outputs with one row for each input row can be written; if "
+            "the signature takes one row at a time, embed with no_batch (--no-batch)"
         )
     if isinstance(output, tf.RaggedTensor):
         return _ragged(column, output[:rows])

@@ -19,7 +19,6 @@ from hub_tfx.finetune.saved_model.tunable import check_tunable, load_tunable
 from hub_tfx.finetune.schedule import factor, index_of_best, is_stalled, module_factor
 from hub_tfx.finetune.training import Inputs, Progress, Trained, TrainingJob, naming_features
 from hub_tfx.module.create.export import eagerly
-from hub_tfx.module.manifest import Manifest
 
 _REPORT_EVERY_S = 1.0
 _IDENTITY = "training.json"
@@ -57,7 +56,7 @@ def _claim(job: TrainingJob) -> None:
     job.work_dir.mkdir(parents=True, exist_ok=True)
     file = job.work_dir / _IDENTITY
     identity = {
-        "base": Manifest.of_directory(job.base).digest,
+        **job.digests,
         "classes": list(job.head.classes),
         "config": json.loads(job.config.to_json()),
     }
@@ -75,7 +74,7 @@ def _claim(job: TrainingJob) -> None:
 def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
     """What an earlier version wrote, with the keys that a config has today."""
     config = FineTuneConfig.from_json(json.dumps(identity["config"]))
-    return {**identity, "config": json.loads(config.to_json())}
+    return {"preprocessor": None, **identity, "config": json.loads(config.to_json())}
 
 
 # --- Training ------------------------------------------------------------------------------------

@@ -24,7 +24,8 @@ from hub_tfx.finetune.training import Inputs
 from hub_tfx.module.create.export import staged
 from hub_tfx.module.files import SAVED_MODEL
 from hub_tfx.module.inspect import call_arguments, inspect
-from hub_tfx.module.nests import call_with, map_arguments, name_outputs, training_constants
+from hub_tfx.module.load import as_input, call_object
+from hub_tfx.module.nests import map_arguments, name_outputs, training_constants
 from hub_tfx.module.spec import CALL, SignatureSpec, TensorInfo, is_training_flag
 from hub_tfx.store.fetch.local import copy_files
 
@@ -78,12 +79,12 @@ class TunableModule:
         def value(key: str, leaf: Any) -> Any:
             if not isinstance(leaf, TensorInfo):
                 return leaf
-            return training if is_training_flag(key, leaf) else inputs[key]
+            return training if is_training_flag(key, leaf) else as_input(inputs[key], leaf)
 
         arguments = map_arguments(self._arguments, value)
         arguments |= dict.fromkeys(training_constants(arguments), training)
         try:
-            result = call_with(self.loaded, arguments)
+            result = call_object(self.loaded, arguments)
         except ValueError as error:
             reason = str(error).strip().partition("\n")[0]
             raise AuthoringError(

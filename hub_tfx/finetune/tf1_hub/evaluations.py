@@ -10,7 +10,6 @@ from hub_tfx._files import replacing
 from hub_tfx.errors import OutputError
 from hub_tfx.finetune.schedule import History, index_of_best, is_stalled
 from hub_tfx.finetune.training import Trained, TrainingJob
-from hub_tfx.module.manifest import Manifest
 
 MODULE, SERVING = "module", "serving"
 """Names of the directories in that of an evaluation."""
@@ -117,5 +116,5 @@ def _identity(job: TrainingJob) -> dict[str, Any]:
     """What must be the same for a run to resume in a directory, as JSON gives it back."""
     config = json.loads(job.config.to_json())
     identity = {key: value for key, value in config.items() if key not in _MAY_CHANGE}
-    base = Manifest.of_directory(job.base).digest
-    return identity | {"base": base, "signature": job.signature, "classes": list(job.head.classes)}
+    classes = list(job.head.classes)
+    return {**identity, **job.digests, "signature": job.signature, "classes": classes}

@@ -17,6 +17,7 @@ from hub_tfx.finetune.preprocess import Preprocess
 from hub_tfx.finetune.tf1_hub.evaluations import MODULE
 from hub_tfx.finetune.training import PAIR, Inputs, TrainingJob
 from hub_tfx.module.inspect import inspect
+from hub_tfx.module.load import as_input
 
 ROWS = "rows"
 """Name of the metric that counts the rows of an evaluation."""
@@ -96,9 +97,7 @@ class Model:
         head = self.job.head
         module = self._module(mode)
         hub.register_module_for_export(module, MODULE)
-        if self.job.preprocessor is not None:
-            features = Preprocess(self.job.preprocessor, self.job.signature_spec)(features)
-        logits = self._logits(module, features, mode)
+        logits = self._logits(module, self._preprocessed(features), mode)
         if mode == _Modes.PREDICT:
             predictions = head.predictions(logits)
             output = tf.estimator.export.PredictOutput(predictions)
@@ -124,7 +123,13 @@ class Model:
             batches = tf.compat.v1.data.make_initializable_iterator(self.job.train())
             features, labels = batches.get_next()
             module = self._module(_Modes.TRAIN)
-            self._train_op(self.job.head.loss(labels, self._logits(module, features, _Modes.TRAIN)))
+            logits = self._logits(module, self._preprocessed(features), _Modes.TRAIN)
+            self._train_op(self.job.head.loss(labels, logits))
+
+    def _preprocessed(self, features: Inputs) -> Inputs:
+        if self.job.preprocessor is None:
+            return features
+        return Preprocess(self.job.preprocessor, self.job.signature_spec)(features)
 
     def _module(self, mode: str) -> Any:
         learns = mode == _Modes.TRAIN and self.learns
@@ -157,7 +162,9 @@ class Model:
 
     def _vectors(self, module: Any, inputs: Inputs) -> Any:
         """The module's output ``[batch, dim] float32``."""
-        outputs = module(dict(inputs), signature=self.job.signature, as_dict=True)
+        infos = self.job.signature_spec.inputs
+        given = {key: as_input(value, infos[key]) for key, value in inputs.items()}
+        outputs = module(given, signature=self.job.signature, as_dict=True)
         name = "default" if "default" in outputs or len(outputs) != 1 else next(iter(outputs))
         if name not in outputs:
             raise AuthoringError(
