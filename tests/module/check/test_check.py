@@ -100,7 +100,7 @@ def test_a_failure_says_what_to_do_and_the_report_is_json(tmp_path: Path) -> Non
 
 
 def test_what_is_no_module_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(NotAModuleError, match="no saved_model"):
+    with pytest.raises(NotAModuleError, match="does not hold saved_model"):
         check(tmp_path)
 
 
