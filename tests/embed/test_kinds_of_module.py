@@ -202,7 +202,7 @@ UNWRITABLE = {
         lambda text: tf.reduce_sum(tf.strings.length(text)),
         "one value for the whole batch",
     ),
-    "nothing": (lambda text: None, "gives nothing that could be written"),
+    "nothing": (lambda text: None, "gives nothing that can be written"),
 }
 
 
