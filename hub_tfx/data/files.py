@@ -34,9 +34,8 @@ class SourceFile:
       size_bytes: of what is to be read.
       version: tells the file from another one that had its path; empty where that is unknown.
       row_groups: their numbers; None for a whole file.
-      start, stop: index of the first row, from 0, and of the one behind the last, None where only
-        reading tells.
-      finished: ranges of rows that are not to be read, each its first and the one behind its last.
+      start, stop: half-open range of the rows, from 0; ``stop`` is None where only reading tells.
+      finished: half-open ranges of rows that are not to be read.
     """
 
     path: str
@@ -51,9 +50,9 @@ class SourceFile:
     def unfinished(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What of a range of rows is to be read: ranges in order."""
         cuts = [
-            (max(start, first), min(stop, behind))
-            for first, behind in sorted(self.finished)
-            if first < stop and behind > start
+            (max(start, first), min(stop, end))
+            for first, end in sorted(self.finished)
+            if first < stop and end > start
         ]
         edges = [(start, start), *cuts, (stop, stop)]
         return [(a, b) for (_, a), (b, _) in pairwise(edges) if a < b]

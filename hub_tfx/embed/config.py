@@ -28,8 +28,8 @@ class EmbedConfig(JobConfig):
         or ``default`` of several, becomes ``embedding``; several without a ``default`` keep their
         keys.
       keep: features that pass through unchanged.
-      batch_size: rows a call of the module, at most; fewer where it runs out of memory or time.
-      batch_bytes: what a call is fed, at most, were all its rows as large as its largest; a larger
+      batch_size: upper bound on the rows of a call; fewer where it runs out of memory or time.
+      batch_bytes: upper bound on what a call is fed, were all its rows as large as its largest; a larger
         row goes alone.
       call_timeout_s: after which a call is cancelled, and tried again with half its rows; a row
         that takes longer by itself is rejected.
@@ -40,7 +40,7 @@ class EmbedConfig(JobConfig):
         image files, on any Beam filesystem. A module that takes no images but one string gets the
         bytes of the files.
       image_size: height and width to which images are resized where the signature leaves both open;
-        None for what the module says, or else each image's own.
+        None for what the module says, or otherwise each image's own.
       normalize: whether vectors are divided by their L2 norm; zero stays zero.
       output_dtype: ``float32``; ``float16``; or ``int8``, with a scale for each row.
       imports: packages that a worker imports before it loads the module, such as those that

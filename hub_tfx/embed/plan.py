@@ -202,8 +202,8 @@ def _outputs(
         f"output_dtype {config.output_dtype}": config.output_dtype != "float32"
         and not any(column.packed for column in columns),
     }
-    for option, is_vain in wanted.items():
-        if is_vain:
+    for option, has_no_effect in wanted.items():
+        if has_no_effect:
             written = ", ".join(f"{column.key} ({given[column.key]})" for column in columns)
             raise ConfigError(f"{option} is for vectors of floats; what is written is {written}")
     return columns

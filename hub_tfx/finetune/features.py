@@ -17,6 +17,7 @@ from hub_tfx.embed.call.bound_inputs import BoundInputs, inputs_of, uses_of
 from hub_tfx.embed.plan import EmbedPlan, make_plan
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.labels import type_of_labels
 from hub_tfx.finetune.training import PAIR, Inputs
 from hub_tfx.module.spec import ModuleSpec, SignatureSpec, TensorInfo
 
@@ -194,9 +195,7 @@ def _types(fed: BoundInputs, schema: pa.Schema, config: FineTuneConfig) -> dict[
     empty = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
     columns = {name: column.type for name, column in _flat(fed.fed_columns(empty)).items()}
     types = {name: example_type(given, name) for name, given in columns.items()}
-    is_class = config.task in ("classification", "multilabel")
-    label = schema.field(config.label).type
-    types[config.label] = example_type(label, config.label) if is_class else pa.float32()
+    types[config.label] = type_of_labels(schema.field(config.label).type, config)
     return types
 
 

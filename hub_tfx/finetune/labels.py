@@ -3,13 +3,15 @@
 import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from hub_tfx.data.arrow import is_list, is_text
+from hub_tfx.data.arrow import is_list, is_number, is_text, leaf_type
 from hub_tfx.data.numbers import read_numbers
+from hub_tfx.data.tf_example import example_type
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 
@@ -33,7 +35,8 @@ class LabelRule:
         column = batch.column(batch.schema.get_field_index(self.config.label))
         if pa.types.is_boolean(column.type):  # As tf.Example has it.
             return column.cast(pa.int64())
-        has_numbers = not self._are_classes and is_text(column.type)
+        are_written = is_text(column.type) or pa.types.is_decimal(column.type)
+        has_numbers = not self._are_classes and are_written
         return read_numbers(column, pa.float64()) if has_numbers else column
 
     def check(self, column: pa.Array) -> tuple[list[list[Any]], dict[int, str]]:
@@ -95,7 +98,31 @@ class SeenLabels:
 
 def class_name(value: Any) -> str:
     """The name of a class: a text as it is, and a number as it is written."""
+    if isinstance(value, bool):  # As tf.Example has it.
+        return str(int(value))
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def type_of_labels(given: pa.DataType, config: FineTuneConfig) -> pa.DataType:
+    """What tf.Example holds of labels in a column of this type.
+
+    Raises:
+      ConfigError: the task cannot be learned from it.
+    """
+    if config.task in ("classification", "multilabel"):
+        what = "texts or whole numbers"
+        with suppress(ConfigError):
+            return example_type(given, config.label)
+    else:
+        what = "numbers"
+        leaf, depth = leaf_type(given)
+        are_written = is_text(leaf) or pa.types.is_decimal(leaf)
+        are_numbers = is_number(leaf) or pa.types.is_boolean(leaf) or pa.types.is_null(leaf)
+        if (are_numbers and depth < 2) or (are_written and not depth):
+            return pa.float32()
+    raise ConfigError(
+        f"label {config.label!r} holds {given}, which {config.task} cannot learn: give {what}"
+    )
 
 
 def find_classes(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Our run_fn on what Transform made: features that are no texts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,14 +45,17 @@ def scaling_module(path: Path, module_format: ModuleFormat) -> Path:
 def train(transform: Any, tmp_path: Path) -> Callable[..., Path]:
     """Runs run_fn on points and the sum of their coordinates; returns the serving model."""
 
-    def run(base: Path, points: list[Any]) -> Path:
+    def run(base: Path, points: list[Any], unlabelled: Sequence[Any] = ()) -> Path:
         spec = {
             "point": tf.io.VarLenFeature(tf.float32),  # As a schema without shapes has it.
             "total": tf.io.VarLenFeature(tf.float32),
         }
         graph, examples = transform(
             tmp_path / "transform",
-            [{"point": point, "total": [sum(point)] if point else []} for point in points],
+            [
+                *({"point": point, "total": [sum(point)]} for point in points),
+                *({"point": point, "total": []} for point in unlabelled),
+            ],
             spec,
             {"label": "total", "task": "regression", "texts": [], "kept": ["point"]},
         )
@@ -89,7 +92,7 @@ def test_a_row_of_another_length_or_without_a_label_is_left_out_with_the_reason(
     train: Any, module_format: ModuleFormat, tmp_path: Path
 ) -> None:
     base = scaling_module(tmp_path / "point", module_format)
-    train(base, [*POINTS.tolist(), [1.0, 2.0, 3.0], []])
+    train(base, [*POINTS.tolist(), [1.0, 2.0, 3.0]], unlabelled=[[1.0, 2.0]])
     assert read_rows(tmp_path / "run") == {"train": 32, "eval": 32, "left_out": 4}
     reasons = set(pq.read_table(tmp_path / "run" / "left_out")["reason"].to_pylist())
     assert reasons == {

@@ -57,11 +57,13 @@ class Input:
         column_type: pa.DataType,
         as_numbers: bool = False,
     ):
-        """Args:
-        key: of the input.
-        plan, config: what feeds what, and how.
-        column_type: of the column.
-        as_numbers: whether the column is of texts to be read as numbers (``fields.as_numbers``).
+        """Binds an input to the column that feeds it.
+
+        Args:
+          key: key of the input.
+          plan, config: what feeds what, and how.
+          column_type: type of the column.
+          as_numbers: whether the column holds texts to be read as numbers (``fields.as_numbers``).
 
         Raises:
           ConfigError: the input cannot take a column of this type.
