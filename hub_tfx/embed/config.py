@@ -29,8 +29,8 @@ class EmbedConfig(JobConfig):
         keys.
       keep: features that pass through unchanged.
       batch_size: upper bound on the rows of a call; fewer where it runs out of memory or time.
-      batch_bytes: upper bound on what a call is fed, were all its rows as large as its largest; a larger
-        row goes alone.
+      batch_bytes: upper bound on what a call is fed, were all its rows as large as its largest; a
+        larger row goes alone.
       call_timeout_s: after which a call is cancelled, and tried again with half its rows; a row
         that takes longer by itself is rejected.
       text_encoding: ``utf-8`` sends rows with text that is not valid UTF-8 to the dead letters;
