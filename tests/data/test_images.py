@@ -135,7 +135,9 @@ def test_a_gif_has_the_size_of_its_first_frame_whatever_its_screen():
 
 def test_frames_that_are_larger_than_their_screen_are_not_decoded(monkeypatch):
     monkeypatch.setattr(images, "MAX_PIXELS", 100)
-    assert "is an image of 20 x 30; at most 100 pixels are taken" in decode([gif((1, 1), (20, 30))])[0]
+    assert (
+        "is an image of 20 x 30; at most 100 pixels are taken" in decode([gif((1, 1), (20, 30))])[0]
+    )
     monkeypatch.setattr(images, "_MAX_ANIMATION_PIXELS", 150)
     small, large = decode([gif((9, 9), (8, 8), (8, 8)), gif((9, 9), *[(8, 8)] * 3)])
     assert small.shape == (4, 4, 3)
