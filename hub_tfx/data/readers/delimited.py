@@ -123,7 +123,7 @@ def _rows(lines: _Rewindable, width: int, delimiter: str) -> Iterator[list[str] 
         except StopIteration:
             return
         except csv.Error as error:
-            # A stray quote swallows the records behind it: give up its line only.
+            # A stray quote swallows the records after it: give up its line only.
             lines.rewind()
             yield Rejected(f"broken CSV at line {lines.line_number}: {error}")
             continue
