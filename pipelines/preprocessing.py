@@ -56,10 +56,15 @@ def _check_features(inputs: dict[str, Any], names: Sequence[str]) -> None:
 
 
 def _clean(text: Any) -> Any:
-    return _each(lambda t: tf.strings.strip(tf.strings.regex_replace(t, r"\s+", " ")), text)
+    def clean(values: Any) -> Any:
+        return tf.strings.strip(tf.strings.regex_replace(values, r"\s+", " "))
+
+    return _each(clean, _one_a_row(text))
 
 
 def _label(values: Any, name: str, task: str) -> Any:
+    if task != "multilabel":
+        values = _one_a_row(values)
     if task not in ("classification", "multilabel"):
         return _each(lambda v: tf.cast(v, tf.float32), values)
     if values.dtype != tf.string:
@@ -68,8 +73,12 @@ def _label(values: Any, name: str, task: str) -> Any:
     return tft.compute_and_apply_vocabulary(values, vocab_filename=name)
 
 
+def _one_a_row(values: Any) -> Any:
+    """Dense ones without another dimension than that of the rows."""
+    return values if isinstance(values, tf.SparseTensor) else tf.reshape(values, [-1])
+
+
 def _each(function: Callable[[Any], Any], values: Any) -> Any:
-    """Applied to all values; dense ones come in any shape, one a row."""
     if isinstance(values, tf.SparseTensor):
         return values.with_values(function(values.values))
-    return function(tf.reshape(values, [-1]))
+    return function(values)
