@@ -58,7 +58,9 @@ def test_any_value_of_any_key_is_refused_by_name_or_survives_json(
     if isinstance(made, str):
         assert name in made
     else:
-        assert json.loads(made.to_json())[name] == value
+        written = json.loads(made.to_json())
+        # Of an unused later field nothing is written, so that earlier outputs can be reused.
+        assert written[name] == value if name in written else not value
         assert config.from_json(made.to_json()) == made
 
 

@@ -286,7 +286,7 @@ def test_a_finished_run_can_be_made_longer(tuned: Trained, job: TrainingJob, tmp
     longer = replace(job, work_dir=work_dir, config=replace(job.config, steps=125))
     assert train(longer).history[:2] == tuned.history
     other = replace(job, config=replace(job.config, learning_rate=1.0))
-    with pytest.raises(OutputError, match="another 'learning_rate'"):
+    with pytest.raises(OutputError, match="another training, whose 'learning_rate' differs"):
         train(other)
 
 
