@@ -8,6 +8,8 @@ from contextlib import contextmanager, redirect_stderr
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import (
+    DebugOptions,
+    DirectOptions,
     GoogleCloudOptions,
     PipelineOptions,
     StandardOptions,
@@ -77,6 +79,21 @@ def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
         return beam.Pipeline(options=options)
     except ValueError as error:
         raise ConfigError(f"Beam options: {error}") from error
+
+
+def processes_here(options: PipelineOptions) -> int | None:
+    """How many worker processes share the cores of one machine; None for one on each core.
+
+    https://cloud.google.com/dataflow/docs/guides/troubleshoot-oom#one-sdk
+    """
+    runner = options.view_as(StandardOptions).runner or ""
+    if "dataflow" in runner.lower():
+        of_machine = "no_use_multiple_sdk_containers"
+        return 1 if of_machine in (options.view_as(DebugOptions).experiments or ()) else None
+    direct = options.view_as(DirectOptions)
+    if direct.direct_running_mode != "multi_processing":
+        return 1
+    return direct.direct_num_workers or None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Encoded images, or the paths of image files, to the pixels that a module takes."""
 
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ import tensorflow as tf
 
 from hub_tfx.data.filesystems import open_file
 from hub_tfx.data.isolate import describe
+from hub_tfx.module.process import threads
 from hub_tfx.module.spec import TensorInfo
 
 MAX_PIXELS = 100_000_000
@@ -84,7 +84,7 @@ class ImageDecoder:
             autograph=False,
         )
         self._pixels = function.get_concrete_function()
-        self._pool = ThreadPoolExecutor(os.cpu_count())
+        self._pool = ThreadPoolExecutor(threads())
 
     def __call__(self, values: Sequence[Any]) -> list[Any]:
         """Pixels of each image, or in words why there are none: a tensor or a str."""

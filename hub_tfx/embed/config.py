@@ -20,6 +20,8 @@ class EmbedConfig(JobConfig):
       signature: which signature to call; None for ``__call__`` of a SavedModel that has it and
         ``default`` of the TF1 hub format.
       tags: of the module's graph, where it has several; none for the one that is to serve.
+      threads: cores that a worker uses, for the module and for decoding; None for its share of those
+        that there are.
       no_batch: whether the signature takes one row, without a batch dimension, and is called once a
         row. Where only that fits, a job finds it out by itself.
       inputs: input key -> feature. An input that is not named takes the feature of its own name; a
@@ -28,7 +30,8 @@ class EmbedConfig(JobConfig):
         or ``default`` of several, becomes ``embedding``; several without a ``default`` keep their
         keys.
       keep: features that pass through unchanged.
-      batch_size: upper bound on the rows of a call; fewer where it runs out of memory or time.
+      batch_size: rows of a call; fewer where it runs out of memory or time. None for as many as
+        are fastest, which each worker finds from what its calls take.
       batch_bytes: upper bound on what a call is fed, were all its rows as large as its largest; a
         larger row goes alone.
       call_timeout_s: after which a call is cancelled, and tried again with half its rows; a row
@@ -52,13 +55,13 @@ class EmbedConfig(JobConfig):
     """
 
     NAME = "embed config"
-    LATER = ("tags", "no_batch")
+    LATER = ("tags", "no_batch", "threads")
 
     signature: str | None = None
     inputs: Mapping[str, str] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
     keep: tuple[str, ...] = ()
-    batch_size: _Count = 2048
+    batch_size: _Count | None = None
     batch_bytes: _Count = 64 << 20
     call_timeout_s: Annotated[float, Range(above=0, most=math.inf)] = 600.0
     text_encoding: Literal["utf-8", "bytes"] = "utf-8"
@@ -71,3 +74,4 @@ class EmbedConfig(JobConfig):
     max_dead_letter_ratio: Annotated[float, Range(least=0, most=1)] = 1.0
     tags: tuple[str, ...] = ()
     no_batch: bool = False
+    threads: _Count | None = None

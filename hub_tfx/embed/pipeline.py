@@ -87,7 +87,7 @@ class EmbedFiles(beam.PTransform):  # type: ignore[misc]
         read = root | f"ReadRecordBatches{label}" >> ReadRecordBatches(
             left_to_read(task.files, output.finished),
             task.schema,
-            max(task.config.batch_size, self._limits.window_rows),
+            max(task.config.batch_size or 0, self._limits.window_rows),
             self._limits,
             task.plan.keep if layout.format == "tfrecord" else (),
         )

@@ -107,8 +107,8 @@ class EmbedTask:
         """The same for jobs that make the same of a row, whatever else is in their input."""
         manifest = self.manifest(output_format).to_dict()
         about = {name: manifest[name] for name in _MAKES_A_ROW}
-        for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio"):
-            del about["config"][name]
+        for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio", "threads"):
+            about["config"].pop(name, None)
         described = json.dumps([about, str(self.schema), output_format], sort_keys=True)
         return hashlib.sha256(described.encode()).hexdigest()[:32]
 

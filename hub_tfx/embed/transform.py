@@ -14,6 +14,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 from apache_beam.utils.windowed_value import WindowedValue
 
+from hub_tfx.beam.runner import processes_here
 from hub_tfx.data.arrow import columns_of
 from hub_tfx.data.filesystems import local_directory
 from hub_tfx.data.marks import Position, slice_rows
@@ -21,18 +22,19 @@ from hub_tfx.embed.call.batching import CallLimits, embed_rows
 from hub_tfx.embed.call.bound import BoundModule
 from hub_tfx.embed.call.bound_inputs import CheckedRows
 from hub_tfx.embed.call.deadline import CallThreads
+from hub_tfx.embed.call.sizing import CallSizes
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, dead_letters
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.output.layout import EMBEDDINGS
 from hub_tfx.embed.plan import EmbedPlan
-from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.reuse.known import KnownRows
 from hub_tfx.embed.reuse.previous import Previous
 from hub_tfx.embed.rows import BatchStats, EmbeddedRows, count_sizes
 from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.load import LoadedModule, import_packages, load
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.process import cores, prepare_process
 
 _AT_ONCE = 2
 """Windows in work at one time: while the module has one, the other is prepared or written."""
@@ -85,6 +87,7 @@ class EmbedRecordBatches(beam.PTransform):  # type: ignore[misc]
         )
 
     def expand(self, batches: Any) -> Any:
+        self._embed.share_cores(processes_here(batches.pipeline.options))
         return batches | "Embed" >> beam.ParDo(self._embed).with_outputs(
             DEAD_LETTERS, main=EMBEDDINGS
         )
@@ -108,6 +111,14 @@ class _Source:
                     f"but the job was started with {self.digest}"
                 )
         return path
+
+
+@dataclass(frozen=True)
+class _Worker:
+    """What the threads of a worker process share."""
+
+    module: LoadedModule
+    sizes: CallSizes
 
 
 class _Embed(beam.DoFn):  # type: ignore[misc]
@@ -142,23 +153,33 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
         self._loads = Metrics.counter("hub_tfx", "module_loads")
         self._load_ms = Metrics.counter("hub_tfx", "module_load_ms")
         self._load_s: float | None = None
+        self._processes: int | None = 1
+
+    def share_cores(self, processes: int | None) -> None:
+        """Says how many worker processes a machine has; None for one on each core."""
+        self._processes = processes
 
     def setup(self) -> None:
         config = self._config
+        prepare_process(config.threads or self._share_of_cores())
         tag = f"{self._source} {self._preprocessor} {config.signature} {config.tags}"
-        self._module = self._shared.acquire(self._load, tag=tag)
-        self._call_limits = CallLimits.of(self._config)
+        worker = self._shared.acquire(self._load, tag=tag)
+        self._module = worker.module
+        self._call_limits = CallLimits.of(config, worker.sizes)
         # Later rows can only be copies of rows that are done.
-        self._threads = CallThreads(1 if self._config.deduplicate else _AT_ONCE)
+        self._threads = CallThreads(1 if config.deduplicate else _AT_ONCE)
 
-    def _load(self) -> LoadedModule:
+    def _share_of_cores(self) -> int:
+        return 1 if self._processes is None else max(1, cores() // self._processes)
+
+    def _load(self) -> _Worker:
         started_s = time.monotonic()
         import_packages(self._config.imports)
         preprocessor = load(self._preprocessor.directory()) if self._preprocessor else None
         config = self._config
         module = load(self._source.directory(), config.signature, preprocessor, config.tags)
         self._load_s = time.monotonic() - started_s
-        return module
+        return _Worker(module, CallSizes.of(config))
 
     def start_bundle(self) -> None:
         self._running.clear()
@@ -197,10 +218,10 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
 
     def _window_rows(self) -> int:
         """Number of rows whose outputs are held at one time; fewer where outputs are large."""
-        batch_size = self._config.batch_size
+        rows = self._config.batch_size or self._limits.window_rows
         if not self._output_row_bytes:
-            return batch_size
-        return max(batch_size, self._limits.window_output_bytes // self._output_row_bytes)
+            return rows
+        return max(rows, self._limits.window_output_bytes // self._output_row_bytes)
 
     def _start(
         self, bound: BoundModule, checked: CheckedRows, timestamp: Any, window: Any
@@ -231,11 +252,9 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
             self._fed_bytes.inc(int(done.row_bytes.sum()))
             self._reused.inc(done.reused)
             self._duplicates.inc(done.duplicates)
-            IN_THIS_PROCESS.rows += embedded.num_rows
             yield running.windowed(position.after(int(done.rows[0])).mark(embedded))
         if done.rejected:
             self._rejected.inc(len(done.rejected))
-            IN_THIS_PROCESS.dead_letters += len(done.rejected)
             letters = _letters(plan, batch, position, done.rejected)
             yield beam.pvalue.TaggedOutput(DEAD_LETTERS, running.windowed(letters))
 

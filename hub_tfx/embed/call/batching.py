@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
@@ -18,7 +17,9 @@ from hub_tfx.embed.call.bound import BoundModule, Feed
 from hub_tfx.embed.call.bound_inputs import CheckedRows
 from hub_tfx.embed.call.deadline import CallTimeoutError, call_within
 from hub_tfx.embed.call.outputs import Outputs
+from hub_tfx.embed.call.sizing import CallSizes, make_calls
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.reuse.copy import embed_unknown
 from hub_tfx.embed.reuse.known import KnownRows
 from hub_tfx.embed.rows import EmbeddedRows, Rows, Spent, merge, take
@@ -26,25 +27,26 @@ from hub_tfx.embed.rows import EmbeddedRows, Rows, Spent, merge, take
 _TOO_LARGE = (tf.errors.ResourceExhaustedError, MemoryError, CallTimeoutError)
 
 
-@dataclass
+@dataclass(frozen=True)
 class CallLimits:
     """What one call of a module may take.
 
     Attributes:
-      rows: at most; lowered where calls of so many run out of memory or time.
+      sizes: numbers of rows, which learn from calls.
       size_bytes: at most, were all rows as large as the largest.
       timeout_s: after which it is given up.
       turn: held during a call, for there is memory for one.
     """
 
-    rows: int
+    sizes: CallSizes
     size_bytes: int
     timeout_s: float
     turn: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(cls, config: EmbedConfig) -> "CallLimits":
-        return cls(config.batch_size, config.batch_bytes, config.call_timeout_s)
+    def of(cls, config: EmbedConfig, sizes: CallSizes | None = None) -> "CallLimits":
+        """Those of a config, with sizes that other threads may know more of."""
+        return cls(sizes or CallSizes.of(config), config.batch_bytes, config.call_timeout_s)
 
 
 def embed_rows(
@@ -74,8 +76,10 @@ def embed_rows(
         done = call_module(bound, fed, row_bytes, limits)
     else:
         done = embed_unknown(known, bound.digests(fed), call, deduplicate=deduplicate)
+        IN_THIS_PROCESS.rows += done.reused + done.duplicates
     failed = {int(checked.rows[row]): why for row, why in done.rejected.items()}
     rejected = dict(sorted({**checked.rejected, **failed}.items()))
+    IN_THIS_PROCESS.dead_letters += len(rejected)
     return replace(
         done, rows=checked.rows[done.rows], rejected=rejected, row_bytes=row_bytes[done.rows]
     )
@@ -92,75 +96,47 @@ def call_module(
       row_bytes: what each feeds.
       limits: of calls.
     """
-    max_rows = bound.plan.call_rows or limits.rows
-    calls = make_batches(row_bytes, max_rows, limits.size_bytes)
+    call_rows = bound.plan.call_rows
+    sizes = CallSizes(call_rows, is_fixed=True) if call_rows else limits.sizes
+    calls = make_calls(row_bytes, sizes, limits.size_bytes)
     pieces: list[tuple[Rows, Mapping[str, pa.Array]]] = []
     rejected: dict[int, str] = {}
-    sizes: list[int] = []
+    called_rows: list[int] = []
     spent = Spent()
-    for call, (feeds, undecodable) in zip(calls, _feeds(bound, fed, calls, spent), strict=True):
+    for call, feeds, undecodable in _feeds(bound, fed, calls, spent):
         rejected |= {int(call[row]): why for row, why in undecodable.items()}
+        before_s, is_whole = spent.call_s, True
         for feed in feeds:
-            sizes.append(len(feed.rows))
+            called_rows.append(len(feed.rows))
             for called, result in _results(bound, feed, call[feed.rows], limits, spent):
+                is_whole &= len(called) == len(feed.rows)
                 rejected |= {int(called[row]): why for row, why in result.rejected.items()}
+                IN_THIS_PROCESS.rows += len(called) - len(result.rejected)
                 if len(result.rejected) == len(called):
                     continue
                 fine = all_but(len(called), result.rejected)
                 columns = take(result.columns, fine) if result.rejected else result.columns
                 pieces.append((called[fine], columns))
+        if is_whole and not undecodable:
+            sizes.took(row_bytes[call].max(), len(call), spent.call_s - before_s)
     rows, merged = merge(pieces)
-    return EmbeddedRows(rows, merged, rejected, tuple(sizes), spent=spent)
-
-
-def make_batches(row_bytes: Rows, max_rows: int, max_bytes: int) -> list[Rows]:
-    """Cuts rows into calls; rows of like size go together, since modules pad to the longest.
-
-    Args:
-      row_bytes: ``[rows]`` int64, what each row feeds.
-      max_rows: of a call.
-      max_bytes: of a call, were all its rows as large as its largest; a larger row goes alone.
-
-    Returns:
-      Indices of rows, each in one call; rows that fit into one call keep their order.
-    """
-    if len(row_bytes) <= max_rows and len(row_bytes) * row_bytes.max(initial=0) <= max_bytes:
-        return [np.arange(len(row_bytes))] if len(row_bytes) else []
-    order = np.argsort(row_bytes, kind="stable")
-    calls = []
-    start = 0
-    while start < len(order):
-        sizes = row_bytes[order[start : start + max_rows]]
-        padded = sizes * np.arange(1, len(sizes) + 1)  # Ascending, as the sizes are.
-        rows = max(1, int(np.searchsorted(padded, max_bytes, side="right")))
-        calls.append(order[start : start + rows])
-        start += rows
-    return calls
+    return EmbeddedRows(rows, merged, rejected, tuple(called_rows), spent=spent)
 
 
 def _feeds(
-    bound: BoundModule, batch: pa.RecordBatch, calls: list[Rows], spent: Spent
-) -> Iterator[tuple[list[Feed], dict[int, str]]]:
-    """The feeds of each call; images are decoded while the module works on those before."""
+    bound: BoundModule, batch: pa.RecordBatch, calls: Iterator[Rows], spent: Spent
+) -> Iterator[tuple[Rows, list[Feed], dict[int, str]]]:
+    """Each call with its feeds; images are decoded while the module works on those before."""
 
-    def decode(call: Rows) -> tuple[list[Feed], dict[int, str]]:
-        of_call = batch if len(calls) == 1 else batch.take(pa.array(call))
+    def decode(call: Rows) -> tuple[Rows, list[Feed], dict[int, str]]:
+        of_call = batch if len(call) == batch.num_rows else batch.take(pa.array(call))
         started_s = time.monotonic()
-        feeds = bound.feeds(of_call)
+        feeds, undecodable = bound.feeds(of_call)
         spent.decode_s += time.monotonic() - started_s
-        return feeds
+        return call, feeds, undecodable
 
     feeds = map(decode, calls)
     return one_ahead(feeds) if bound.has_images else feeds
-
-
-@contextmanager
-def _timed(spent: Spent) -> Iterator[None]:
-    started_s = time.monotonic()
-    try:
-        yield
-    finally:
-        spent.module_s += time.monotonic() - started_s
 
 
 def _results(
@@ -172,14 +148,16 @@ def _results(
 
     def attempt(start: int, stop: int) -> Outputs:
         try:
-            inputs = bound.inputs(feed, start, stop)
-            with limits.turn, _timed(spent):
+            with _timed(spent, "call_s"):
+                inputs = bound.inputs(feed, start, stop)
+            with limits.turn, _timed(spent, "call_s"), _timed(spent, "module_s"):
                 outputs = call_within(limits.timeout_s, partial(bound.call, inputs))
         except _TOO_LARGE:
             too_many.append(stop - start)
             raise
         fitting.append(stop - start)
-        return bound.columns(outputs, stop - start)
+        with _timed(spent, "call_s"):
+            return bound.columns(outputs, stop - start)
 
     for start, stop, result in isolate(0, len(rows), attempt):
         if isinstance(result, Exception):
@@ -187,4 +165,13 @@ def _results(
             result = Outputs({}, dict.fromkeys(range(stop - start), reason))
         yield rows[start:stop], result
     if fitting and too_many and min(too_many) > 1:  # Else one row is too much by itself.
-        limits.rows = max(fitting)
+        limits.sizes.lower(max(fitting))
+
+
+@contextmanager
+def _timed(spent: Spent, what: str) -> Iterator[None]:
+    started_s = time.monotonic()
+    try:
+        yield
+    finally:
+        setattr(spent, what, getattr(spent, what) + time.monotonic() - started_s)

@@ -37,6 +37,7 @@ _NOT_IN_VECTORS = (
     "inputs",  # What feeds which input is in the digest of a row.
     "keep",
     "batch_size",
+    "threads",
     "batch_bytes",
     "call_timeout_s",
     "text_encoding",
