@@ -5,8 +5,8 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from glob import glob
 from functools import lru_cache
+from glob import glob
 from itertools import pairwise
 from pathlib import Path
 

@@ -109,6 +109,8 @@ class OutputManifest:
         document["columns"] = self.columns_dict()
         for name in ("files", "dead_letter_files"):
             document[name] = [_given(asdict(file)) for file in getattr(self, name)]
+        if not self.run:
+            del document["run"]
         return {"made_by": MADE_BY, **document}
 
     def columns_dict(self) -> dict[str, Any]:
