@@ -1,5 +1,6 @@
 """The directory of an output: who may write there, and what is left in it."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from hub_tfx.embed.output.resume import take_finished
 from hub_tfx.errors import JobLeftRunningError, OutputError
 
 _log = logging.getLogger(__name__)
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def remove_temporary(layout: OutputLayout) -> None:
@@ -106,7 +108,9 @@ def _sole_writer(folder: Path) -> Iterator[None]:
         lock.acquire(blocking=False)
     except Timeout as error:
         raise OutputError(f"another run is writing to {folder}: name another directory") from error
-    except NotImplementedError as error:
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
         _log.info("%s is written without a lock: %s", folder, error)
     try:
         yield
