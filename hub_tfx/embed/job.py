@@ -146,10 +146,9 @@ def embed_files(
         finished = take_finished(layout.temporary, files)
         if not is_local_runner(beam_options):
             task = _for_other_machines(task, layout)
-        written = JobOutput(task, layout, finished=finished, run=run, lease=lease)
-        job = EmbedFiles([written], earlier, limits)
-        metrics = _run(job, lambda: make_pipeline(beam_options))
-        manifest = _manifest_of(written)
+        planned = JobOutput(task, layout, finished=finished, run=run, lease=lease)
+        job = EmbedFiles([planned], earlier, limits)
+        (manifest,), metrics = _run(job, lambda: make_pipeline(beam_options))
         write_reports(layout, output, report=report, projector=projector)
     rows = manifest.rows - finished.rows
     return EmbedResult(
@@ -215,15 +214,14 @@ def embed_splits(
         fingerprint = outputs[0].task.vectors_fingerprint
         earlier = find_previous(previous, fingerprint, limits=limits)
     try:
-        metrics = _run(EmbedFiles(outputs, earlier, limits), make_pipeline)
-        manifests = {output.name: _manifest_of(output) for output in outputs}
+        manifests, metrics = _run(EmbedFiles(outputs, earlier, limits), make_pipeline)
     except (JobLeftRunningError, LeftRunningInterrupt):
         raise  # Its workers may still write there.
     except BaseException:
         _remove_temporary(outputs)
         raise
     _remove_temporary(outputs)
-    return SplitsResult(manifests, metrics)
+    return SplitsResult(dict(zip(splits, manifests, strict=True)), metrics)
 
 
 def _remove_temporary(outputs: Sequence[JobOutput]) -> None:
@@ -231,12 +229,16 @@ def _remove_temporary(outputs: Sequence[JobOutput]) -> None:
         remove_temporary(output.layout)
 
 
-def _run(job: EmbedFiles, make_pipeline: Callable[[], beam.Pipeline]) -> Metrics:
+def _run(
+    job: EmbedFiles, make_pipeline: Callable[[], beam.Pipeline]
+) -> tuple[list[OutputManifest], Metrics]:
+    """Runs a job; the manifests of its outputs, and what Beam has counted."""
     with _explaining_rejected_rows(job.outputs), raise_own_errors():
         opened = make_pipeline()
         with cancelling(opened), opened as pipeline:
             _ = pipeline | "EmbedFiles" >> job
-        return read_metrics(opened.result)
+        manifests = [_manifest_of(output) for output in job.outputs]
+        return manifests, read_metrics(opened.result)
 
 
 def _manifest_of(output: JobOutput) -> OutputManifest:

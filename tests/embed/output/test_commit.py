@@ -60,10 +60,8 @@ def test_wherever_a_commit_is_killed_one_output_is_whole(tmp_path, calls, capsys
         left[call] += count
     points = sum(left[call] for call in calls)
     with capsys.disabled():
-        print(
-            f"\n{points} kill points: {left['earlier']} left the earlier output, {left['new']} the"
-        )
-        print(f"new one, {left['none']} none")
+        print(f"\nembed's commit, killed at {points} system calls: {left['earlier']} left the")
+        print(f"earlier output, {left['new']} the new one, {left['none']} none of them")
     assert left["none"] == 0
     assert left["earlier"]
     assert left["new"]
@@ -170,13 +168,30 @@ def test_a_second_run_is_refused_and_leaves_the_first_one_alone(bucket, quick_le
 
 
 def test_what_a_killed_run_left_is_taken_over(bucket, quick_lease):
-    RUN = '{"run": "f0", "host": "h", "pid": 1, "beats": 7}'
+    killed = '{"run": "f0", "host": "h", "pid": 1, "beats": 7}'
     (bucket / "out" / ".tmp-f0").mkdir(parents=True)
     (bucket / "out" / ".tmp-f0" / "part").write_text("half")
-    (bucket / "out" / ".tmp-run.json").write_text(RUN)
+    (bucket / "out" / ".tmp-run.json").write_text(killed)
     embed(_BUCKET, _SECOND, "f1")
     assert numbers_in(_BUCKET) == _SECOND
     check_nothing_else(_BUCKET)
+
+
+def run_into(layout, run, between=lambda lease: None):
+    """A run, in which something happens before it commits."""
+    with output_directory(layout.folders["embeddings"], layout, run) as lease:
+        written = write_parts(layout, _SECOND)
+        between(lease)
+        committing(layout, run, lease)(*written)
+
+
+def error_of(attempt):
+    """What an OutputError says; None where there is none."""
+    try:
+        attempt()
+    except OutputError as error:
+        return str(error)
+    return None
 
 
 def test_of_runs_that_come_at_one_moment_no_two_commit(bucket, quick_lease):
@@ -191,15 +206,12 @@ def test_of_runs_that_come_at_one_moment_no_two_commit(bucket, quick_lease):
                 leases.write_bytes(other.path, leases._content(other, 0))
 
         with misbehaving(before=come):
-            try:
-                with output_directory(_BUCKET, layout, "f0") as lease:
-                    committing(layout, "f0", lease)(*write_parts(layout, _SECOND))
-            except OutputError as error:
-                assert "another run" in str(error)
-                assert numbers_in(_BUCKET) == _FIRST
-            else:
-                with pytest.raises(OutputError, match="another run"):
-                    other.check()
+            refused = error_of(lambda layout=layout: run_into(layout, "f0"))
+        if refused:
+            assert "another run" in refused
+            assert numbers_in(_BUCKET) == _FIRST
+        else:
+            assert "another run" in error_of(other.check)
         for path in bucket.rglob(".tmp-run.json"):
             path.unlink()
         embed(_BUCKET, _FIRST, "f9")
@@ -207,15 +219,12 @@ def test_of_runs_that_come_at_one_moment_no_two_commit(bucket, quick_lease):
 
 def test_a_run_that_was_taken_over_does_not_commit(bucket, quick_lease):
     embed(_BUCKET, _FIRST, "f9")
-    layout = layout_of(_BUCKET, "f0")
-    with (
-        pytest.raises(OutputError, match=r"has taken .* over, so this one does not commit"),
-        output_directory(_BUCKET, layout, "f0") as lease,
-    ):
-        written = write_parts(layout, _SECOND)
-        other = Lease(lease.path, "f1")
-        leases.write_bytes(other.path, leases._content(other, 0))
-        committing(layout, "f0", lease)(*written)
+
+    def take_over(lease):
+        leases.write_bytes(lease.path, leases._content(Lease(lease.path, "f1"), 0))
+
+    with pytest.raises(OutputError, match=r"has taken .* over, so this one does not commit"):
+        run_into(layout_of(_BUCKET, "f0"), "f0", take_over)
     assert numbers_in(_BUCKET) == _FIRST
 
 
@@ -293,14 +302,8 @@ def test_a_disk_that_is_full_at_the_manifest_leaves_the_earlier_output(full_disk
     folder, fill = full_disk
     output = folder / "out"
     embed(output, _FIRST, "f0")
-    layout = layout_of(output, "f1")
-    with (
-        pytest.raises(OutputError, match=r"cannot write to .*No space left on device"),
-        output_directory(str(output), layout, "f1") as lease,
-    ):
-        written = write_parts(layout, _SECOND)
-        fill()
-        committing(layout, "f1", lease)(*written)
+    with pytest.raises(OutputError, match=r"cannot write to .*No space left on device"):
+        run_into(layout_of(output, "f1"), "f1", lambda _: fill())
     assert numbers_in(output) == _FIRST
     (folder / "filler").unlink()
     embed(output, _SECOND, "f2")
