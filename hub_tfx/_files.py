@@ -4,9 +4,10 @@ import ctypes
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # See _beside.
@@ -65,12 +66,44 @@ def staged_directory(path: Path, *, replace: bool = False) -> Iterator[Path]:
 def remove_temporary(folder: Path) -> None:
     """Removes from a folder what killed processes left there half written."""
     for left in folder.glob(".*.tmp"):
-        if not _TEMPORARY.fullmatch(left.name):
+        if not is_half_written(left.name):
             continue
         if left.is_dir():
             shutil.rmtree(left)
         else:
             left.unlink()
+
+
+def is_half_written(name: str) -> bool:
+    """Whether a name is that of a file or directory that ``replacing`` and its like work on."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def remove_older(folder: Path, pattern: str, age_s: float) -> None:
+    """Removes what processes that were killed have left in a folder that others use as well.
+
+    Args:
+      folder: the folder, which need not be there.
+      pattern: glob for the names of files and directories.
+      age_s: seconds for which nothing may have changed in what is removed.
+    """
+    latest_s = time.time() - age_s
+    for left in folder.glob(pattern):
+        if _changed_s(left) < latest_s:
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    left.unlink()
+
+
+def _changed_s(path: Path) -> float:
+    """Unix time at which a file, or anything in a directory, was last changed."""
+    changed_s = 0.0
+    for found in (path, *path.rglob("*")):
+        with suppress(FileNotFoundError):  # Its process is alive after all.
+            changed_s = max(changed_s, found.lstat().st_mtime)
+    return changed_s
 
 
 def sync(path: Path) -> None:

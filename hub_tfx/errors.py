@@ -20,6 +20,7 @@ One root, so that ``except HubTfxError`` is enough::
     ├── ModuleStuckError         a call of the module does not end
     ├── RejectedRowsError        too many rows went to the dead letters
     └── IncompleteError          rows were lost or counted twice: nothing was committed
+        └── JobLeftRunningError  the runner returned before the job had ended
 
 ``exit_code`` is what the command line ends with.
 """
@@ -108,4 +109,8 @@ class RejectedRowsError(HubTfxError):
 
 
 class IncompleteError(HubTfxError):
+    pass
+
+
+class JobLeftRunningError(IncompleteError):
     pass

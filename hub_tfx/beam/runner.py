@@ -56,6 +56,11 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
         raise ConfigError(f"Beam options: {runner} loses rows silently: use another runner")
     if options.view_as(GoogleCloudOptions).template_location:
         raise ConfigError("Beam options: --template_location only describes a job: leave it out")
+    if options.view_as(StandardOptions).no_wait_until_finish:
+        raise ConfigError(
+            "Beam options: with --no_wait_until_finish nobody sees whether the job succeeds: leave "
+            "it out"
+        )
     if not any(name in runner.lower() for name in _WITH_OPTIONS_OF_THEIR_OWN):
         _check_known(all_given.keys() - known.keys(), known)
     return options

@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from glob import glob
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ from hub_tfx.data.filesystems import is_local, kind_of_file
 from hub_tfx.data.readers import PARQUET, format_of
 from hub_tfx.data.readers.formats import format_of_name
 from hub_tfx.errors import InputError
+from hub_tfx.module.manifest import hash_file
 
 _READ_AT_ONCE = 16
 _HIDDEN = (".", "_")
@@ -36,6 +38,7 @@ class SourceFile:
       row_groups: their numbers; None for a whole file.
       start, stop: half-open range of the rows, from 0; ``stop`` is None where only reading tells.
       finished: half-open ranges of rows that are not to be read.
+      content: ``content_version`` that it had when these were read; empty where there are none.
     """
 
     path: str
@@ -46,6 +49,7 @@ class SourceFile:
     start: int = 0
     stop: int | None = None
     finished: tuple[tuple[int, int], ...] = ()
+    content: str = ""
 
     def unfinished(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What of a range of rows is to be read: ranges in order."""
@@ -109,6 +113,24 @@ def find_files(patterns: Iterable[str], file_format: str | None = None) -> list[
 def version_of(path: str) -> str:
     """``SourceFile.version`` of what a local path is now."""
     return _version(_stat(path))
+
+
+def content_version(path: str) -> str:
+    """Tells what a file holds from anything else that it held before, whatever its times say.
+
+    The SHA-256 of a local file, which is read once while it stays as it is; of another one the
+    checksum that its filesystem keeps.
+    """
+    if not is_local(path):
+        return str(FileSystems.checksum(path))
+    found = os.stat(path)
+    return _sha256(path, (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+
+@lru_cache(maxsize=1 << 12)
+def _sha256(path: str, about: tuple[int, ...]) -> str:
+    """Nobody sets the time of the last change of an inode, which is in ``about``."""
+    return hash_file(Path(path))[1]
 
 
 def real_path(path: str) -> str:

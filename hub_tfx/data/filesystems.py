@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
@@ -154,6 +154,25 @@ def paths_in(folder: str) -> list[str]:
     return sorted(metadata.path for metadata in found)
 
 
+def paths_below(folder: str) -> list[tuple[str, ...]]:
+    """What is in a folder at any depth, by the parts of each path below it, sorted.
+
+    Files, links, which are not followed, and with a last part that is empty, empty folders.
+    """
+    if not is_local(folder):
+        prefix = FileSystems.join(folder, "")
+        found = FileSystems.match([f"{prefix.rstrip('/')}/**"])[0].metadata_list
+        return sorted(tuple(f.path.removeprefix(prefix).split("/")) for f in found)
+    below = []
+    for path, folders, names in os.walk(folder):
+        above = Path(path).relative_to(folder).parts
+        links = [name for name in folders if os.path.islink(os.path.join(path, name))]
+        below += [(*above, name) for name in (*names, *links)]
+        if above and not names and not folders:
+            below.append((*above, ""))
+    return sorted(below)
+
+
 def sha256_of(path: str) -> str | None:
     """SHA-256, in hex, of a file on any filesystem; None where there is none."""
     sha256 = hashlib.sha256()
@@ -194,6 +213,45 @@ def replace_file(path: str, content: bytes) -> None:
             temporary.write_bytes(content)
     else:  # Buckets replace an object as a whole.
         write_bytes(path, content)
+
+
+def create_new(path: str, content: bytes) -> bool | None:
+    """Writes a file on any filesystem, unless there is one; of several who try, one succeeds.
+
+    Returns:
+      Whether it was written; None, and nothing is done, where the filesystem cannot tell.
+    """
+    create = _CREATE_NEW.get(FileSystems.get_scheme(path))
+    return None if create is None else create(path, content)
+
+
+def _create_local(path: str, content: bytes) -> bool:
+    try:
+        with open(path, "xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _create_in_gcs(path: str, content: bytes) -> bool:
+    from apache_beam.io.gcp import gcsio
+    from google.api_core.exceptions import PreconditionFailed
+
+    bucket, name = gcsio.parse_gcs_path(path)
+    blob = gcsio.GcsIO().client.bucket(bucket).blob(name)
+    try:
+        blob.upload_from_string(content, if_generation_match=0)
+    except PreconditionFailed:
+        return False
+    return True
+
+
+# Beam has no such call, and its clients of other buckets no precondition.
+_CREATE_NEW: dict[str | None, Callable[[str, bytes], bool]] = {
+    None: _create_local,
+    "gs": _create_in_gcs,
+}
 
 
 def _download(source: str, destination: Path) -> None:

@@ -20,8 +20,7 @@ class EmbedConfig(JobConfig):
       signature: which signature to call; None for ``__call__`` of a SavedModel that has it and
         ``default`` of the TF1 hub format.
       tags: of the module's graph, where it has several; none for the one that is to serve.
-      threads: cores that a worker uses, for the module and for decoding; None for its share of those
-        that there are.
+      threads: of a worker, for the module and for decoding; None for its share of the cores.
       no_batch: whether the signature takes one row, without a batch dimension, and is called once a
         row. Where only that fits, a job finds it out by itself.
       inputs: input key -> feature. An input that is not named takes the feature of its own name; a

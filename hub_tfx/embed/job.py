@@ -2,6 +2,7 @@
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx.beam.interrupt import LeftRunningInterrupt, cancelling
 from hub_tfx.beam.metrics import Distribution, read_metrics
 from hub_tfx.beam.runner import make_pipeline, raise_own_errors
 from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
@@ -20,14 +22,14 @@ from hub_tfx.embed.dead_letters import DEAD_LETTERS
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.manifest import OutputFormat, OutputManifest
 from hub_tfx.embed.output.directory import output_directory, remove_temporary
-from hub_tfx.embed.output.layout import OutputLayout, read_manifest
+from hub_tfx.embed.output.layout import OutputLayout, manifest_in_place
 from hub_tfx.embed.output.read_back import first_dead_letter
 from hub_tfx.embed.output.resume import take_finished
 from hub_tfx.embed.pipeline import EmbedFiles, JobOutput
 from hub_tfx.embed.report.report import write_reports
 from hub_tfx.embed.reuse.previous import find_previous
 from hub_tfx.embed.task import EmbedTask, make_task
-from hub_tfx.errors import InputError, OutputError, RejectedRowsError
+from hub_tfx.errors import InputError, JobLeftRunningError, OutputError, RejectedRowsError
 from hub_tfx.module.resolved import ResolvedModule
 
 Metrics = Mapping[str, int | Distribution]
@@ -135,17 +137,18 @@ def embed_files(
     layout = OutputLayout.of_directory(output, output_format, fingerprint)
     earlier = None
     if previous is not None:
-        is_output = previous.rstrip("/") == output.rstrip("/")  # There is none in the first run.
+        is_output = real_path(previous) == real_path(output)  # There is none in the first run.
         earlier = find_previous(
             previous, task.vectors_fingerprint, required=not is_output, limits=limits
         )
-    with output_directory(output, layout):
+    run = uuid.uuid4().hex
+    with output_directory(output, layout, run) as lease:
         finished = take_finished(layout.temporary, files)
         if not is_local_runner(beam_options):
             task = _for_other_machines(task, layout)
-        job = EmbedFiles([JobOutput(task, layout, finished=finished)], earlier, limits)
-        metrics = _run(job, lambda: make_pipeline(beam_options))
-        manifest = read_manifest(layout)
+        planned = JobOutput(task, layout, finished=finished, run=run, lease=lease)
+        job = EmbedFiles([planned], earlier, limits)
+        (manifest,), metrics = _run(job, lambda: make_pipeline(beam_options))
         write_reports(layout, output, report=report, projector=projector)
     rows = manifest.rows - finished.rows
     return EmbedResult(
@@ -196,11 +199,13 @@ def embed_splits(
     """
     if columns is None:
         columns = infer_schema([file for files in splits.values() for file in files])
+    run = uuid.uuid4().hex
     outputs = [
         JobOutput(
             make_task(module, config, files, columns, "tfrecord", preprocessor),
             OutputLayout.of_split(embeddings, dead_letters, split),
             split,
+            run=run,
         )
         for split, files in splits.items()
     ]
@@ -209,18 +214,47 @@ def embed_splits(
         fingerprint = outputs[0].task.vectors_fingerprint
         earlier = find_previous(previous, fingerprint, limits=limits)
     try:
-        metrics = _run(EmbedFiles(outputs, earlier, limits), make_pipeline)
-    finally:
-        for output in outputs:
-            remove_temporary(output.layout)
-    return SplitsResult({o.name: read_manifest(o.layout) for o in outputs}, metrics)
+        manifests, metrics = _run(EmbedFiles(outputs, earlier, limits), make_pipeline)
+    except (JobLeftRunningError, LeftRunningInterrupt):
+        raise  # Its workers may still write there.
+    except BaseException:
+        _remove_temporary(outputs)
+        raise
+    _remove_temporary(outputs)
+    return SplitsResult(dict(zip(splits, manifests, strict=True)), metrics)
 
 
-def _run(job: EmbedFiles, make_pipeline: Callable[[], beam.Pipeline]) -> Metrics:
+def _remove_temporary(outputs: Sequence[JobOutput]) -> None:
+    for output in outputs:
+        remove_temporary(output.layout)
+
+
+def _run(
+    job: EmbedFiles, make_pipeline: Callable[[], beam.Pipeline]
+) -> tuple[list[OutputManifest], Metrics]:
+    """Runs a job; the manifests of its outputs, and what Beam has counted."""
     with _explaining_rejected_rows(job.outputs), raise_own_errors():
-        with make_pipeline() as pipeline:
+        opened = make_pipeline()
+        with cancelling(opened), opened as pipeline:
             _ = pipeline | "EmbedFiles" >> job
-        return read_metrics(pipeline.result)
+        manifests = [_manifest_of(output) for output in job.outputs]
+        return manifests, read_metrics(opened.result)
+
+
+def _manifest_of(output: JobOutput) -> OutputManifest:
+    """The manifest that a job has written, and not the one of an earlier output.
+
+    Raises:
+      JobLeftRunningError: the job has not written it.
+    """
+    layout = output.layout
+    manifest = manifest_in_place(layout)
+    if manifest is None or manifest.run != output.run:
+        raise JobLeftRunningError(
+            f"the runner returned, but the job has not written {layout.manifest}: it may still "
+            f"run, so {layout.temporary} is left alone; wait for the job, or run it again"
+        )
+    return manifest
 
 
 @contextmanager

@@ -79,6 +79,7 @@ class OutputManifest:
       working_s: seconds from the first read to the last complete part.
       files, dead_letter_files: its part files, in the order of the rows.
       inputs: path of an input file -> its records.
+      run: id of the run that wrote it; empty in outputs of hub_tfx 0.1.0.
     """
 
     version: str
@@ -100,6 +101,7 @@ class OutputManifest:
     files: tuple[WrittenFile, ...] = ()
     dead_letter_files: tuple[WrittenFile, ...] = ()
     inputs: Mapping[str, int] = field(default_factory=dict)
+    run: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The manifest as plain JSON."""
@@ -107,6 +109,8 @@ class OutputManifest:
         document["columns"] = self.columns_dict()
         for name in ("files", "dead_letter_files"):
             document[name] = [_given(asdict(file)) for file in getattr(self, name)]
+        if not self.run:
+            del document["run"]
         return {"made_by": MADE_BY, **document}
 
     def columns_dict(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """An embedding job as one Beam transform: read, embed, write, commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import apache_beam as beam
@@ -11,6 +11,7 @@ from hub_tfx.embed.dead_letters import DEAD_LETTERS
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.output.commit import CommitParts, PlannedOutput
 from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout
+from hub_tfx.embed.output.lease import Lease
 from hub_tfx.embed.output.resume import (
     NOTHING_FINISHED,
     Finished,
@@ -34,17 +35,22 @@ class JobOutput:
       layout: where the files of the output go.
       name: name that tells the outputs of one job apart, such as that of a split.
       finished: what an earlier run of the job has finished and left in ``layout.temporary``.
+      run: id of this run.
+      lease: what the job has to check before it commits; see output.lease.
     """
 
     task: EmbedTask
     layout: OutputLayout
     name: str = ""
     finished: Finished = NOTHING_FINISHED
+    run: str = ""
+    lease: Lease | None = None
 
     def planned(self) -> PlannedOutput:
         """What is known of the output before the job runs."""
-        manifest = self.task.manifest(self.layout.format)
-        return PlannedOutput(self.layout, manifest, self.task.output_schemas, self.finished)
+        manifest = replace(self.task.manifest(self.layout.format), run=self.run)
+        schemas = self.task.output_schemas
+        return PlannedOutput(self.layout, manifest, schemas, self.finished, self.lease)
 
 
 class EmbedFiles(beam.PTransform):  # type: ignore[misc]

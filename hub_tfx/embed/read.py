@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from hub_tfx.data.files import SourceFile, version_of
+from hub_tfx.data.files import SourceFile, content_version, version_of
 from hub_tfx.data.filesystems import is_local
 from hub_tfx.data.marks import Position, slice_rows
 from hub_tfx.data.prefetch import one_ahead
@@ -27,7 +27,8 @@ class RowRange:
     """Consecutive rows of a file.
 
     Attributes:
-      path, version: path and version of the SourceFile.
+      path: path of the SourceFile.
+      version: its ``content_version`` when they were read.
       start, stop: the half-open range of the rows.
       is_end: whether the file is known to end there; never so for row groups.
     """
@@ -155,18 +156,20 @@ class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
     def process(self, files: Sequence[SourceFile]) -> Iterator[Any]:
         block = _OpenBlock()
         for file in files:
+            content = _content(file)
             row = file.start
             for batch in one_ahead(self._batches(file)):
                 for start, stop in file.unfinished(row, row + batch.num_rows):
-                    block.add(file, start, stop)
+                    block.add(file, content, start, stop)
                     position = Position(file.path, start, block.id)
                     yield position.mark(slice_rows(batch, start - row, stop - row))
                 row += batch.num_rows
                 if time.time() - block.started_s >= self._block_s:
                     yield beam.pvalue.TaggedOutput(BLOCKS, block.closed())
                     block = _OpenBlock()
-            _check_unchanged(file)
-            block.add(file, row, row, is_end=file.row_groups is None)
+            if _content(file) != content:
+                raise _changed(file)
+            block.add(file, content, row, row, is_end=file.row_groups is None)
         yield beam.pvalue.TaggedOutput(BLOCKS, block.closed())
 
     def _batches(self, file: SourceFile) -> Iterator[pa.RecordBatch]:
@@ -174,9 +177,21 @@ class _ReadWorkUnit(beam.DoFn):  # type: ignore[misc]
             yield reject_unheld(batch, self._into_examples)
 
 
-def _check_unchanged(file: SourceFile) -> None:
+def _content(file: SourceFile) -> str:
+    """The ``content_version`` of a file, which must be as the job has found it."""
     if file.version and is_local(file.path) and file.version != version_of(file.path):
-        raise InputError(f"{file.path} changed while it was read: run the job again")
+        raise _changed(file)
+    try:
+        content = content_version(file.path)
+    except OSError as error:
+        raise InputError(f"{file.path} cannot be read: {error}") from error
+    if file.content not in ("", content):
+        raise _changed(file)
+    return content
+
+
+def _changed(file: SourceFile) -> InputError:
+    return InputError(f"{file.path} changed while it was read: run the job again")
 
 
 class _OpenBlock:
@@ -187,12 +202,14 @@ class _OpenBlock:
         self.started_s = time.time()
         self._rows: list[RowRange] = []
 
-    def add(self, file: SourceFile, start: int, stop: int, is_end: bool = False) -> None:
+    def add(
+        self, file: SourceFile, content: str, start: int, stop: int, is_end: bool = False
+    ) -> None:
         last = self._rows[-1] if self._rows else None
         if last and (last.path, last.stop) == (file.path, start):
             self._rows.pop()
             start = last.start
-        self._rows.append(RowRange(file.path, file.version, start, stop, is_end))
+        self._rows.append(RowRange(file.path, content, start, stop, is_end))
 
     def closed(self) -> Block:
         return Block(self.id, tuple(self._rows), self.started_s)

@@ -47,6 +47,8 @@ _MAKES_A_ROW = (
     "config",
 )
 """Keys of a manifest: what the output of a row depends on."""
+_HOW_IT_RUNS = ("batch_size", "batch_bytes", "call_timeout_s", "max_dead_letter_ratio", "threads")
+"""Keys of a config on which it does not."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class EmbedTask:
         """The same for jobs that make the same of a row, whatever else is in their input."""
         manifest = self.manifest(output_format).to_dict()
         about = {name: manifest[name] for name in _MAKES_A_ROW}
-        for name in ("batch_size", "batch_bytes", "max_dead_letter_ratio", "threads"):
+        for name in _HOW_IT_RUNS:
             about["config"].pop(name, None)
         described = json.dumps([about, str(self.schema), output_format], sort_keys=True)
         return hashlib.sha256(described.encode()).hexdigest()[:32]

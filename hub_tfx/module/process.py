@@ -65,7 +65,7 @@ def keep_memory() -> bool:
         return False
     try:
         libc = ctypes.CDLL("libc.so.6")
-        thresholds = {_M_MMAP_THRESHOLD: _LARGEST_TENSOR, _M_TRIM_THRESHOLD: _NEVER}
-        return all([libc.mallopt(name, value) for name, value in thresholds.items()])
+        is_told = libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_TENSOR)
+        return bool(libc.mallopt(_M_TRIM_THRESHOLD, _NEVER) and is_told)
     except (OSError, AttributeError):
         return False

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from hub_tfx._files import replacing, sync, why
+from hub_tfx._files import remove_older, replacing, sync, why
 from hub_tfx.errors import (
     DigestMismatchError,
     HubTfxError,
@@ -171,6 +171,7 @@ class ModuleCache:
         self._base.mkdir(mode=0o700, exist_ok=True)
         for name in ("modules", "handles", "quarantine", "locks", "tmp"):
             (self._base / name).mkdir(exist_ok=True)
+        remove_older(self._base / "tmp", "*", _KILLED_S)
 
     def _fill(
         self, handle: ModuleHandle, fetcher: Fetcher, pinned: str | None, damage: str
@@ -264,6 +265,8 @@ class ModuleCache:
             lock.release()
 
 
+_KILLED_S = 24 * 3600
+"""Seconds after which a download that nothing was written to is taken for a killed process's."""
 _WHAT_TO_SET = "set TFHUB_CACHE_DIR or --cache-dir to a directory that you may write"
 
 

@@ -212,16 +212,28 @@ def test_a_module_that_cannot_be_cancelled_fails_the_job_and_the_process_ends(tm
     assert not (tmp_path / "out").exists()
 
 
-def test_a_worker_that_leaves_fails_the_run(tmp_path, arguments):
+@pytest.fixture
+def leaving(tmp_path, monkeypatch):
+    """The name of a package that ends the process it is imported into, with status 0."""
+    (tmp_path / "leaving.py").write_text("import os\nos._exit(0)\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    return "leaving"
+
+
+@pytest.mark.parametrize("beam_options", [[], _TWO_PROCESSES], ids=["one process", "two workers"])
+def test_a_process_that_leaves_with_status_0_fails_the_run(arguments, leaving, beam_options):
     output, options = arguments
-    script = """
-        import os, sys
-        from hub_tfx.embed.output import sink
-        sink.PartWriter.write = lambda *_: os._exit(0)
-        from hub_tfx.cli.main import main
-        main(["embed", *sys.argv[1:]])
-    """
-    run(script, *options)
+    command = "from hub_tfx.cli.main import main; main()"
+    options = [*options, "--import", leaving, *(["--", *beam_options] if beam_options else [])]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", command, "embed", *options],
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 1
+    told = done.stderr.splitlines()[-1]
+    assert "the process left with status 0" in told or "a worker ended before its rows" in told
     assert not list(output.glob("embeddings-*"))
     assert not (output / "manifest.json").exists()
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.filesystems import FileSystems
+from part_names import untagged
 
 from hub_tfx.beam import staging
 from hub_tfx.data.filesystems import copy_directory, read_bytes, write_bytes
@@ -31,9 +32,9 @@ def corpus(bucket):
 
 
 def names_below(folder):
-    """All files of a folder in the bucket."""
+    """All files of a folder in the bucket, without the tags of parts."""
     found = FileSystems.match([f"{folder}/**"])[0].metadata_list
-    return sorted(file.path.removeprefix(f"{folder}/") for file in found)
+    return untagged(file.path.removeprefix(f"{folder}/") for file in found)
 
 
 def table_of(output):

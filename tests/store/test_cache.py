@@ -350,6 +350,21 @@ def test_a_new_cache_is_private(cache: ModuleCache, root: Path) -> None:
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
 
 
+def test_what_killed_processes_left_half_done_is_removed_by_its_age(
+    cache: ModuleCache, root: Path
+) -> None:
+    days_ago = time.time() - 2 * 24 * 3600
+    tmp = root / "hub_tfx" / "tmp"
+    for name in ("left", "alive"):
+        (tmp / name / "module").mkdir(parents=True)
+        (tmp / name / "module" / "saved_model.pb").write_text("half")
+    for path in (*tmp.rglob("*"), tmp):
+        os.utime(path, (days_ago, days_ago))
+    os.utime(tmp / "alive" / "module" / "saved_model.pb")
+    cache.resolve(VERSIONED)
+    assert _names(tmp) == ["alive"]
+
+
 @pytest.mark.parametrize("place", ["a file", "a file/below", "/proc/no/place"])
 def test_a_cache_that_cannot_be_is_named(
     place: str, fetcher: FakeFetcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

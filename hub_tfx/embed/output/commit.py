@@ -1,28 +1,48 @@
 """The end of an embedding job.
 
 Part files were written under temporary names. Only when all of them are there, and every record of
-the input is accounted for, do they get their final names, and a manifest last; a failure on the way
-there leaves the outputs as they were.
+the input is accounted for, do they get their final names, beside the parts of an earlier output.
+Then the manifest is replaced, in one step, and only then are the earlier parts removed. So a
+process that is killed at any moment leaves the earlier output or the new one, whole.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.data.filesystems import delete_file, make_folder, replace_file
+from hub_tfx._files import sync
+from hub_tfx.data.filesystems import (
+    delete_file,
+    is_local,
+    make_folder,
+    read_bytes,
+    replace_file,
+    sha256_of,
+)
 from hub_tfx.data.marks import Position
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, check_rejected
 from hub_tfx.embed.manifest import OutputManifest, WrittenFile
-from hub_tfx.embed.output.layout import DIGESTS, EMBEDDINGS, OutputLayout
+from hub_tfx.embed.output.layout import (
+    DIGESTS,
+    EMBEDDINGS,
+    OutputLayout,
+    manifest_in_place,
+    tag_of,
+)
+from hub_tfx.embed.output.lease import Lease
 from hub_tfx.embed.output.resume import NOTHING_FINISHED, Finished
 from hub_tfx.embed.output.sink import Part, PartWriter
 from hub_tfx.embed.read import Block
-from hub_tfx.errors import IncompleteError, OutputError
+from hub_tfx.errors import IncompleteError, InputError, OutputError, RejectedRowsError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -34,12 +54,14 @@ class PlannedOutput:
       manifest: manifest that still lacks rows and files.
       schemas: kind of part -> its columns, for an output without a row.
       finished: what an earlier run has finished in the same temporary folder.
+      lease: what says that the output is written by this run alone; None where a lock does.
     """
 
     layout: OutputLayout
     manifest: OutputManifest
     schemas: Mapping[str, pa.Schema]
     finished: Finished = NOTHING_FINISHED
+    lease: Lease | None = None
 
 
 class CommitParts(beam.PTransform):  # type: ignore[misc]
@@ -48,7 +70,8 @@ class CommitParts(beam.PTransform):  # type: ignore[misc]
     Takes, for each output, a PCollection of Part and one of Block. The job fails, and leaves the
     outputs as they were, where records were lost (IncompleteError), where parts differ in their
     columns (OutputError), and where too many rows of all outputs together were rejected
-    (RejectedRowsError: then the dead letters alone are committed, for a person to read).
+    (RejectedRowsError: then the dead letters alone are committed, for a person to read), or where
+    another run has taken an output over (OutputError).
     """
 
     def __init__(self, outputs: Sequence[PlannedOutput], max_dead_letter_ratio: float = 1.0):
@@ -80,13 +103,18 @@ class _Commit:
         outputs = [_WrittenOutput.of(*pair) for pair in pairs]
         for output in outputs:
             output.check()
-        dead_letters = [output.publish_dead_letters() for output in outputs]
-        check_rejected(
-            sum(output.rows[DEAD_LETTERS] for output in outputs),
-            sum(output.records for output in outputs),
-            self.max_dead_letter_ratio,
-            "no embeddings were written",
-        )
+        dead_letters = [output.place(DEAD_LETTERS) for output in outputs]
+        try:
+            check_rejected(
+                sum(output.rows[DEAD_LETTERS] for output in outputs),
+                sum(output.records for output in outputs),
+                self.max_dead_letter_ratio,
+                "no embeddings were written",
+            )
+        except RejectedRowsError:
+            for output, files in zip(outputs, dead_letters, strict=True):
+                output.remove_other_letters(files)
+            raise
         return [output.publish(files) for output, files in zip(outputs, dead_letters, strict=True)]
 
 
@@ -124,6 +152,7 @@ class _WrittenOutput:
 
     def check(self) -> None:
         """Raises IncompleteError or OutputError, see CommitParts."""
+        self._check_lease()
         rows = self.rows
         if self.records != sum(rows.values()):
             raise IncompleteError(
@@ -132,35 +161,16 @@ class _WrittenOutput:
             )
         _check_schemas(self.parts[EMBEDDINGS])
 
-    def publish_dead_letters(self) -> tuple[WrittenFile, ...]:
-        return self._publish(DEAD_LETTERS)
-
-    def publish(self, dead_letter_files: tuple[WrittenFile, ...]) -> OutputManifest:
-        """Moves the embeddings to their final names, and writes the manifest."""
-        layout, embedded = self.planned.layout, self.parts[EMBEDDINGS]
-        delete_file(layout.manifest)  # It would name parts that are about to go.
-        manifest = replace(
-            self.planned.manifest,
-            rows=self.rows[EMBEDDINGS],
-            dead_letters=self.rows[DEAD_LETTERS],
-            reused=sum(part.reused for part in embedded),
-            duplicates=sum(part.duplicates for part in embedded),
-            row_bytes=_sizes(embedded),
-            resumed_records=self.planned.finished.records,
-            working_s=self.working_s,
-            files=self._publish(EMBEDDINGS),
-            dead_letter_files=dead_letter_files,
-            inputs=_records_of_files(self.blocks),
-        )
-        replace_file(layout.manifest, manifest.to_json().encode())
-        return manifest
-
-    def _publish(self, kind: str) -> tuple[WrittenFile, ...]:
-        """Moves the parts of one kind to their final names, and removes those of an earlier run."""
+    def place(self, kind: str) -> tuple[WrittenFile, ...]:
+        """Gives the parts of one kind their final names, beside those of an earlier output."""
+        layout = self.planned.layout
         parts = self.parts[kind] or [self._empty_part(kind)]
-        finals = self._move(kind, [part.path for part in parts])
+        names = [(i, len(parts), tag_of(*part.files.values())) for i, part in enumerate(parts)]
+        finals = [layout.part(kind, *name) for name in names]
+        _move(layout, kind, list(map(_Move.of_part, parts, finals)))
         if kind == EMBEDDINGS:
-            self._move(DIGESTS, [part.digests_path for part in parts])
+            digests = [layout.part(DIGESTS, *name) for name in names]
+            _move(layout, DIGESTS, list(map(_Move.of_digests, parts, digests)))
         return tuple(
             WrittenFile(
                 FileSystems.split(final)[1],
@@ -172,32 +182,115 @@ class _WrittenOutput:
             for part, final in zip(parts, finals, strict=True)
         )
 
+    def publish(self, dead_letter_files: tuple[WrittenFile, ...]) -> OutputManifest:
+        """Places the embeddings, replaces the manifest, and removes what is not in it."""
+        layout, embedded = self.planned.layout, self.parts[EMBEDDINGS]
+        manifest = replace(
+            self.planned.manifest,
+            rows=self.rows[EMBEDDINGS],
+            dead_letters=self.rows[DEAD_LETTERS],
+            reused=sum(part.reused for part in embedded),
+            duplicates=sum(part.duplicates for part in embedded),
+            row_bytes=_sizes(embedded),
+            resumed_records=self.planned.finished.records,
+            working_s=self.working_s,
+            files=self.place(EMBEDDINGS),
+            dead_letter_files=dead_letter_files,
+            inputs=_records_of_files(self.blocks),
+        )
+        for folder in filter(is_local, layout.folders.values()):
+            sync(Path(folder))  # The names, before the manifest that holds them.
+        self._check_lease()
+        content = manifest.to_json().encode()
+        replace_file(layout.manifest, content)
+        if read_bytes(layout.manifest) != content:
+            raise OutputError(f"another run has replaced {layout.manifest}: run the job again")
+        for kind in layout.folders:
+            _remove_others(layout, kind, layout.parts_named(manifest, kind))
+        return manifest
+
+    def remove_other_letters(self, files: tuple[WrittenFile, ...]) -> None:
+        """Removes dead letters that are neither these nor those of the output that stays."""
+        layout = self.planned.layout
+        named = [FileSystems.join(layout.folders[DEAD_LETTERS], file.name) for file in files]
+        try:
+            stays = manifest_in_place(layout)
+        except InputError:  # Nobody knows which letters belong to it.
+            return
+        if stays is not None:
+            named += layout.parts_named(stays, DEAD_LETTERS)
+        _remove_others(layout, DEAD_LETTERS, named)
+
+    def _check_lease(self) -> None:
+        if self.planned.lease is not None:
+            self.planned.lease.check()
+
     def _empty_part(self, kind: str) -> Part:
         """A part without rows, so that an empty result is explicit."""
         planned = self.planned
         return PartWriter(kind, planned.layout, planned.schemas[kind], Position()).finish()
 
-    def _move(self, kind: str, paths: Sequence[str]) -> list[str]:
-        """Moves parts to their final paths, and returns these."""
-        layout = self.planned.layout
-        make_folder(layout.folders[kind])
-        finals = [layout.part(kind, i, len(paths)) for i in range(len(paths))]
-        # A retry of this bundle finds what it moved the first time; the rest is an earlier output.
-        todo = {
-            path: final
-            for path, final in zip(paths, finals, strict=True)
-            if FileSystems.exists(path)
-        }
-        moved = set(finals) - set(todo.values())
-        for final in moved:
-            if not FileSystems.exists(final):
-                raise IncompleteError(f"the part for {final} is gone: run the job again")
-        for path in layout.parts_there(kind):
-            if path not in moved:
-                delete_file(path)
-        if todo:
-            FileSystems.rename(list(todo), list(todo.values()))
-        return finals
+
+@dataclass(frozen=True)
+class _Move:
+    """A file that is to get its final name, with its SHA-256."""
+
+    source: str
+    target: str
+    sha256: str
+
+    @classmethod
+    def of_part(cls, part: Part, target: str) -> "_Move":
+        return cls(part.path, target, part.sha256)
+
+    @classmethod
+    def of_digests(cls, part: Part, target: str) -> "_Move":
+        return cls(part.digests_path, target, part.digests_sha256)
+
+    def is_done(self) -> bool:
+        """Whether the file is there under its final name, by its bytes."""
+        return FileSystems.exists(self.target) and sha256_of(self.target) == self.sha256
+
+
+def _move(layout: OutputLayout, kind: str, moves: Sequence[_Move]) -> None:
+    """Gives files of one kind their final names.
+
+    A retry of this bundle finds what it moved the first time, and a rerun what an equal run wrote.
+    """
+    make_folder(layout.folders[kind])
+    taken = {_name(path) for path in layout.parts_there(kind)}
+    todo = []
+    for move in moves:
+        is_written = FileSystems.exists(move.source)
+        is_taken = _name(move.target) in taken
+        if (is_taken or not is_written) and move.is_done():
+            delete_file(move.source)
+            continue
+        if not is_written:
+            raise IncompleteError(f"the part for {move.target} is gone: run the job again")
+        if is_taken:  # By a file that was damaged since. Not every filesystem renames over it.
+            delete_file(move.target)
+        todo.append(move)
+    if todo:
+        FileSystems.rename([move.source for move in todo], [move.target for move in todo])
+
+
+def _remove_others(layout: OutputLayout, kind: str, named: Iterable[str]) -> None:
+    """Removes the parts of one kind but for those that are named."""
+    names = set(map(_name, named))
+    for path in layout.parts_there(kind):
+        if _name(path) in names:
+            continue
+        try:
+            delete_file(path)
+        except OSError as error:  # The output is whole all the same.
+            _log.warning("%s is of an earlier output and cannot be removed: %s", path, error)
+
+
+def _name(path: str) -> str:
+    # One path may be written in several ways, such as ./out/x and out/x.
+    name: str = FileSystems.split(path)[1]
+    return name
 
 
 def _check_schemas(parts: Sequence[Part]) -> None:

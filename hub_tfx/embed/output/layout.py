@@ -1,11 +1,15 @@
-"""Which files an output is made of."""
+"""Which files an output is made of.
 
+The name of a part has a tag, which depends on its bytes. So the parts of a new output never take
+the names of an earlier one's, and both are there until the manifest says which of them counts.
+"""
+
+import hashlib
 import json
 import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
@@ -20,11 +24,15 @@ REPORT, PROJECTOR = "report", "projector"
 """Folders in an output that describe what is in it."""
 TEMPORARY = ".tmp-"
 """Prefix of files and folders that are removed before a job has succeeded."""
+LOCK, LEASE = f"{TEMPORARY}lock", f"{TEMPORARY}run.json"
+"""What says that a run is writing: a lock on this machine, and a file in a bucket."""
 EMBEDDINGS = "embeddings"
 DIGESTS = "digests"
-_PART = re.compile(
-    r"(embeddings|dead_letters|digests)-\d{5,}-of-\d{5,}\.(parquet|tfrecord\.gz|bin)$"
+_PART = re.compile(  # Outputs of hub_tfx 0.1.0 have parts without a tag.
+    r"(embeddings|dead_letters|digests)(-\d{5,}-of-\d{5,}(?:-[0-9a-f]{12})?)"
+    r"\.(parquet|tfrecord\.gz|bin)"
 )
+_TEMPORARY = re.compile(rf"{re.escape(TEMPORARY)}(lock|run\.json|[0-9a-f]+)")
 _MANIFEST = re.compile(r"manifest(?:-(.+))?\.json")
 _ENDINGS = {"parquet": ".parquet", "tfrecord": ".tfrecord.gz"}
 
@@ -88,15 +96,38 @@ class OutputLayout:
             format=output_format,
         )
 
-    def part(self, kind: str, index: int, count: int) -> str:
+    def part(self, kind: str, index: int, count: int, tag: str) -> str:
+        """Path of a part; ``tag`` is a ``tag_of``."""
         ending = ".bin" if kind == DIGESTS else _ENDINGS[self.format]
-        name = f"{kind}-{index:05d}-of-{count:05d}{ending}"
+        name = f"{kind}-{index:05d}-of-{count:05d}-{tag}{ending}"
         return str(FileSystems.join(self.folders[kind], name))
+
+    def digests_path(self, name: str) -> str:
+        """Path of the digests of the rows in a part file of embeddings."""
+        if not (named := _PART.fullmatch(name)):
+            raise InputError(f"it names the file {name!r}, which is not a part")
+        return str(FileSystems.join(self.folders[DIGESTS], f"{DIGESTS}{named[2]}.bin"))
 
     def parts_there(self, kind: str) -> list[str]:
         """Paths of the parts that are in the folder, of any job and format, sorted."""
         paths = paths_in(self.folders[kind])
-        return [path for path in paths if _PART.match(FileSystems.split(path)[1])]
+        return [path for path in paths if is_part(FileSystems.split(path)[1])]
+
+    def parts_named(self, manifest: OutputManifest, kind: str) -> list[str]:
+        """Paths of the parts of one kind that a manifest names, in the order of the rows."""
+        if kind == DIGESTS:
+            return [self.digests_path(file.name) for file in manifest.files if file.digests_sha256]
+        files = manifest.dead_letter_files if kind == DEAD_LETTERS else manifest.files
+        return [str(FileSystems.join(self.folders[kind], file.name)) for file in files]
+
+
+def tag_of(*digests: str) -> str:
+    """What tells the files of a part from those of one with other bytes.
+
+    Args:
+      digests: SHA-256 of each of its files.
+    """
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:12]
 
 
 def committed_outputs(folder: str) -> list[tuple[OutputLayout, OutputManifest]]:
@@ -118,14 +149,31 @@ def committed_outputs(folder: str) -> list[tuple[OutputLayout, OutputManifest]]:
     return outputs
 
 
-def is_ours(path: Path) -> bool:
-    """Whether a file in an output folder was left there by a job of hub_tfx."""
-    if path.name == MANIFEST_NAME:
-        try:
-            return bool(json.loads(path.read_text())["made_by"] == MADE_BY)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-    return path.name.startswith(TEMPORARY) or _PART.match(path.name) is not None
+def is_part(name: str) -> bool:
+    """Whether a file is named as our parts are."""
+    return _PART.fullmatch(name) is not None
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file or a folder is named as those that a job removes in the end."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def is_manifest(path: str) -> bool:
+    """Whether a file, on any filesystem, is JSON that a job of hub_tfx has written."""
+    try:
+        return bool(json.loads(read_bytes(path))["made_by"] == MADE_BY)
+    except (OSError, BeamIOError, ValueError, KeyError, TypeError):
+        return False
+
+
+def manifest_in_place(layout: OutputLayout) -> OutputManifest | None:
+    """The manifest of the output that is there, if there is one.
+
+    Raises:
+      InputError: it is damaged, or is not of hub_tfx.
+    """
+    return read_manifest(layout) if FileSystems.exists(layout.manifest) else None
 
 
 def read_manifest(layout: OutputLayout) -> OutputManifest:

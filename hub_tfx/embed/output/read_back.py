@@ -12,7 +12,13 @@ from hub_tfx.data.readers import READERS
 from hub_tfx.embed.columns import OPEN
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
 from hub_tfx.embed.manifest import OutputManifest, WrittenColumn
-from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout, committed_outputs
+from hub_tfx.embed.output.layout import (
+    EMBEDDINGS,
+    OutputLayout,
+    committed_outputs,
+    manifest_in_place,
+    read_manifest,
+)
 from hub_tfx.errors import ConfigError, InputError
 
 _BATCH_ROWS = 1 << 14
@@ -44,7 +50,12 @@ def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Tab
     if column is None or column not in written:
         raise ConfigError(f"name a column of {output}: {', '.join(written)}")
     about = written[column]
-    table = pa.concat_tables([_read(layout, manifest) for layout, manifest in outputs])
+    # A split may be empty, or lack a feature: its tf.Examples do not say what they do not hold.
+    filled = [of_split for of_split in outputs if of_split[1].rows] or outputs[:1]
+    tables = [_read(layout, manifest) for layout, manifest in filled]
+    table = pa.concat_tables(tables, promote=True)
+    if column not in table.column_names:
+        return _no_vectors(about), table
     return vectors_of(table, column, about), table.drop([column, *about.names])
 
 
@@ -52,8 +63,27 @@ def read_parts(
     layout: OutputLayout, kind: str, names: Sequence[str], batch_rows: int = _BATCH_ROWS
 ) -> Iterator[pa.RecordBatch]:
     """Some columns of all committed parts of one kind, in the order of the rows."""
-    reader = READERS[layout.format]
-    for part in layout.parts_there(kind):
+    parts = layout.parts_named(read_manifest(layout), kind)
+    return _read_files(layout.format, parts, names, batch_rows)
+
+
+def first_dead_letter(layout: OutputLayout) -> tuple[str, str] | None:
+    """Key and reason of the first row that a failed run rejected; None where there is none."""
+    stays = manifest_in_place(layout)
+    earlier = set(layout.parts_named(stays, DEAD_LETTERS)) if stays else set()
+    parts = layout.parts_there(DEAD_LETTERS)
+    of_run = [path for path in parts if path not in earlier] or parts
+    for batch in _read_files(layout.format, of_run, [KEY, REASON], 1):
+        key, reason = (as_text(column[0].as_py()) for column in batch.columns)
+        return key, reason
+    return None
+
+
+def _read_files(
+    file_format: str, paths: Sequence[str], names: Sequence[str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    reader = READERS[file_format]
+    for part in paths:
         with local_copy(part) as path:
             schema = reader.infer_schema(path)
             if not schema.names:  # A tf.Example says what it holds; where there is none, nothing.
@@ -62,14 +92,6 @@ def read_parts(
             for batch in reader.read(path, schema, batch_rows):
                 assert isinstance(batch, pa.RecordBatch)
                 yield batch
-
-
-def first_dead_letter(layout: OutputLayout) -> tuple[str, str] | None:
-    """Key and reason of the first rejected row; None where there is none."""
-    for batch in read_parts(layout, DEAD_LETTERS, [KEY, REASON], 1):
-        key, reason = (as_text(column[0].as_py()) for column in batch.columns)
-        return key, reason
-    return None
 
 
 def as_text(value: Any) -> str:
@@ -108,6 +130,13 @@ def vectors_of(table: pa.Table, column: str, about: WrittenColumn) -> Any:
     return [row.reshape(of_row) for row, of_row in zip(rows, shapes, strict=True)]
 
 
+def _no_vectors(about: WrittenColumn) -> Any:
+    if OPEN in about.shape:
+        return []
+    dtype = object if about.dtype == "bytes" else about.dtype
+    return np.empty((0, *about.shape), np.float32 if about.dtype in _PACKED else dtype)
+
+
 def _values(table: pa.Table, column: str) -> tuple[pa.Array, Any]:
     """The values of a column, and how many of them each row has."""
     values, offsets = flatten(table.column(column).combine_chunks())
@@ -123,4 +152,5 @@ def _read(layout: OutputLayout, manifest: OutputManifest) -> pa.Table:
             schema = reader.infer_schema(path)
             batches = list(reader.read(path, schema, _BATCH_ROWS))
             tables.append(pa.Table.from_batches(batches, schema))
-    return pa.concat_tables([table for table in tables if table.num_rows] or tables[:1])
+    filled = [table for table in tables if table.num_rows]
+    return pa.concat_tables(filled or tables[:1], promote=True)

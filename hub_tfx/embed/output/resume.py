@@ -14,7 +14,7 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.data.files import SourceFile
+from hub_tfx.data.files import SourceFile, content_version
 from hub_tfx.data.filesystems import (
     delete_file,
     make_folder,
@@ -70,8 +70,9 @@ def take_finished(folder: str, files: Sequence[SourceFile] | None = None) -> Fin
 
     Args:
       folder: the temporary folder.
-      files: files that are to be read. Blocks of other files, or of earlier versions, are not
-        taken, nor are those with a part that was damaged since. None to take all unchecked.
+      files: files that are to be read. Blocks of other files, or of files that held something
+        else, are not taken, nor are those with a part that was damaged since. None to take all
+        unchecked.
     """
     paths = paths_in(folder)
     parts: dict[str, list[Part]] = defaultdict(list)
@@ -106,7 +107,11 @@ def left_to_read(files: Iterable[SourceFile], finished: Finished) -> list[Source
     for file in files:
         done = rows_of[file.path]
         ends = [file.stop] if file.stop is not None else [r.stop for r in done if r.is_end]
-        file = replace(file, finished=tuple((rows.start, rows.stop) for rows in done))
+        file = replace(
+            file,
+            finished=tuple((rows.start, rows.stop) for rows in done),
+            content=done[0].version if done else "",
+        )
         if not ends or file.unfinished(file.start, ends[0]):
             left.append(file)
     return left
@@ -154,7 +159,14 @@ def _overlap(blocks: Iterable[Block]) -> bool:
 
 def _is_current(block: Block, files: Iterable[SourceFile], parts: Iterable[Part]) -> bool:
     """Whether files are those that were read, and parts those that were written."""
-    versions = {(file.path, file.version) for file in files}
-    return {(rows.path, rows.version) for rows in block.rows} <= versions and all(
+    paths = {file.path for file in files}
+    return all(rows.path in paths and _is_unchanged(rows) for rows in block.rows) and all(
         sha256 == sha256_of(path) for part in parts for path, sha256 in part.files.items()
     )
+
+
+def _is_unchanged(rows: RowRange) -> bool:
+    try:
+        return content_version(rows.path) == rows.version
+    except OSError:
+        return False

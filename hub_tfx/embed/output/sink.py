@@ -5,9 +5,10 @@ import os
 import tempfile
 import time
 import uuid
+import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import pyarrow as pa
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx._files import sync
+from hub_tfx._files import remove_older, sync
 from hub_tfx.data.filesystems import is_local, upload, write_bytes
 from hub_tfx.data.marks import Position
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
@@ -28,6 +29,9 @@ from hub_tfx.errors import OutputError
 from hub_tfx.module.manifest import hash_file
 
 _DIGESTS = ".digests"
+_LOCAL_COPY = "hub_tfx-part-"
+_KILLED_S = 24 * 3600
+"""Seconds after which a part that nothing was written to is taken for that of a killed worker."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,10 @@ class _WriteParts(beam.DoFn):  # type: ignore[misc]
         self._limits = limits
         self._writer: PartWriter | None = None
 
+    def setup(self) -> None:
+        if not is_local(self._layout.temporary):
+            remove_older(Path(tempfile.gettempdir()), f"{_LOCAL_COPY}*", _KILLED_S)
+
     def start_bundle(self) -> None:
         self._writer = None
 
@@ -150,8 +158,10 @@ class PartWriter:
             os.makedirs(layout.temporary, exist_ok=True)
             self._path = self._final
         else:
-            handle, self._path = tempfile.mkstemp()
+            handle, self._path = tempfile.mkstemp(prefix=_LOCAL_COPY)
             os.close(handle)
+            # Also where a step before it fails, so that nobody ever finishes the part.
+            weakref.finalize(self, _remove, self._path)
         self._file: PartFile = PART_FILES[layout.format](self._path, self._schema, limits)
 
     @property
@@ -178,8 +188,10 @@ class PartWriter:
         if self._is_local:
             sync(Path(self._path))
         else:
-            upload(Path(self._path), self._final)
-            os.remove(self._path)
+            try:
+                upload(Path(self._path), self._final)
+            finally:
+                _remove(self._path)
         return Part(
             self._kind,
             self._final,
@@ -205,3 +217,8 @@ class PartWriter:
         if self._is_local:
             sync(Path(path))
         return hashlib.sha256(content).hexdigest()
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.remove(path)

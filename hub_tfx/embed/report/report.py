@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.data.filesystems import delete_folder, make_folder, write_bytes
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
 from hub_tfx.embed.manifest import OutputManifest
+from hub_tfx.embed.output.described import remove_description, write_description
 from hub_tfx.embed.output.layout import EMBEDDINGS, PROJECTOR, REPORT, OutputLayout, read_manifest
 from hub_tfx.embed.output.read_back import as_text, read_parts, vectors_of
 from hub_tfx.embed.report.page import RejectedRows, render
@@ -26,16 +26,15 @@ _LABEL_LENGTH = 80
 def write_reports(layout: OutputLayout, output: str, *, report: bool, projector: bool) -> None:
     """Writes ``report/`` and ``projector/`` into an output's directory, if wanted.
 
-    Those of an earlier output are removed.
+    Those of an earlier output are removed, but for files in them that are not ours.
     """
     for name, wanted, write in (
         (REPORT, report, write_report),
         (PROJECTOR, projector, write_projector),
     ):
-        folder = FileSystems.join(output, name)
-        delete_folder(folder)
+        remove_description(output, name)
         if wanted:
-            write(layout, folder)
+            write(layout, FileSystems.join(output, name))
 
 
 def write_report(layout: OutputLayout, folder: str) -> str:
@@ -60,11 +59,10 @@ def write_report(layout: OutputLayout, folder: str) -> str:
         "rejected": [asdict(of_reason) for of_reason in rejected],
         "vectors": {name: _numbers(found) for name, found in surveys.items()},
     }
-    make_folder(folder)
-    write_bytes(f"{folder}/{REPORT_JSON}", json.dumps(document, indent=2).encode())
-    page = f"{folder}/{REPORT_PAGE}"
-    write_bytes(page, render(manifest, rejected, surveys, labels).encode())
-    return page
+    page = render(manifest, rejected, surveys, labels)
+    files = {REPORT_JSON: json.dumps(document, indent=2), REPORT_PAGE: page}
+    write_description(folder, {name: text.encode() for name, text in files.items()})
+    return f"{folder}/{REPORT_PAGE}"
 
 
 def write_projector(layout: OutputLayout, folder: str) -> str:
@@ -79,20 +77,20 @@ def write_projector(layout: OutputLayout, folder: str) -> str:
     manifest = read_manifest(layout)
     rows = choose_sample(manifest.rows)
     metadata = {"row": [str(row) for row in rows], **_sampled_texts(layout, manifest, rows)}
-    config = []
-    make_folder(folder)
+    config, files = [], {}
     for name in _vector_columns(manifest):
         file = f"{name.replace('/', '_')}.tsv"
         vectors = np.concatenate([*_sampled(layout, manifest, name, rows)])
         norms = {"norm": [f"{norm:.4g}" for norm in np.linalg.norm(vectors, axis=1)]}
         lines = ("\t".join(f"{value:.6g}" for value in vector) for vector in vectors)
-        write_bytes(f"{folder}/{file}", "".join(f"{line}\n" for line in lines).encode())
-        write_bytes(f"{folder}/metadata-{file}", _tsv(metadata | norms).encode())
+        files[file] = "".join(f"{line}\n" for line in lines)
+        files[f"metadata-{file}"] = _tsv(metadata | norms)
         config.append(
             f'embeddings {{\n  tensor_name: "{name}"\n  tensor_path: "{file}"\n'
             f'  metadata_path: "metadata-{file}"\n}}\n'
         )
-    write_bytes(f"{folder}/projector_config.pbtxt", "".join(config).encode())
+    files["projector_config.pbtxt"] = "".join(config)
+    write_description(folder, {name: text.encode() for name, text in files.items()})
     return folder
 
 

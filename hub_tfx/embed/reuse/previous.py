@@ -25,7 +25,7 @@ from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.manifest import OutputManifest
-from hub_tfx.embed.output.layout import DIGESTS, EMBEDDINGS, OutputLayout, committed_outputs
+from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout, committed_outputs
 from hub_tfx.embed.reuse.known import KnownRows
 from hub_tfx.errors import InputError
 
@@ -193,12 +193,12 @@ def find_previous(
 
 
 def _parts(layout: OutputLayout, manifest: OutputManifest) -> Iterator[PreviousPart]:
-    for index, file in enumerate(manifest.files):
+    for file in manifest.files:
         if file.digests_sha256 is None:
             raise InputError(f"it names no digests for {file.name}")
         yield PreviousPart(
             path=FileSystems.join(layout.folders[EMBEDDINGS], file.name),
-            digests_path=layout.part(DIGESTS, index, len(manifest.files)),
+            digests_path=layout.digests_path(file.name),
             format=layout.format,
             rows=file.rows,
             sha256=file.sha256,

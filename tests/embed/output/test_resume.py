@@ -1,6 +1,7 @@
 """What a failed run has finished is taken over by the next one, and nothing else is."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -115,9 +116,9 @@ def fail_half_way(module, inputs, output, monkeypatch):
     assert parts_left(output)
 
 
-def test_a_run_with_another_batch_size_takes_them_over(tmp_path, module, inputs, monkeypatch):
+def test_a_run_that_calls_in_another_way_takes_them_over(tmp_path, module, inputs, monkeypatch):
     fail_half_way(module, inputs, tmp_path / "out", monkeypatch)
-    config = EmbedConfig(keep=("n",), batch_size=3, max_dead_letter_ratio=0.5)
+    config = EmbedConfig(keep=("n",), batch_size=3, max_dead_letter_ratio=0.5, call_timeout_s=1000)
     assert embed(module, inputs, tmp_path / "out", config).resumed
 
 
@@ -141,6 +142,32 @@ def test_rows_of_a_file_that_has_changed_are_embedded_again(tmp_path, module, in
     numbers = [row["n"] for row in rows_of(tmp_path / "out")]
     assert numbers[0] == -1
     assert len(numbers) == len(set(numbers)) == 1 + 8 + 9
+
+
+def rewrite(path, old, new):
+    """Other bytes, of the same number, with the same times for all that can be set."""
+    about = path.stat()
+    path.write_text(path.read_text().replace(old, new))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert path.stat().st_size == about.st_size
+
+
+def test_rows_of_a_file_with_other_bytes_but_the_same_size_and_time_are_embedded_again(
+    tmp_path, module, inputs, monkeypatch
+):
+    fail_half_way(module, inputs, tmp_path / "out", monkeypatch)
+    rewrite(inputs / "0.jsonl", '"n": 0,', '"n": 9,')
+    embed(module, inputs, tmp_path / "out")
+    assert rows_of(tmp_path / "out")[0]["n"] == 9
+
+
+def test_rows_of_a_file_with_another_time_but_the_same_bytes_are_taken_over(
+    tmp_path, module, inputs, monkeypatch
+):
+    fail_half_way(module, inputs, tmp_path / "out", monkeypatch)
+    for path in inputs.iterdir():
+        os.utime(path, (1, 1))
+    assert embed(module, inputs, tmp_path / "out").resumed
 
 
 def test_files_may_be_added_meanwhile(tmp_path, module, inputs, monkeypatch):
@@ -224,6 +251,21 @@ def test_a_file_that_changes_while_it_is_read_fails_the_job(tmp_path, module, in
 
     monkeypatch.setattr(sink.PartWriter, "write", write)
     with pytest.raises(InputError, match=r"1\.jsonl changed while it was read"):
+        embed(module, inputs, tmp_path / "out")
+
+
+def test_a_file_that_changes_while_it_is_read_fails_the_job_whatever_its_time(
+    tmp_path, module, inputs, monkeypatch
+):
+    real, rewritten = sink.PartWriter.write, []
+
+    def write(self, batch):
+        if not rewritten:
+            rewritten.append(rewrite(inputs / "0.jsonl", '"n": 0,', '"n": 9,'))
+        real(self, batch)
+
+    monkeypatch.setattr(sink.PartWriter, "write", write)
+    with pytest.raises(InputError, match=r"0\.jsonl changed while it was read"):
         embed(module, inputs, tmp_path / "out")
 
 

@@ -15,6 +15,7 @@ from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.output.layout import OutputLayout
 from hub_tfx.embed.report.report import write_projector, write_report
 from hub_tfx.embed.rows import count_sizes, size_edges
+from hub_tfx.errors import OutputError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import WORDS, text_module
 
@@ -147,3 +148,34 @@ def test_a_job_writes_them_on_request_and_keeps_no_old_ones(tmp_path, module, so
     embed_files(module, [source], str(output))
     assert not (output / "report").exists()
     assert not (output / "projector").exists()
+
+
+@pytest.mark.parametrize("folder", ["report", "projector"])
+def test_a_file_that_somebody_put_beside_them_is_not_removed(tmp_path, module, source, folder):
+    output = tmp_path / "out"
+    embed_files(module, [source], str(output), report=True, projector=True)
+    notes = output / folder / "notes.txt"
+    notes.write_text("mine")
+    before = sorted(output.rglob("*"))
+    with pytest.raises(OutputError, match=rf"holds '{folder}/notes.txt', which hub-tfx did not"):
+        embed_files(module, [source], str(output), report=True)
+    assert sorted(output.rglob("*")) == before
+
+
+def test_a_list_of_files_of_theirs_names_none_elsewhere(tmp_path, module, source):
+    output = tmp_path / "out"
+    embed_files(module, [source], str(output), report=True)
+    (tmp_path / "thesis.txt").write_text("mine")
+    listed = {"made_by": "hub_tfx", "files": ["../../thesis.txt", "report.html", "report.json", 7]}
+    (output / "report" / ".hub_tfx.json").write_text(json.dumps(listed))
+    embed_files(module, [source], str(output))
+    assert (tmp_path / "thesis.txt").exists()
+    assert not (output / "report").exists()
+
+
+def test_a_report_of_hub_tfx_0_1_is_replaced(tmp_path, module, source):
+    output = tmp_path / "out"
+    embed_files(module, [source], str(output), report=True)
+    (output / "report" / ".hub_tfx.json").unlink()
+    embed_files(module, [source], str(output))
+    assert not (output / "report").exists()
