@@ -342,7 +342,7 @@ def test_the_command_prints_the_uri_and_what_ml_metadata_says(result, config, ca
         (["--data-root", "nowhere"], 1, "no file matches the input nowhere/*"),
         (["--module", "nowhere"], 1, "nowhere cannot be read"),
         (["--keep", "nothing"], 2, "no feature 'nothing' to keep; the input has id, text"),
-        (["--digest", "0" * 64], 5, "is pinned"),
+        (["--sha256", "0" * 64], 5, "is pinned"),
         (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
         (["stray"], 2, "Got unexpected extra argument (stray)"),
         (["--example-gen", "avro"], 2, "'avro' is not one of 'import', 'csv'"),
