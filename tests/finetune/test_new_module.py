@@ -39,11 +39,15 @@ def graph_fn(is_training: bool) -> None:
 
 
 def keras_fn() -> Any:
+    return keras_model(dropout=0.1)
+
+
+def keras_model(dropout: float) -> Any:
     layers = tf.keras.layers
     text = tf.keras.Input([], dtype=tf.string, name="text")
     ids = layers.TextVectorization(vocabulary=list(testing.WORDS))(text)
     vectors = layers.Embedding(10, 3, embeddings_regularizer="l2")(ids)
-    return tf.keras.Model(text, layers.Dropout(0.1)(layers.GlobalAveragePooling1D()(vectors)))
+    return tf.keras.Model(text, layers.Dropout(dropout)(layers.GlobalAveragePooling1D()(vectors)))
 
 
 def other_graph_fn(is_training: bool) -> None:
@@ -61,9 +65,7 @@ def other_graph_fn(is_training: bool) -> None:
 
 
 def other_keras() -> Any:
-    model = keras_fn()
-    model.layers[-1].rate = 0.05
-    return model
+    return keras_model(dropout=0.05)
 
 
 def unbuilt() -> Any:
