@@ -7,13 +7,14 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 
 import click
 
 from hub_tfx import __version__
 from hub_tfx._text import printable
+from hub_tfx.cli.guard import OneInterrupt, guarded
 from hub_tfx.errors import HubTfxError
 
 _COMMANDS: Mapping[str, str] = {
@@ -104,13 +105,20 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line and exits."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    exit_code = run(sys.argv[1:] if arguments is None else arguments)
+    """Runs the command line, in a child process where that is possible, and exits."""
+    given = sys.argv[1:] if arguments is None else arguments
+    exit_code = guarded(partial(_run_interruptibly, given), lambda told: _warn(f"error: {told}"))
     if exit_code > _SIGNALLED:  # Threads may still wait for a module.
         sys.stdout.flush()
         os._exit(exit_code)
     sys.exit(exit_code)
+
+
+def _run_interruptibly(arguments: list[str]) -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # It may be ignored.
+        signal.signal(signal.SIGINT, OneInterrupt())
+    return run(arguments)
 
 
 def _interrupt(received: int, _: object) -> None:
@@ -164,7 +172,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 class _Line(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(f"hub-tfx: {printable(' '.join(record.getMessage().split()))}", err=True)
+        _warn(record.getMessage())
 
 
 def _debug() -> bool:
@@ -172,5 +180,9 @@ def _debug() -> bool:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    click.echo(f"hub-tfx: error: {printable(' '.join(message.split()))}", err=True)
+    _warn(f"error: {message}")
     return exit_code
+
+
+def _warn(message: str) -> None:
+    click.echo(f"hub-tfx: {printable(' '.join(message.split()))}", err=True)
