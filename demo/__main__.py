@@ -3,7 +3,8 @@
 The docstrings of the standard library become a corpus, word vectors, a TF Hub module at a URL,
 and embeddings made by a TFX pipeline; three questions are asked of them, and ML Metadata says where
 they came from. Then a second pipeline fine-tunes the module: the label is the package that a
-docstring comes from, and its accuracy is that on texts which it never saw. All of it is left in demo/out to look at.
+docstring comes from, and its accuracy is that on texts which it never saw. All of it is left in
+demo/out to look at.
 """
 
 import json

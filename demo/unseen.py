@@ -6,8 +6,8 @@ from pathlib import Path
 def accuracy(serving: Path, examples: Path, label: str) -> tuple[float, int]:
     """How often a serving model names the class, and of how many rows.
 
-    The accuracy that a training reports is that of its best evaluation, which was chosen on the same
-    rows: it is a little too good.
+    The accuracy that a training reports is that of its best evaluation, which was chosen on the
+    same rows: it is a little too good.
 
     Args:
       serving: a SavedModel whose ``serving_default`` takes serialized tf.Examples and answers with

@@ -39,8 +39,8 @@ def hand_over(made: Path, output: Path) -> None:
 
 
 def state_of(output: Path, folder: Path) -> str:
-    """``earlier`` or ``new`` where both parts are, ``between`` where each is one of them, whole, and
-    nothing says that the output is finished; ``none`` otherwise."""
+    """``earlier`` or ``new`` where both parts are, ``between`` where each is one of them, whole,
+    and nothing says that the output is finished; ``none`` otherwise."""
     states = []
     for part in _PARTS:
         found = [output / part, output / _ASIDE.format(part)]
@@ -48,9 +48,10 @@ def state_of(output: Path, folder: Path) -> str:
         states.append(
             next((w for w in ("new", "earlier") if _content(folder / w / part) in contents), "none")
         )
-    if len(set(states)) == 1 and not ((output / "report.json").exists() and states[0] != "new"):
+    is_finished = (output / "report.json").exists()
+    if len(set(states)) == 1 and (states[0] == "new" or not is_finished):
         return states[0]
-    return "none" if "none" in states or (output / "report.json").exists() else "between"
+    return "none" if "none" in states or is_finished else "between"
 
 
 def _content(folder: Path) -> dict[str, bytes]:

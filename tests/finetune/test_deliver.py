@@ -45,9 +45,9 @@ def test_wherever_a_delivery_is_killed_the_earlier_output_is_whole_or_the_new_on
     left = json.loads(done.stdout)
     with capsys.disabled():
         print(
-            f"\nfine-tune's delivery, killed at {sum(left.values())} points: the earlier output was "
-            f"there at {left.get('earlier', 0)}, the new one at {left.get('new', 0)}, the new module "
-            f"and the earlier serving model at {left.get('between', 0)}, less than that at "
+            f"\nfine-tune's delivery, killed at {sum(left.values())} points: the earlier output "
+            f"was there at {left.get('earlier', 0)}, the new one at {left.get('new', 0)}, the new "
+            f"module and the earlier serving model at {left.get('between', 0)}, less than that at "
             f"{left.get('none', 0)}"
         )
     assert left.get("none", 0) == 0

@@ -288,7 +288,7 @@ def test_what_ml_metadata_says_decides_and_not_that_the_runner_returned(
 
     really_run = tfx.orchestration.LocalDagRunner.run
     monkeypatch.setattr(tfx.orchestration.LocalDagRunner, "run", run_and_forget)
-    with pytest.raises(HubTfxError, match="the run is not complete: .*EmbeddingGenerator is RUNN"):
+    with pytest.raises(HubTfxError, match=r"the run is not complete: .*EmbeddingGenerator is RUNN"):
         run_embed(replace(config, embed=EmbedConfig(batch_size=5)))
 
 
@@ -369,6 +369,7 @@ def test_the_command_prints_the_uri_and_what_ml_metadata_says(result, config, ca
     [
         (["--data-root", "nowhere"], 1, "no file matches the input nowhere/*"),
         (["--module", "nowhere"], 1, "nowhere cannot be read"),
+        (["--output-root", "gs://bucket/run"], 1, "gs://bucket/run is not on this machine"),
         (["--keep", "nothing"], 2, "no feature 'nothing' to keep; the input has id, text"),
         (["--sha256", "0" * 64], 5, "is pinned"),
         (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
