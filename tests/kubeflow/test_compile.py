@@ -21,7 +21,6 @@ from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import
 from tfx_helpers import plain_vectors, read_examples, write_tfrecord
 
 import hub_tfx
-from hub_tfx._tfx import Channel
 from hub_tfx.artifacts import HubModule, read_module, write_module
 from hub_tfx.cli.main import run_command
 from hub_tfx.components.module_trainer.component import ModuleTrainer
@@ -163,13 +162,12 @@ def test_a_module_file_that_containers_reach_is_a_parameter(tmp_path):
 
 
 def _training_with(module_file):
+    examples = tfx.components.ImportExampleGen("gs://bucket/records")
     trainer = ModuleTrainer(
-        Channel(type=tfx.types.standard_artifacts.Examples),
-        config=FineTuneConfig("topic"),
-        module_file=module_file,
+        examples.outputs["examples"], config=FineTuneConfig("topic"), module_file=module_file
     )
     return tfx.dsl.Pipeline(
-        pipeline_name="mine", pipeline_root="gs://bucket/root", components=[trainer]
+        pipeline_name="mine", pipeline_root="gs://bucket/root", components=[examples, trainer]
     )
 
 
