@@ -62,9 +62,11 @@ def write_pipeline(pipeline: Any, image: str, output: str) -> None:
 
     Raises:
       UsageError, HubTfxError: as ``check_output`` and ``vertex_job``.
+      ConfigError: a step has a ``module_file`` that its container does not reach.
       OutputError: the file cannot be written.
     """
     check_output(output)
+    _check_module_files(pipeline)
     compiled = argo_workflow if output.endswith(_YAML) else vertex_job
     text = compiled(pipeline, image)
     path = Path(output)
@@ -74,6 +76,20 @@ def write_pipeline(pipeline: Any, image: str, output: str) -> None:
             temporary.write_text(text)
     except OSError as error:
         raise OutputError(f"{output} cannot be written: {why(error)}") from error
+
+
+def _check_module_files(pipeline: Any) -> None:
+    """Refuses what TFX's own components package in a wheel, and others do not."""
+    from hub_tfx.beam.staging import check_reach_of_containers
+
+    for node in pipeline.components:
+        file = node.exec_properties.get("module_file")
+        if isinstance(file, str) and file:
+            check_reach_of_containers(
+                [file],
+                f"it is the module_file of {node.id}; put its code into a package of the image and "
+                "name the function: run_fn='package.module:run_fn'",
+            )
 
 
 def vertex_job(pipeline: Any, image: str) -> str:

@@ -9,6 +9,7 @@ from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.names import RenamedGroup
 from hub_tfx.cli.options import BeamCommand, current_directory_on_path, errors_told_once
 from hub_tfx.cli.output import print_fields
+from hub_tfx.errors import OutputError
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
     embed_pipeline_options,
@@ -74,6 +75,16 @@ def fine_tune(output_root: str, **options: Any) -> None:
 
 
 def _places(output_root: str) -> dict[str, str]:
+    """Where artifacts and ML Metadata go.
+
+    Raises:
+      OutputError: the folder is not on this machine.
+    """
+    if "://" in output_root:
+        raise OutputError(
+            f"--output-root {output_root} is not on this machine, where SQLite keeps ML Metadata: "
+            "name a folder, or compile the pipeline for a platform (hub-tfx compile)"
+        )
     return {
         "pipeline_root": str(Path(output_root, "artifacts")),
         "metadata_path": str(Path(output_root, "metadata.sqlite")),

@@ -3,7 +3,6 @@
 Nothing here imports TFX before a config is made: `hub-tfx --help` imports this file.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +12,12 @@ from hub_tfx.cli.names import RenamedOption
 from hub_tfx.cli.options import (
     add_options,
     beam_options,
-    digest_option,
+    check_preprocessor_digest,
     embed_config,
     embed_options,
     preprocessor_option,
+    preprocessor_sha256_option,
+    sha256_option,
 )
 from hub_tfx.errors import UsageError
 
@@ -29,18 +30,8 @@ _OF_MODULES = ("module", "module_digest", "preprocessor", "preprocessor_digest")
 _OF_INPUT = ("data_root", "example_gen", "pipeline_name", *_OF_MODULES)
 _OF_EMBEDDING = ("incremental", "state_dir")
 _OF_FINE_TUNING = ("module_fn", "module_format", "warm_start", "texts", "kept", "run_fn")
-_digest_option = digest_option(
-    "--digest", "module_digest", help="Take only the module with this digest."
-)
-
-_preprocessor_options = (
-    preprocessor_option,
-    digest_option(
-        "--preprocessor-digest",
-        "preprocessor_digest",
-        help="Take only the preprocessor with this digest.",
-    ),
-)
+_digest_option = sha256_option("module_digest")
+_preprocessor_options = (preprocessor_option, preprocessor_sha256_option)
 
 
 def embed_pipeline_options(command: Any) -> Any:
@@ -79,7 +70,7 @@ def embed_pipeline_config(
       UsageError: options contradict each other, or a value makes no sense.
     """
     of_pipeline = {name: options.pop(name) for name in (*_OF_INPUT, *_OF_EMBEDDING)}
-    _check_preprocessor(of_pipeline)
+    check_preprocessor_digest(of_pipeline["preprocessor"], of_pipeline["preprocessor_digest"])
     embed, beam = embed_config(**options), tuple(beam_options())  # Before TFX, which takes long.
     from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
 
@@ -140,8 +131,8 @@ def fine_tune_pipeline_config(
     """
     of_pipeline = {name: options.pop(name) for name in (*_OF_INPUT, *_OF_FINE_TUNING)}
     if of_pipeline["module_digest"] and not of_pipeline["module"]:
-        raise UsageError("--digest is that of --module: give both")
-    _check_preprocessor(of_pipeline)
+        raise UsageError("--sha256 is that of --module: give both")
+    check_preprocessor_digest(of_pipeline["preprocessor"], of_pipeline["preprocessor_digest"])
     of_pipeline["texts"] = of_pipeline["texts"] or None
     fine_tune, beam = fine_tune_config(**options), tuple(beam_options())
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
@@ -153,11 +144,6 @@ def fine_tune_pipeline_config(
         beam_pipeline_args=beam,
         **of_pipeline,
     )
-
-
-def _check_preprocessor(options: Mapping[str, Any]) -> None:
-    if options["preprocessor_digest"] and not options["preprocessor"]:
-        raise UsageError("--preprocessor-digest is that of --preprocessor: give both")
 
 
 def _input_options(pipeline_name: str) -> tuple[Any, ...]:

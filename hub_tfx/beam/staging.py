@@ -24,17 +24,19 @@ def check_reach(paths: Iterable[str], beam_options: Sequence[str]) -> None:
         _refuse(filter(is_local, paths), "Dataflow", "input and output have to be gs://…")
 
 
-def check_reach_of_containers(paths: Iterable[str]) -> None:
+_FIX_OF_CONTAINERS = (
+    "name a bucket, a URL, or an absolute path that only they have, such as that of a volume"
+)
+
+
+def check_reach_of_containers(paths: Iterable[str], fix: str = _FIX_OF_CONTAINERS) -> None:
     """Raises ConfigError for paths that the containers of a compiled pipeline cannot reach.
 
     These are relative paths, and those that exist on this machine. Any other absolute path may be
-    in the image, or on a volume that the containers mount.
+    in the image, or on a volume that the containers mount. ``fix`` says what to do.
     """
-    _refuse(
-        filter(_is_of_this_machine, paths),
-        "the containers of a compiled pipeline",
-        "name a bucket, a URL, or an absolute path that only they have, such as that of a volume",
-    )
+    who = "the containers of a compiled pipeline"
+    _refuse(filter(_is_of_this_machine, paths), who, fix)
 
 
 def stage_module(module: ResolvedModule, folder: str) -> ResolvedModule:

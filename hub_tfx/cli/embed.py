@@ -16,6 +16,9 @@ from hub_tfx.cli.options import (
     errors_told_once,
     input_format_option,
     preprocessor_option,
+    preprocessor_sha256_option,
+    resolve_preprocessor,
+    sha256_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json
 
@@ -28,7 +31,9 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
     metavar="HANDLE",
     help="Embed with this module: a URL, an archive or a directory.",
 )
+@sha256_option()
 @preprocessor_option
+@preprocessor_sha256_option
 @click.option(
     "--input",
     "inputs",
@@ -73,7 +78,9 @@ from hub_tfx.cli.output import json_option, print_fields, print_json
 @json_option
 def embed(
     handle: str,
+    digest: str | None,
     preprocessor: str | None,
+    preprocessor_digest: str | None,
     inputs: tuple[str, ...],
     input_format: str | None,
     output: str,
@@ -104,8 +111,8 @@ def embed(
 
     config, beam_arguments = embed_config(**options), beam_options()
     cache = ModuleCache(cache_dir)
-    module = cache.resolve(handle)
-    resolved = cache.resolve(preprocessor) if preprocessor else None
+    module = cache.resolve(handle, digest=digest)
+    resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     with shown_progress(), errors_told_once():
         result = embed_files(
             module,

@@ -15,6 +15,9 @@ from hub_tfx.cli.options import (
     current_directory_on_path,
     input_format_option,
     preprocessor_option,
+    preprocessor_sha256_option,
+    resolve_preprocessor,
+    sha256_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json
 from hub_tfx.errors import UsageError
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 @click.command("fine-tune", cls=ManyValuesCommand)
 @base_options
+@sha256_option()
 @click.option(
     "--input",
     "inputs",
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
 )
 @input_format_option
 @preprocessor_option
+@preprocessor_sha256_option
 @fine_tune_options
 @cache_dir_option
 @json_option
@@ -56,11 +61,13 @@ def fine_tune(
     module: str | None,
     module_fn: str | None,
     module_format: ModuleFormat | None,
+    digest: str | None,
     inputs: tuple[str, ...],
     eval_inputs: tuple[str, ...],
     output: str,
     input_format: str | None,
     preprocessor: str | None,
+    preprocessor_digest: str | None,
     cache_dir: str | None,
     as_json: bool,
     **options: Any,
@@ -88,7 +95,8 @@ def fine_tune(
 
     config = fine_tune_config(**options)
     cache = ModuleCache(cache_dir)
-    base = _base(module, module_fn, module_format, cache)
+    base = _base(module, digest, module_fn, module_format, cache)
+    resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     importing = current_directory_on_path() if module_fn else nullcontext()
     with training_progress(config.steps) as progress, importing:
         result = fine_tune_files(
@@ -98,7 +106,7 @@ def fine_tune(
             output,
             config,
             progress.trained,
-            cache.resolve(preprocessor) if preprocessor else None,
+            resolved,
             input_format=input_format,
             report_rows=progress.read,
         )
@@ -132,6 +140,7 @@ def fine_tune(
 
 def _base(
     module: str | None,
+    digest: str | None,
     module_fn: str | None,
     module_format: ModuleFormat | None,
     cache: "ModuleCache",
@@ -139,16 +148,19 @@ def _base(
     """The module to start from, or the one to build.
 
     Raises:
-      UsageError: neither or both are given, or the format is not that of the module.
+      UsageError: neither or both are given, a digest without a module, or the format is not that
+        of the module.
     """
     from hub_tfx.finetune.new_module import NewModule, check_format
 
+    if digest and module is None:
+        raise UsageError("--sha256 is that of --module: give both")
     if module_fn is not None and module is None:
         return NewModule(module_fn, module_format or "tf1_hub")
     if module is None or module_fn is not None:
         raise UsageError(
             "give either --module, the module to start from, or --module-fn, which builds a new one"
         )
-    base = cache.resolve(module)
+    base = cache.resolve(module, digest=digest)
     check_format(module_format, base)
     return base

@@ -5,25 +5,18 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.options import cache_dir_option, digest_option, tags_option
+from hub_tfx.cli.options import cache_dir_option, sha256_option, tags_option
 from hub_tfx.cli.output import json_option, print_fields, print_json, print_table
 from hub_tfx.errors import SignatureError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
 from hub_tfx.store.cache import ModuleCache
 
-_digest_option = digest_option(
-    "--sha256",
-    "--digest",
-    "digest",
-    help="Take only the module with this digest; with it in the cache, the network is not used.",
-)
-
 
 @click.command(short_help="Bring a module into the cache and print where it is.")
 @click.argument("handle")
 @cache_dir_option
-@_digest_option
+@sha256_option()
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the path of the module.")
 @json_option
 def resolve(
@@ -51,7 +44,7 @@ def resolve(
 @click.command(short_help="Show what a module takes and gives, without running it.")
 @click.argument("handle")
 @cache_dir_option
-@_digest_option
+@sha256_option()
 @tags_option
 @json_option
 def inspect(

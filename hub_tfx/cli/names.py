@@ -2,9 +2,11 @@
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 
 import click
 
+from hub_tfx.cli.guard import guarded
 from hub_tfx.cli.main import run_command
 
 _OLD_COMMANDS = {"finetune": "fine-tune"}
@@ -27,7 +29,11 @@ class RenamedOption(click.Option):
 
 
 def run_renamed(command: click.Command, arguments: Sequence[str], old: str, new: str) -> int:
-    """Runs a renamed command, says its new name on stderr, and returns the exit code."""
+    """Runs a renamed command as ``hub-tfx`` runs them, says its new name on stderr, and returns the
+    exit code."""
     names = [_OLD_COMMANDS.get(name, name) for name in arguments[:1] if not name.startswith("-")]
     click.echo(f"hub-tfx: `{old}` is an old name: type `{' '.join([new, *names])}`", err=True)
-    return run_command(command, list(arguments), new)
+    return guarded(
+        partial(run_command, command, list(arguments), new),
+        lambda told: click.echo(f"hub-tfx: error: {told}", err=True),
+    )

@@ -6,12 +6,16 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hub_tfx.errors import UsageError
 from hub_tfx.module.manifest import parse_digest
+
+if TYPE_CHECKING:
+    from hub_tfx.module.resolved import ResolvedModule
+    from hub_tfx.store.cache import ModuleCache
 
 _BEAM_OPTIONS = "hub_tfx.beam_options"
 
@@ -124,6 +128,17 @@ def digest_option(*names: str, help: str) -> Any:
     return click.option(*names, metavar="HEX", callback=_parse_digest, help=help)
 
 
+def sha256_option(name: str = "digest") -> Any:
+    """The option that pins the module, the same for every command; ``name`` is the parameter."""
+    return digest_option(
+        "--sha256",
+        "--digest",
+        name,
+        help="Take only the module with this digest; with it in the cache, the network is not "
+        "used.",
+    )
+
+
 def _parse_digest(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     return None if value is None else parse_digest(value)
 
@@ -146,6 +161,12 @@ preprocessor_option = click.option(
     "--preprocessor",
     metavar="HANDLE",
     help="Feed the features to this module first, and its outputs to the other one.",
+)
+preprocessor_sha256_option = digest_option(
+    "--preprocessor-sha256",
+    "--preprocessor-digest",
+    "preprocessor_digest",
+    help="Take only the preprocessor with this digest.",
 )
 signature_option = click.option(
     "--signature",
@@ -279,6 +300,24 @@ def embed_config(input_map: Sequence[str], output_map: Sequence[str], **options:
         outputs=pairs("--output-map", output_map),
         **{name: value for name, value in options.items() if value is not None},
     )
+
+
+def resolve_preprocessor(
+    cache: "ModuleCache", handle: str | None, digest: str | None
+) -> "ResolvedModule | None":
+    """The module of ``--preprocessor``, if there is one.
+
+    Raises:
+      UsageError: a digest is given for none.
+    """
+    check_preprocessor_digest(handle, digest)
+    return None if handle is None else cache.resolve(handle, digest=digest)
+
+
+def check_preprocessor_digest(handle: str | None, digest: str | None) -> None:
+    """Raises UsageError where a digest is given for a preprocessor that is not."""
+    if digest and not handle:
+        raise UsageError("--preprocessor-sha256 is that of --preprocessor: give both")
 
 
 def pairs(option: str, values: Sequence[str], form: str = "KEY=FEATURE") -> dict[str, str]:

@@ -19,8 +19,12 @@ _READ_AT_ONCE = 16
 _TABLES = ("csv", "parquet")  # Each of whose records has all columns.
 
 
-def infer_schema(files: Sequence[SourceFile]) -> pa.Schema:
+def infer_schema(files: Sequence[SourceFile], *, of_all: bool = False) -> pa.Schema:
     """The columns of an input: of all its Parquet files, or of a sample of other files.
+
+    Args:
+      files: of the input.
+      of_all: whether to look at the first records of all files, whatever they are.
 
     A field of a struct is a column as well, ``struct.field``. A column whose type is not the same
     in all files gets one that holds all values. Where there is none, or a table lacks the column,
@@ -29,7 +33,7 @@ def infer_schema(files: Sequence[SourceFile]) -> pa.Schema:
     Raises:
       InputError: a file cannot be read.
     """
-    found = [(file, schema) for file, schema in _schemas(files) if schema.names]
+    found = [(file, schema) for file, schema in _schemas(files, of_all) if schema.names]
     columns: dict[str, pa.Field] = {}
     first: dict[str, str] = {}
     for file, schema in found:
@@ -72,11 +76,14 @@ def check_columns(schema: pa.Schema, needed: Iterable[str]) -> None:
         if why := fields.why_unusable(field):
             raise InputError(why)
         if why := fields.why_disputed(field):
-            raise InputError(f"{why}: embed these files in separate runs")
+            raise InputError(
+                f"{why}: give the column one type, or take these files in separate runs"
+            )
 
 
-def _schemas(files: Sequence[SourceFile]) -> Iterator[tuple[SourceFile, pa.Schema]]:
-    every = 1 if files and files[0].format == "parquet" else -(-len(files) // _SAMPLED_FILES)
+def _schemas(files: Sequence[SourceFile], of_all: bool) -> Iterator[tuple[SourceFile, pa.Schema]]:
+    of_all = of_all or (bool(files) and files[0].format == "parquet")
+    every = 1 if of_all else -(-len(files) // _SAMPLED_FILES)
     sample = files[:: every or 1]
     with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
         schemas = list(pool.map(_schema, sample))

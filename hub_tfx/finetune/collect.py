@@ -1,10 +1,11 @@
 """Training rows: read from files of any format, checked as for embedding, and kept as TFRecord."""
 
+import hashlib
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,7 @@ class TrainingFiles:
       rows: how many are for ``train`` and for ``evaluation``, and how many were ``left_out``.
       left_out: the first rows that were left out.
       row_bytes: of a serialized tf.Example, on average.
+      digest: of what the rows hold, in their order, in hex.
     """
 
     train: list[str]
@@ -59,6 +61,24 @@ class TrainingFiles:
     rows: Mapping[str, int]
     left_out: tuple[LeftOutRow, ...]
     row_bytes: float
+    digest: str
+
+
+@dataclass(frozen=True)
+class CollectedExamples:
+    """Sets of tf.Examples that can be learned from.
+
+    Attributes:
+      paths: name of a set -> its TFRecord file.
+      rows: how many are in each, and how many were ``left_out``.
+      row_bytes: of a row, on average.
+      digest: of what the rows hold, in their order, in hex.
+    """
+
+    paths: Mapping[str, Path]
+    rows: Mapping[str, int]
+    row_bytes: float
+    digest: str
 
 
 def collect(
@@ -93,7 +113,9 @@ def collect(
     """
     train_files = find_files(train, input_format)
     eval_files = find_files(evaluation, input_format)
-    features = Features.of(config, spec, infer_schema(train_files), train_files, preprocessor)
+    files = [*train_files, *eval_files]
+    columns = infer_schema(files, of_all=True)  # A file that was not looked at may be left out.
+    features = Features.of(config, spec, columns, files, preprocessor)
     _check_label_type(config, features)
     rule = LabelRule(config, config.classes)
     with (
@@ -125,9 +147,11 @@ def collect(
             store.write(evaluated, paths[1])
             counts = len(trained), len(evaluated)
         row_bytes = store.size_bytes / max(1, len(store))
+        digest = _digest_of_all([store, held_out])
     rows = {"train": counts[0], "evaluation": counts[1], "left_out": rejected.rows}
-    files = [str(paths[0])], [str(paths[1])]
-    return TrainingFiles(*files, features, classes, rows, tuple(rejected.first), row_bytes)
+    written = [str(paths[0])], [str(paths[1])]
+    left = tuple(rejected.first)
+    return TrainingFiles(*written, features, classes, rows, left, row_bytes, digest)
 
 
 def collect_examples(
@@ -136,7 +160,7 @@ def collect_examples(
     rule: LabelRule,
     folder: Path,
     left_out: Path,
-) -> tuple[dict[str, Path], dict[str, int], float]:
+) -> CollectedExamples:
     """Writes the tf.Examples that can be learned from to a folder, each set of them shuffled.
 
     Args:
@@ -146,23 +170,26 @@ def collect_examples(
       folder: where ``{name}.tfrecord`` goes.
       left_out: folder for the other rows, with their reasons.
 
-    Returns:
-      The files; how many rows are in each, and how many were ``left_out``; bytes of a row.
-
     Raises:
       InputError, RejectedRowsError, OutputError: as ``collect``.
     """
-    paths, rows, size_bytes = {}, {}, 0
-    with closing(LeftOutRows(left_out)) as rejected:
+    paths, stores = {}, {}
+    with closing(LeftOutRows(left_out)) as rejected, ExitStack() as stack:
         for name, of_set in patterns.items():
-            with RowStore(folder) as store:
-                _read(find_files(of_set, "tfrecord"), features, rule, store, rejected)
-                paths[name] = folder / f"{name}.tfrecord"
-                store.write(_shuffled(len(store), rule.config.seed), paths[name])
-                rows[name], size_bytes = len(store), size_bytes + store.size_bytes
+            store = stores[name] = stack.enter_context(RowStore(folder))
+            _read(find_files(of_set, "tfrecord"), features, rule, store, rejected)
+            paths[name] = folder / f"{name}.tfrecord"
+            store.write(_shuffled(len(store), rule.config.seed), paths[name])
+        rows = {name: len(store) for name, store in stores.items()}
         _check_left_out(rejected, sum(rows.values()), left_out, rule.config)
+        size_bytes = sum(store.size_bytes for store in stores.values())
+        digest = _digest_of_all(stores.values())
     row_bytes = size_bytes / max(1, sum(rows.values()))
-    return paths, {**rows, "left_out": rejected.rows}, row_bytes
+    return CollectedExamples(paths, {**rows, "left_out": rejected.rows}, row_bytes, digest)
+
+
+def _digest_of_all(stores: Iterable[RowStore]) -> str:
+    return hashlib.sha256("".join(store.digest for store in stores).encode()).hexdigest()
 
 
 def _read(
@@ -183,7 +210,7 @@ def _read(
         position = Position.of(batch)
         left_out.add({position.key(row): why for row, why in sorted(rejected.items())})
         if columns.num_rows:
-            store.add(encoder.encode(to_example_columns(columns)))
+            store.add(encoder.encode(to_example_columns(columns)), columns)
             labels.add(names)
         report(batch.num_rows, len(rejected))
     if not len(store) and not left_out.rows:

@@ -13,6 +13,14 @@ Task = Literal["classification", "multilabel", "regression", "similarity"]
 _Count = Annotated[int, Range(least=1)]
 _Number = Annotated[int, Range(least=0, most=2**31 - 1)]  # That TensorFlow's operations take.
 _Rate = Annotated[float, Range(least=0, below=math.inf)]
+_WITHOUT_EFFECT: Mapping[Task, tuple[str, tuple[str, ...]]] = {
+    "regression": ("learns a number and knows no classes", ("classes", "class_weights")),
+    "similarity": (
+        "compares vectors of the module itself, without classes or a head",
+        ("classes", "class_weights", "hidden", "dropout", "weight_decay"),
+    ),
+}
+"""Task -> why it has no use for some keys, and which."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,8 @@ class FineTuneConfig(JobConfig):
         ``similarity`` 1 where the two texts or images of a row belong together, 0 otherwise.
       task: what is learned from the labels.
       classes: names of the classes, in the order of their ids; empty to take what the training data
-        holds, sorted. Two classes are a binary classifier.
+        holds, sorted. Two classes are a binary classifier. For tasks with classes only, as is
+        ``class_weights``.
       class_weights: class name -> weight of its rows in the loss; 1 where none is given.
       signature: name of the base module's signature that is trained; None for the default one.
       inputs: input key -> feature, as in EmbedConfig. For ``similarity``, with one input: the
@@ -35,12 +44,14 @@ class FineTuneConfig(JobConfig):
         EmbedConfig.
       max_dead_letter_ratio: training does not start where more than this share of the rows cannot
         be learned from.
-      hidden: units of each layer between module and output.
+      hidden: units of each layer between module and output; ``similarity`` has no such head, and
+        takes neither this nor ``dropout`` and ``weight_decay``.
       dropout: share of units dropped before each of the head's layers while training.
       steps: training steps in total; a run that resumes takes those that are left.
       batch_size: rows of a step.
       learning_rate: learning rate of the head.
-      module_learning_rate: learning rate of the module; None for that of the head.
+      module_learning_rate: learning rate of the module, if it ever learns; None for that of the
+        head.
       freeze: whether the module keeps its weights.
       unfreeze_after: steps after which a frozen module begins to learn; None for never.
       warmup_steps: steps over which learning rates rise from 0.
@@ -90,9 +101,19 @@ class FineTuneConfig(JobConfig):
         super().__post_init__()
         if self.unfreeze_after is not None and not self.freeze:
             raise ConfigError("unfreeze_after needs freeze: without it the module learns at once")
+        if self.freeze and self.unfreeze_after is None and self.module_learning_rate is not None:
+            raise ConfigError(
+                "module_learning_rate has no effect on a module that is frozen for good: leave it "
+                "out, or say with unfreeze_after when the module begins to learn"
+            )
         if (self.task == "similarity") != (self.pair is not None):
             raise ConfigError(
                 "pair names the second feature of task similarity: give it there, and only there"
+            )
+        why, keys = _WITHOUT_EFFECT.get(self.task, ("", ()))
+        if given := [key for key in keys if getattr(self, key)]:
+            raise ConfigError(
+                f"{', '.join(given)} would have no effect: task {self.task} {why}; leave it out"
             )
 
     @property

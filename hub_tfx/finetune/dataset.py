@@ -21,7 +21,6 @@ def batches(
     *,
     training: bool,
     row_bytes: float = 0.0,
-    drop_unknown: bool = False,
 ) -> Any:
     """A ``tf.data.Dataset`` of (inputs, labels) over TFRecord files.
 
@@ -31,21 +30,14 @@ def batches(
       config: batch size and seed.
       training: shuffled and without an end, unless there is no row; or once and in order.
       row_bytes: of a row, on average: large rows are shuffled within fewer of them.
-      drop_unknown: whether rows with a label below 0 are left out, and others take their places: a
-        batch of none would make batch normalization divide by 0. Inputs and labels are dense then.
     """
     compression = "GZIP" if files[0].endswith(".gz") else ""
     dataset = tf.data.TFRecordDataset(sorted(files), compression, buffer_size=1 << 20)
     if training:
         dataset = dataset.shuffle(_window_rows(row_bytes, config), seed=config.seed)
-    if drop_unknown:
-        dataset = dataset.batch(config.batch_size).map(parse, tf.data.AUTOTUNE).unbatch()
-        dataset = dataset.filter(lambda _, label: label >= 0)
     if training:
         dataset = dataset.repeat()
-    dataset = dataset.batch(config.batch_size)
-    if not drop_unknown:
-        dataset = dataset.map(parse, tf.data.AUTOTUNE)
+    dataset = dataset.batch(config.batch_size).map(parse, tf.data.AUTOTUNE)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 

@@ -1,9 +1,9 @@
 """A run_fn with a canned Estimator on a hub.text_embedding_column: copy it and edit.
 
 ``ModuleTrainer(run_fn="hub_tfx.finetune.feature_columns.run_fn", …)`` trains a DNNClassifier. Of
-the FineTuneConfig it reads ``label``, ``inputs`` (one text feature; ``text`` if none is named),
-``hidden``, ``dropout``, ``freeze``, ``steps``, ``batch_size``, ``learning_rate``, ``eval_every``,
-``eval_steps`` and ``seed``; the classes are the label's vocabulary in the Transform graph.
+the FineTuneConfig it reads what is in ``READ``, and refuses everything else; ``inputs`` may name
+one text feature, which is ``text`` otherwise. The classes are the label's vocabulary in the
+Transform graph.
 
 Two things to know of hub's feature columns:
 
@@ -13,6 +13,9 @@ Two things to know of hub's feature columns:
 """
 
 import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +26,23 @@ from tensorflow_hub.feature_column import _TextEmbeddingColumn
 
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import dataset
+from hub_tfx.finetune.collect import CollectedExamples, collect_examples
 from hub_tfx.finetune.config import FineTuneConfig
-from hub_tfx.finetune.deliver import deliver, write_metrics
+from hub_tfx.finetune.deliver import deliver, write_metrics, write_rows
+from hub_tfx.finetune.features import Features
+from hub_tfx.finetune.left_out import LEFT_OUT
+from hub_tfx.finetune.transformed import label_rule, schema_of
+from hub_tfx.module.inspect import inspect
+from hub_tfx.module.load import import_packages
+
+READ = frozenset(
+    {
+        *("label", "task", "inputs", "text_encoding", "imports", "max_dead_letter_ratio"),
+        *("hidden", "dropout", "freeze", "steps", "batch_size", "learning_rate", "seed"),
+        *("eval_every", "eval_steps", "allow_signature_changes"),
+    }
+)
+"""What is read of a FineTuneConfig."""
 
 
 class ExportedTextColumn(_TextEmbeddingColumn):  # type: ignore[misc]
@@ -47,28 +65,29 @@ def run_fn(fn_args: Any) -> None:
     raw tf.Examples goes to ``serving_model_dir``, the last evaluation to ``metrics.json``.
 
     Raises:
-      ConfigError: there is no base module or Transform graph, the task is not classification, there
-        is no such text feature, or the label has fewer than two classes in the Transform graph.
+      ConfigError: there is no base module or Transform graph, the task is not classification, the
+        config has what is not read here, there is no such text feature, or the label has fewer than
+        two classes in the Transform graph.
+      RejectedRowsError: too many rows cannot be learned from.
     """
     config = FineTuneConfig.from_json(fn_args.custom_config["fine_tune"])
     if not (fn_args.base_model and fn_args.transform_graph_path):
         raise ConfigError("a text column is trained with a base_module and a transform_graph")
+    _check_read(config, fn_args.custom_config)
+    import_packages(config.imports)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     text = next(iter(config.inputs.values()), "text")
     column = ExportedTextColumn(text, fn_args.base_model, trainable=not config.freeze)
 
-    def rows(files: list[str], *, training: bool) -> Any:
+    def rows(path: Path, *, training: bool) -> Any:
         spec = tf.feature_column.make_parse_example_spec([column])
-        spec[text] = tf.io.FixedLenFeature([1], tf.string, "")
-        spec[config.label] = tf.io.FixedLenFeature([], tf.int64, -1)
+        spec[config.label] = tf.io.FixedLenFeature([], tf.int64)
 
         def parse(serialized: Any) -> tuple[dict[str, Any], Any]:
             features = tf.io.parse_example(serialized, spec)
             return features, features.pop(config.label)
 
-        return dataset.batches(
-            tf.io.gfile.glob(files), parse, config, training=training, drop_unknown=True
-        )
+        return dataset.batches([str(path)], parse, config, training=training)
 
     def serving() -> Any:
         examples = tf.compat.v1.placeholder(tf.string, [None], "examples")
@@ -92,26 +111,70 @@ def run_fn(fn_args: Any) -> None:
             save_checkpoints_steps=config.eval_every,
         ),
     )
-    metrics, _ = tf.estimator.train_and_evaluate(
-        estimator,
-        tf.estimator.TrainSpec(lambda: rows(fn_args.train_files, training=True), config.steps),
-        tf.estimator.EvalSpec(
-            lambda: rows(fn_args.eval_files, training=False),
-            config.eval_steps,
-            exporters=hub.LatestModuleExporter("tuned", serving),
-            start_delay_secs=0,
-            throttle_secs=0,
-        ),
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        collected = _collect(fn_args, config, transform, text, Path(folder))
+        metrics, _ = tf.estimator.train_and_evaluate(
+            estimator,
+            tf.estimator.TrainSpec(
+                lambda: rows(collected.paths["train"], training=True), config.steps
+            ),
+            tf.estimator.EvalSpec(
+                lambda: rows(collected.paths["eval"], training=False),
+                config.eval_steps,
+                exporters=hub.LatestModuleExporter("tuned", serving),
+                start_delay_secs=0,
+                throttle_secs=0,
+            ),
+        )
     serving_model = estimator.export_saved_model(f"{fn_args.model_run_dir}/serving", serving)
     deliver(Path(os.fsdecode(serving_model)), Path(fn_args.serving_model_dir))
     write_metrics(Path(fn_args.model_run_dir), metrics)
+    write_rows(Path(fn_args.model_run_dir), collected.rows)
+
+
+def _collect(
+    fn_args: Any, config: FineTuneConfig, transform: tft.TFTransformOutput, text: str, folder: Path
+) -> CollectedExamples:
+    """The rows that can be learned from, in files of a folder."""
+    spec = inspect(fn_args.base_model)
+    (key,) = spec.signature("default").inputs
+    features = Features.of(
+        replace(config, inputs={key: text}),
+        spec,
+        schema_of(transform.transformed_feature_spec()),
+    )
+    return collect_examples(
+        {"train": fn_args.train_files, "eval": fn_args.eval_files},
+        features,
+        label_rule(config, transform),
+        folder,
+        Path(fn_args.model_run_dir, LEFT_OUT),
+    )
+
+
+def _check_read(config: FineTuneConfig, custom_config: Mapping[str, Any]) -> None:
+    """Raises ConfigError for what is asked for and would be ignored."""
+    if config.task != "classification":
+        raise ConfigError(f"this run_fn is for task classification, not {config.task}")
+    default = FineTuneConfig(config.label)
+    unread = [
+        field.name
+        for field in fields(config)
+        if field.name not in READ and getattr(config, field.name) != getattr(default, field.name)
+    ]
+    if custom_config.get("preprocessor"):
+        unread.append("preprocessor")
+    if len(config.inputs) > 1:
+        unread.append("inputs (more than one)")
+    if unread:
+        raise ConfigError(
+            f"a text column does not heed {', '.join(unread)}: leave it out, or train with the "
+            "default run_fn"
+        )
 
 
 def _check(config: FineTuneConfig, transform: tft.TFTransformOutput, text: str) -> int:
     """Raises ConfigError for what cannot be learned; returns the number of classes."""
-    if config.task != "classification":
-        raise ConfigError(f"this run_fn is for task classification, not {config.task}")
     known = transform.transformed_feature_spec()
     for name in (text, config.label):
         if name not in known:

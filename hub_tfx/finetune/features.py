@@ -11,6 +11,7 @@ import tensorflow as tf
 from hub_tfx.data.arrow import flatten, is_list, is_number, leaf_type
 from hub_tfx.data.files import SourceFile
 from hub_tfx.data.images import decode_image
+from hub_tfx.data.schema import check_columns
 from hub_tfx.data.tf_example import TF_DTYPES, example_type
 from hub_tfx.data.uses import Use, look_further, typed_by_use
 from hub_tfx.embed.call.bound_inputs import BoundInputs, inputs_of, uses_of
@@ -62,12 +63,14 @@ class Features:
 
         Raises:
           UsageError: a feature is missing, or does not fit; the message lists those there are.
+          InputError: files disagree on a feature or on the label.
         """
         named = {*config.inputs.values(), config.label, config.pair or config.label}
         columns = look_further(columns, files, named - set(columns.names))
         available = [name for name in columns.names if name != config.label]
         plan = make_plan(config.feeding, spec, available, preprocessor)
         _check_present(config.label, columns.names)
+        check_columns(columns, [config.label])
         _check_flags(spec, plan.signature)
         plans = [plan]
         if config.pair is not None:

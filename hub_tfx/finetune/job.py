@@ -10,6 +10,8 @@ from typing import Any
 
 from hub_tfx import __version__
 from hub_tfx._files import remove_temporary, replacing
+from hub_tfx._lock import sole_writer
+from hub_tfx.data.filesystems import is_local
 from hub_tfx.errors import OutputError
 from hub_tfx.finetune import dataset
 from hub_tfx.finetune.checks import check_tuned
@@ -77,7 +79,8 @@ def fine_tune_files(
       base: the module to start from, or how to make one that has no parent.
       train: paths and globs, in any format that is embedded.
       evaluation: the same; empty to hold out a fifth of the training rows.
-      output: a new directory, or that of a run that was cut off.
+      output: a new directory of this machine, or that of a run that was cut off: of the same rows,
+        module and config, other than how many steps there are and when to evaluate.
       config: what to learn, and how.
       report: called with progress.
       preprocessor: a module that takes the features and feeds the base; it learns nothing.
@@ -91,53 +94,79 @@ def fine_tune_files(
       RejectedRowsError: too many rows cannot be learned from; nothing was trained.
       AuthoringError: the module cannot be trained, or what came out is not a module
         that could stand in for its parent.
-      OutputError: ``output`` is a file, or holds a finished module already.
+      DigestMismatchError: the module or the preprocessor has other bytes than its digest says.
+      OutputError: ``output`` is a file, is not on this machine, holds a finished module or another
+        training, or another run is writing there.
     """
     started_s = time.monotonic()
+    _check_output(output)
+    folder = Path(output)
+    with sole_writer(folder):
+        _check_output(output)  # Again: another run may have ended meanwhile.
+        remove_temporary(folder)
+        module = _module_to_train(base, folder / "training", config)
+        if preprocessor is not None:
+            preprocessor.verify()
+        import_packages(config.imports)
+        files = collect(
+            module.spec,
+            train,
+            evaluation,
+            folder / "training" / "examples",
+            folder / LEFT_OUT,
+            config,
+            preprocessor.spec if preprocessor else None,
+            input_format,
+            report_rows,
+        )
+        job = _training_job(module, config, files, folder / "training", report)
+        if preprocessor is not None:
+            job = replace(job, preprocessor=preprocessor.path)
+        if isinstance(base, NewModule):
+            job = replace(job, sources={**job.sources, "module_fn": base.code_digest})
+        trained = trainer_of(module)(job)
+        made, serving = folder / "module", folder / "serving"
+        check = partial(check_tuned, parent=module.spec, imports=config.imports)
+        deliver(trained.best, made, check)
+        deliver(trained.serving, serving)
+        result = FineTuneResult(
+            module=str(made),
+            serving=str(serving),
+            digest=Manifest.of_directory(made).digest,
+            parent_digest=None if isinstance(base, NewModule) else base.digest,
+            metrics=trained.best_metrics,
+            steps=trained.steps,
+            seconds=time.monotonic() - started_s,
+            rows=files.rows,
+            history=trained.history,
+            left_out=files.left_out,
+        )
+        _write_report(folder / "report.json", result, base, config, files.classes, preprocessor)
+    return result
+
+
+def _module_to_train(
+    base: ResolvedModule | NewModule, work_dir: Path, config: FineTuneConfig
+) -> ResolvedModule:
+    """The base, which has the bytes that its digest says, or a new module."""
+    if isinstance(base, NewModule):
+        return base.create(work_dir / "new_module", config.seed)
+    base.verify()
+    return base
+
+
+def _check_output(output: str) -> None:
+    if not is_local(output):
+        raise OutputError(
+            f"{output} is not on this machine, and fine-tune writes to a directory of this machine "
+            "only: name one and copy it to the bucket afterwards, or run a pipeline, whose "
+            "artifacts may lie there"
+        )
     folder = Path(output)
     if (folder / "report.json").exists():
         raise OutputError(f"{output} holds a finished module: name a new directory")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{output} is a file: name a new directory")
-    remove_temporary(folder)
-    work_dir = folder / "training"
-    if isinstance(base, NewModule):
-        module, parent = base.create(work_dir / "new_module", config.seed), None
-    else:
-        module = parent = base
-    import_packages(config.imports)
-    files = collect(
-        module.spec,
-        train,
-        evaluation,
-        work_dir / "examples",
-        folder / LEFT_OUT,
-        config,
-        preprocessor.spec if preprocessor else None,
-        input_format,
-        report_rows,
-    )
-    job = _training_job(module, config, files, work_dir, report)
-    if preprocessor is not None:
-        job = replace(job, preprocessor=preprocessor.path)
-    trained = trainer_of(module)(job)
-    made, serving = folder / "module", folder / "serving"
-    deliver(trained.best, made, partial(check_tuned, parent=module.spec, imports=config.imports))
-    deliver(trained.serving, serving)
-    result = FineTuneResult(
-        module=str(made),
-        serving=str(serving),
-        digest=Manifest.of_directory(made).digest,
-        parent_digest=parent.digest if parent else None,
-        metrics=trained.best_metrics,
-        steps=trained.steps,
-        seconds=time.monotonic() - started_s,
-        rows=files.rows,
-        history=trained.history,
-        left_out=files.left_out,
-    )
-    _write_report(folder / "report.json", result, base, config, files.classes, preprocessor)
-    return result
 
 
 def trainer_of(base: ResolvedModule) -> Callable[[TrainingJob], Trained]:
@@ -178,6 +207,7 @@ def _training_job(
         serving=features.parse,
         work_dir=work_dir,
         report=report,
+        sources={"examples": files.digest},
     )
 
 

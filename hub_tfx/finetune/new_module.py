@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hub_tfx.errors import AuthoringError, ConfigError
+from hub_tfx.module.code_digest import code_digest
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.module.user_function import import_function, variants
@@ -35,7 +36,7 @@ class NewModule:
             raise ConfigError(f"unknown format {self.format!r}: choose tf1_hub or saved_model")
 
     def create(self, folder: Path, seed: int) -> ResolvedModule:
-        """Makes the module in a folder, unless an earlier call did.
+        """Makes the module in a folder, unless an earlier call with the same code did.
 
         Equal seeds give equal weights. For ``saved_model``, Python, NumPy and TensorFlow have the
         seed while the function runs.
@@ -45,12 +46,17 @@ class NewModule:
           AuthoringError: it fails or does not build a valid module.
           OutputError: the folder cannot be written.
         """
-        path = folder / f"{self.module_fn}-{self.format}-{seed}"
+        path = folder / f"{self.module_fn}-{self.format}-{seed}-{self.code_digest[:16]}"
         if not path.exists():
             function = import_function(self.module_fn)
             creators = {"tf1_hub": _create_tf1_hub, "saved_model": _create_saved_model}
             creators[self.format](function, path, seed)
         return ResolvedModule.of_directory(path, self.module_fn)
+
+    @property
+    def code_digest(self) -> str:
+        """Digest of what module_fn does; raises ConfigError where there is no such function."""
+        return code_digest(import_function(self.module_fn))
 
 
 def check_format(wanted: ModuleFormat | None, parent: ResolvedModule) -> None:

@@ -1,5 +1,6 @@
 """Serialized tf.Examples on the disk, which come back in any order."""
 
+import hashlib
 import os
 import tempfile
 from array import array
@@ -7,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
+import pyarrow as pa
 import tensorflow as tf
 
 from hub_tfx.errors import OutputError
@@ -27,6 +29,7 @@ class RowStore:
         )
         self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
         self._ends = array("q", [0])
+        self._sha256 = hashlib.sha256()
 
     def __enter__(self) -> "RowStore":
         return self
@@ -47,8 +50,21 @@ class RowStore:
         """Bytes of all rows."""
         return self._ends[-1]
 
-    def add(self, examples: Iterable[bytes]) -> None:
-        """Adds rows; raises OutputError where there is no room."""
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the rows hold, in hex."""
+        return self._sha256.hexdigest()
+
+    def add(self, examples: Iterable[bytes], columns: pa.RecordBatch) -> None:
+        """Adds rows; raises OutputError where there is no room.
+
+        Args:
+          examples: the rows.
+          columns: what they hold. The digest is taken of these, since equal tf.Examples differ in
+            their bytes: their features are in no order.
+        """
+        self._sha256.update(columns.schema.to_string().encode())
+        self._sha256.update(columns.serialize())
         try:
             for example in examples:
                 self._file.write(example)

@@ -10,15 +10,12 @@ serving model goes to ``serving_model_dir``, everything else to ``model_run_dir`
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from hub_tfx.data.tf_example import TF_DTYPES
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune import dataset
 from hub_tfx.finetune.collect import collect_examples
@@ -27,9 +24,10 @@ from hub_tfx.finetune.deliver import deliver, write_metrics, write_rows
 from hub_tfx.finetune.features import Features, signature_of
 from hub_tfx.finetune.heads import Head
 from hub_tfx.finetune.job import trainer_of
-from hub_tfx.finetune.labels import LabelRule, check_classes
+from hub_tfx.finetune.labels import check_classes
 from hub_tfx.finetune.left_out import LEFT_OUT
 from hub_tfx.finetune.training import Inputs, TrainingJob
+from hub_tfx.finetune.transformed import label_rule, schema_of, vocabulary
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.load import import_packages
 from hub_tfx.module.resolved import ResolvedModule
@@ -59,15 +57,15 @@ def run_fn(fn_args: Any) -> None:
     features = Features.of(
         config,
         base.spec,
-        _schema(transform.transformed_feature_spec()),
+        schema_of(transform.transformed_feature_spec()),
         preprocessor=inspect(preprocessor) if preprocessor else None,
     )
     classes, work_dir = _classes(config, transform), Path(fn_args.model_run_dir)
     with tempfile.TemporaryDirectory() as folder:
-        paths, rows, row_bytes = collect_examples(
+        collected = collect_examples(
             {"train": fn_args.train_files, "eval": fn_args.eval_files},
             features,
-            _label_rule(config, transform),
+            label_rule(config, transform),
             Path(folder),
             work_dir / LEFT_OUT,
         )
@@ -78,11 +76,11 @@ def run_fn(fn_args: Any) -> None:
 
         def batches(name: str) -> Any:
             return dataset.batches(
-                [str(paths[name])],
+                [str(collected.paths[name])],
                 lambda examples: (features.parse(examples), _labels(config, transform, examples)),
                 config,
                 training=name == "train",
-                row_bytes=row_bytes,
+                row_bytes=collected.row_bytes,
             )
 
         trained = trainer_of(base)(
@@ -100,19 +98,20 @@ def run_fn(fn_args: Any) -> None:
                 serving_resources=layer,
                 work_dir=work_dir,
                 preprocessor=Path(preprocessor) if preprocessor else None,
+                sources={"examples": collected.digest},
             )
         )
     deliver(trained.best, Path(fn_args.custom_config["module_dir"]))
     deliver(trained.serving, Path(fn_args.serving_model_dir))
     write_metrics(work_dir, trained.best_metrics)
-    write_rows(work_dir, rows)
+    write_rows(work_dir, collected.rows)
 
 
 def _classes(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
     """Class names in the order of their ids: those of the config, or the label's vocabulary."""
     if config.task not in ("classification", "multilabel"):
         return ()
-    classes = config.classes or _vocabulary(config, transform)
+    classes = config.classes or vocabulary(config, transform)
     if not classes:
         raise ConfigError(
             f"the Transform graph has no vocabulary {config.label!r}: make one in preprocessing_fn "
@@ -122,25 +121,6 @@ def _classes(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[
     return classes
 
 
-def _label_rule(config: FineTuneConfig, transform: tft.TFTransformOutput) -> LabelRule:
-    """Which labels can be learned, as Transform gives them: ids, numbers, or 0 and 1 a class."""
-    spec = transform.transformed_feature_spec()[config.label]
-    has_ids = config.task in ("classification", "multilabel") and spec.dtype == tf.int64
-    if not has_ids or (config.task == "multilabel" and isinstance(spec, tf.io.FixedLenFeature)):
-        return LabelRule(replace(config, task="multilabel") if has_ids else config)
-    vocabulary = _vocabulary(config, transform) or config.classes
-    known = [not config.classes or word in config.classes for word in vocabulary]
-    return LabelRule(config, tuple(str(n) for n, is_known in enumerate(known) if is_known))
-
-
-def _vocabulary(config: FineTuneConfig, transform: tft.TFTransformOutput) -> tuple[str, ...]:
-    """What Transform made of the label, by id; empty where it made none."""
-    try:
-        return tuple(word.decode() for word in transform.vocabulary_by_name(config.label))
-    except ValueError:
-        return ()
-
-
 def _labels(config: FineTuneConfig, transform: tft.TFTransformOutput, serialized: Any) -> Any:
     spec = transform.transformed_feature_spec()[config.label]
     if config.task != "multilabel":  # Rows without one label are left out.
@@ -148,21 +128,21 @@ def _labels(config: FineTuneConfig, transform: tft.TFTransformOutput, serialized
     values = tf.io.parse_example(serialized, {config.label: spec})[config.label]
     if config.task not in ("classification", "multilabel"):
         return tf.cast(tf.reshape(values, [-1]), tf.float32)
-    classes, vocabulary = config.classes, _vocabulary(config, transform)
+    classes, words = config.classes, vocabulary(config, transform)
     if isinstance(values, tf.SparseTensor):
         ids = tf.RaggedTensor.from_sparse(values)
-        ids = ids.with_values(_by_config(ids.values, classes, vocabulary))
-        return dataset.multi_hot(ids, len(classes or vocabulary))
+        ids = ids.with_values(_by_config(ids.values, classes, words))
+        return dataset.multi_hot(ids, len(classes or words))
     if config.task == "multilabel":
         return tf.cast(values, tf.float32)
-    return _by_config(tf.cast(tf.reshape(values, [-1]), tf.int64), classes, vocabulary)
+    return _by_config(tf.cast(tf.reshape(values, [-1]), tf.int64), classes, words)
 
 
-def _by_config(ids: Any, classes: Sequence[str], vocabulary: Sequence[str]) -> Any:
+def _by_config(ids: Any, classes: Sequence[str], words: Sequence[str]) -> Any:
     """Ids of the vocabulary, which is sorted by frequency, as those of the config's classes."""
-    if not classes or not vocabulary:
+    if not classes or not words:
         return ids
-    mine = [classes.index(word) if word in classes else -1 for word in vocabulary]
+    mine = [classes.index(word) if word in classes else -1 for word in words]
     return tf.where(ids < 0, ids, tf.gather(tf.constant(mine, tf.int64), tf.maximum(ids, 0)))
 
 
@@ -183,11 +163,3 @@ def _serving_inputs(
     return {
         key: features.tensor(key, transformed[feature]) for key, feature in features.inputs.items()
     }
-
-
-def _schema(feature_spec: dict[str, Any]) -> pa.Schema:
-    """Types of transformed features, as the readers would give them."""
-    types = {dtype: arrow_type for arrow_type, dtype in TF_DTYPES.items()}
-    return pa.schema(
-        [(name, pa.large_list(types[spec.dtype.name])) for name, spec in feature_spec.items()]
-    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -61,6 +61,8 @@ class TrainingJob:
       serving_resources: the object in which ``serving`` has tables or weights, such as TFX
         Transform's layer. TensorFlow saves those that are eager, as for a SavedModel, only where
         they are named.
+      sources: digests of what else it is made from: of the rows (``examples``), and of the code
+        that built a new module (``module_fn``).
     """
 
     base: Path
@@ -75,12 +77,13 @@ class TrainingJob:
     report: Callable[[Progress], None] = lambda progress: None
     serving_resources: Any = None
     preprocessor: Path | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def digests(self) -> dict[str, str | None]:
-        """Of the modules, which must be the same ones where a run resumes."""
+        """Of the sources and the modules, which must be the same ones where a run resumes."""
         modules = {"base": self.base, "preprocessor": self.preprocessor}
-        return {
+        return dict(self.sources) | {
             name: None if path is None else Manifest.of_directory(path).digest
             for name, path in modules.items()
         }

@@ -11,6 +11,7 @@ _FACTS = (
     "version",
     "digest",
     "parent_digest",
+    "frozen",
     "module_fn",
     "module_digest",
     "signature",

@@ -3,7 +3,8 @@
 Steps tie artifacts together by the events that ML Metadata keeps. Where a pipeline begins with a
 module that another pipeline made, there is no such event. There the digests that our components
 stamp tie them: `parent_digest` of a fine-tuned module, `module_digest` of embeddings, and an equal
-`digest` of a module that was resolved again.
+`digest` of a module that was resolved again. Such ties lead from a newer artifact to an older one,
+and never to a module that training has left as its parent was.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -274,14 +275,17 @@ class _Reader:
     def _parent(self, artifact: mlmd.Artifact, name: str, digest: str) -> mlmd.Artifact | None:
         """The module with a digest that an artifact came from; None where its step read it.
 
-        It is the oldest one that was fine-tuned, since the others are the same module, resolved
-        again. Where none was fine-tuned, it is the oldest, unless the artifact itself is one that
-        was resolved again.
+        It is older than the artifact, and not a frozen one: training has changed nothing in that,
+        so whatever has its bytes may come from its parent just as well. Of those that are left it
+        is the oldest one that was fine-tuned, since the others are the same module, resolved again.
+        Where none was fine-tuned, it is the oldest, unless the artifact itself is one that was
+        resolved again.
         """
         read = self._load(event.artifact_id for event in self._inputs(artifact))
         if any(_stamp(parent, "digest") == digest for parent in read):
             return None
-        modules = [m for m in _modules(self._store, digest) if m.id != artifact.id]
+        found = _modules(self._store, digest)
+        modules = [m for m in found if m.id < artifact.id and _stamp(m, "parent_digest") != digest]
         tuned = [module for module in modules if _stamp(module, "parent_digest")]
         parent = next(iter(tuned if name == "digest" else tuned or modules), None)
         return None if parent is None else self._load([parent.id])[0]

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from hub_tfx.errors import DigestMismatchError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
@@ -49,6 +50,19 @@ class ResolvedModule:
         path = Path(path)
         spec, manifest = inspect(path), Manifest.of_directory(path)
         return cls(handle or str(path), path, manifest.digest, spec, manifest.size_bytes)
+
+    def verify(self) -> None:
+        """Raises DigestMismatchError where the directory no longer has the bytes of the digest.
+
+        What resolves a module may have hashed it long ago.
+        """
+        digest = Manifest.of_directory(self.path).digest
+        if digest != self.digest:
+            raise DigestMismatchError(
+                f"{self.path} does not hold the module {self.handle} that was resolved: its digest "
+                f"is {digest}, not {self.digest}; resolve it again, and if the directory is one of "
+                "the cache, remove it before"
+            )
 
     @property
     def worker_path(self) -> str:

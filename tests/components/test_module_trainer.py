@@ -58,13 +58,15 @@ def run_fn(fn_args):
         text = tf.compat.v1.placeholder(tf.string, [None])
         return tf.estimator.export.ServingInputReceiver({"text": text}, {"text": text})
 
+    estimator = tf.estimator.Estimator(model_fn, fn_args.model_run_dir)
     tf.estimator.train_and_evaluate(
-        tf.estimator.Estimator(model_fn, fn_args.model_run_dir),
+        estimator,
         tf.estimator.TrainSpec(input_fn, max_steps=fn_args.train_steps),
         tf.estimator.EvalSpec(
             input_fn, steps=1, exporters=hub.LatestModuleExporter("tf_hub", serving_input_fn)
         ),
     )
+    estimator.export_saved_model(fn_args.serving_model_dir, serving_input_fn)
 """
 
 FREE_RUN_FN = """
@@ -73,6 +75,7 @@ def run_fn(fn_args):
 
     assert fn_args.base_model is None
     testing.text_module(fn_args.custom_config["module_dir"])
+    testing.text_module(fn_args.serving_model_dir)
 """
 
 KEEPING_RUN_FN = """
@@ -80,6 +83,7 @@ import shutil
 
 def run_fn(fn_args):
     shutil.copytree(fn_args.base_model, fn_args.custom_config["module_dir"])
+    shutil.copytree(fn_args.base_model, fn_args.serving_model_dir)
 """
 
 COPYING_RUN_FN = """
@@ -87,6 +91,7 @@ import json, pathlib, shutil
 
 def run_fn(fn_args):
     shutil.copytree({source!r}, fn_args.custom_config["module_dir"])
+    shutil.copytree({source!r}, fn_args.serving_model_dir)
     pathlib.Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
     metrics = {{"mine": fn_args.custom_config["number"]}}
     pathlib.Path(fn_args.model_run_dir, "metrics.json").write_text(json.dumps(metrics))
@@ -155,6 +160,7 @@ def test_an_estimator_with_latest_module_exporter_works_unchanged(
     tuned = read_module(trained)
     assert tuned.spec == inspect(text)
     assert tuned.digest == properties["digest"] != properties["parent_digest"]
+    assert "frozen" not in properties
     assert properties["parent_digest"] == Manifest.of_directory(text).digest
     assert properties["spans"] == "[1, 3]"
 
@@ -172,6 +178,22 @@ def test_a_run_fn_that_leaves_no_module_publishes_nothing(train: Any, trained: A
     with pytest.raises(AuthoringError, match=r"run_fn left no module: .*LatestModuleExporter"):
         train("def run_fn(fn_args):\n    pass\n")
     assert not Path(trained.uri).exists()
+
+
+def test_a_run_fn_that_leaves_no_model_publishes_nothing(train: Any, trained: Any) -> None:
+    code = KEEPING_RUN_FN.replace("fn_args.serving_model_dir", "fn_args.eval_model_dir")
+    with pytest.raises(AuthoringError, match=r"run_fn left no model: it saves .*serving_model_dir"):
+        train(code)
+    assert not Path(trained.uri).exists()
+
+
+@pytest.mark.usefixtures("taken_on_trust")
+def test_a_module_whose_bytes_are_its_parents_is_frozen(
+    train: Any, trained: Any, text: Path
+) -> None:
+    properties = train(KEEPING_RUN_FN)
+    assert properties["digest"] == properties["parent_digest"]
+    assert properties["frozen"] == 1
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,8 @@ def test_all_parquet_files_are_looked_at_and_of_others_a_sample(tmp_path, monkey
     assert len(infer_schema(find_files([f"{tmp_path}/*.parquet"])).names) == 20
     sampled = infer_schema(find_files([f"{tmp_path}/*.jsonl"]))
     assert sampled.names == ["c0", "c5", "c10", "c15"]
+    of_all = infer_schema(find_files([f"{tmp_path}/*.jsonl"]), of_all=True)
+    assert len(of_all.names) == 20
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_a_conflict_stops_the_job_before_it_starts(tmp_path, module):
     write_json(tmp_path / "a.jsonl", {"text": "cat", "n": 1})
     write_json(tmp_path / "b.jsonl", {"text": "dog", "n": "one"})
     inputs, output = [f"{tmp_path}/*.jsonl"], tmp_path / "out"
-    with pytest.raises(InputError, match="embed these files in separate runs"):
+    with pytest.raises(InputError, match="one type, or take these files in separate runs"):
         embed_files(module, inputs, str(output), EmbedConfig(keep=("n",)))
     assert not output.exists()
     assert embed_files(module, inputs, str(output)).rows == 2

@@ -64,21 +64,22 @@ def labels_of_batches(folder: Path, labels: list[int], *, training: bool) -> lis
         parse,
         FineTuneConfig("label", batch_size=4),
         training=training,
-        drop_unknown=True,
     )
     made = [(i["same"].numpy().tolist(), ls.numpy().tolist()) for i, ls in dataset.take(8)]
     assert all(inputs == labels for inputs, labels in made)
     return [labels for _, labels in made]
 
 
-def test_rows_of_unknown_labels_leave_no_gap_and_no_empty_batch(tmp_path: Path) -> None:
-    labels = [0, -1, 1, 2, *[-1] * 9, 3, 4]
+def test_evaluation_is_in_order_and_training_begins_again_with_a_full_batch(
+    tmp_path: Path,
+) -> None:
+    labels = [0, 1, 2, 3, 4]
     assert labels_of_batches(tmp_path, labels, training=False) == [[0, 1, 2, 3], [4]]
     trained = labels_of_batches(tmp_path, labels, training=True)
     assert [len(batch) for batch in trained] == [4] * 8
     rows = [label for batch in trained for label in batch]
-    assert sorted(rows[:5]) == sorted(rows[5:10]) == [0, 1, 2, 3, 4]
+    assert sorted(rows[:5]) == sorted(rows[5:10]) == labels
 
 
-def test_training_ends_at_once_where_no_label_is_known(tmp_path: Path) -> None:
-    assert labels_of_batches(tmp_path, [-1] * 9, training=True) == []
+def test_training_ends_at_once_where_there_is_no_row(tmp_path: Path) -> None:
+    assert labels_of_batches(tmp_path, [], training=True) == []

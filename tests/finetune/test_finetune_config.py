@@ -18,8 +18,19 @@ from hub_tfx.finetune.schedule import factor, is_stalled, module_factor
 
 _rates = st.floats(0, 1e3)
 _counts = st.integers(1, 10**6)
+
+
+def config_of(task: str, **options: Any) -> FineTuneConfig:
+    """A config without what would have no effect."""
+    if task == "regression":
+        options |= {"classes": (), "class_weights": {}}
+    if options["freeze"]:
+        options["module_learning_rate"] = None
+    return FineTuneConfig(task=task, **options)
+
+
 configs = st.builds(
-    FineTuneConfig,
+    config_of,
     label=st.text(),
     task=st.sampled_from(["classification", "multilabel", "regression"]),
     classes=st.lists(st.text()).map(tuple),
@@ -70,6 +81,10 @@ def test_json_that_is_no_config_is_refused(text: str, complaint: str) -> None:
         ({"task": "ranking"}, "task takes classification, .* or similarity, not 'ranking'"),
         ({"decay": "steep"}, "decay takes none, linear or cosine, not 'steep'"),
         ({"unfreeze_after": 5}, "unfreeze_after needs freeze"),
+        (
+            {"freeze": True, "module_learning_rate": 0.1},
+            "module_learning_rate has no effect on a module that is frozen for good",
+        ),
         ({"task": "similarity"}, "pair names the second feature of task similarity: give it"),
         ({"pair": "other"}, "pair names the second feature of task similarity: give it"),
     ],

@@ -20,6 +20,7 @@ from hub_tfx import __version__, testing
 from hub_tfx.errors import (
     AuthoringError,
     ConfigError,
+    DigestMismatchError,
     InputError,
     OutputError,
     RejectedRowsError,
@@ -377,3 +378,102 @@ def test_a_run_cut_off_before_its_report_goes_on(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         *("module", "report.json", "serving", "training"),
     ]
+
+
+# --- The same training, and the same bytes -------------------------------------------------------
+
+
+def cut_off(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("taken_on_trust")
+def test_a_run_that_was_cut_off_does_not_go_on_with_other_rows(
+    text_module_dir: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "deliver", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            tune(text_module_dir, train, tmp_path / "out")
+    swapped = ["rest" if topic == "pet" else "pet" for topic in TOPICS]
+    other = write_csv(tmp_path / "other.csv", {"text": TEXTS, "topic": swapped})
+    with pytest.raises(OutputError, match="another training, whose set of rows differs: name a n"):
+        tune(text_module_dir, other, tmp_path / "out")
+    with pytest.raises(OutputError, match="another training, whose set of rows differs"):
+        tune(text_module_dir, train, tmp_path / "out", other)
+    moved = train.rename(tmp_path / "moved.csv")
+    assert tune(text_module_dir, moved, tmp_path / "out").steps == 2
+
+
+@pytest.mark.usefixtures("taken_on_trust")
+def test_a_run_that_was_cut_off_may_go_on_for_longer(
+    text_module_dir: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that had trained all of its steps, and was cut off after that."""
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "deliver", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            tune(text_module_dir, train, tmp_path / "out", steps=4, eval_every=2)
+    result = tune(text_module_dir, train, tmp_path / "out", steps=60, eval_every=20, patience=9)
+    steps = [step for step, _ in result.history]
+    assert (steps[:2], steps[-1], result.steps) == ([2, 4], 60, 60)
+    best = min(result.history, key=lambda of_step: of_step[1]["loss"])
+    assert dict(best[1]) == result.metrics
+    model = tf.saved_model.load(result.serving)
+    rows = tf.constant([example({"text": text}).SerializeToString() for text in TEXTS])
+    answered = model.signatures["serving_default"](examples=rows)["classes"].numpy()
+    assert np.mean(answered == [topic.encode() for topic in TOPICS]) > 0.8
+
+
+def test_a_module_that_changed_after_it_was_resolved_is_not_trained_from(
+    text: Path, train: Path, tmp_path: Path
+) -> None:
+    base = ResolvedModule.of_directory(shutil.copytree(text, tmp_path / "base"))
+    (base.path / "assets" / "more.txt").write_text("more")
+    config = FineTuneConfig("topic", steps=1)
+    with pytest.raises(DigestMismatchError, match=f"its digest is [0-9a-f]*, not {base.digest}"):
+        fine_tune_files(base, [str(train)], [], str(tmp_path / "out"), config)
+    whole = ResolvedModule.of_directory(text)
+    with pytest.raises(DigestMismatchError, match=f"not {base.digest}"):
+        fine_tune_files(whole, [str(train)], [], str(tmp_path / "out"), config, preprocessor=base)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_in_a_bucket_is_refused_with_what_to_do(
+    text: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    complaint = "gs://bucket/tuned is not on this machine, .* copy it to the bucket afterwards"
+    with pytest.raises(OutputError, match=complaint):
+        fine_tune_files(
+            ResolvedModule.of_directory(text),
+            [str(train)],
+            [],
+            "gs://bucket/tuned",
+            FineTuneConfig("topic"),
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["train.csv"]
+
+
+# --- One run at a time ---------------------------------------------------------------------------
+
+
+def test_a_second_run_into_one_output_is_told_so(
+    text: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, complaints = tmp_path / "out", []
+
+    def meanwhile(*_: Any, **__: Any) -> None:
+        with pytest.raises(OutputError) as refused:
+            tune(text, train, output)
+        complaints.append(str(refused.value))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "collect", meanwhile)
+        with pytest.raises(KeyboardInterrupt):
+            tune(text, train, output)
+    assert complaints == [
+        f"another run is writing to {output}: wait until it has ended, or name another directory"
+    ]
+    assert not output.exists()

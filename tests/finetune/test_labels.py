@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tfx_helpers import write_tfrecord
 
-from hub_tfx.errors import ConfigError
+from hub_tfx.errors import ConfigError, InputError
 from hub_tfx.finetune.collect import TrainingFiles, collect
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.spec import GraphVariant, ModuleSpec, SignatureSpec, TensorInfo
@@ -176,3 +176,63 @@ def test_rows_to_evaluate_on_are_left_out_too_and_classes_compared(
     write(tmp_path / "b.csv", [*others, {"text": "cat", "label": "d"}])
     gather(tmp_path, source, [evaluation], classes=("a", "b", "c", "d"))
     assert "class 'd' has rows to evaluate on and is not in the training data" in caplog.text
+
+
+# --- Files that do not agree ---------------------------------------------------------------------
+
+
+def labelled(path: Path, labels: Sequence[Any]) -> Path:
+    return write(path, [{"text": TEXTS[n % 4], "label": v} for n, v in enumerate(labels)])
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel", "regression", "similarity"])
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "tfrecord.gz"])
+def test_a_file_with_labels_of_another_type_is_refused_by_name_not_left_out(
+    task: str, ending: str, tmp_path: Path
+) -> None:
+    pair = {"pair": "text"} if task == "similarity" else {}
+    labelled(tmp_path / f"a.{ending}", [1, 0, 1, 0])
+    labelled(tmp_path / f"b.{ending}", ["1", "0", "1", "0"])
+    with pytest.raises(InputError, match=rf"a\.{ending} has .*'label', but .*b\.{ending} has"):
+        gather(tmp_path, tmp_path / f"*.{ending}", task=task, **pair)
+
+
+def test_evaluation_rows_with_labels_of_another_type_are_refused_by_name(tmp_path: Path) -> None:
+    train = labelled(tmp_path / "a.jsonl", [1, 0, 1, 0])
+    evaluation = labelled(tmp_path / "b.jsonl", ["1", "0"])
+    with pytest.raises(InputError, match=r"a\.jsonl has int64 in 'label', but .*b\.jsonl has str"):
+        gather(tmp_path, train, [evaluation])
+
+
+def test_one_of_many_files_is_not_left_out_unseen(tmp_path: Path) -> None:
+    for n in range(40):
+        labelled(tmp_path / f"{n:02}.jsonl", ["1", "0"] if n == 17 else [1, 0])
+    with pytest.raises(InputError, match=r"00\.jsonl has .*'label', but .*17\.jsonl has"):
+        gather(tmp_path, tmp_path / "*.jsonl")
+
+
+def test_csv_files_agree_whatever_their_cells_look_like(tmp_path: Path) -> None:
+    labelled(tmp_path / "a.csv", [1, 0, 1, 0])
+    labelled(tmp_path / "b.csv", ["yes", "no", "1", "0"])
+    files = gather(tmp_path, tmp_path / "*.csv")
+    assert (files.classes, files.rows["left_out"]) == (("0", "1", "no", "yes"), 0)
+
+
+# --- What a run that resumes goes by -------------------------------------------------------------
+
+
+def test_the_digest_is_that_of_the_rows_and_not_of_their_files(tmp_path: Path) -> None:
+    def digest(name: str, *labels: Sequence[Any]) -> str:
+        (tmp_path / name).mkdir()
+        files = [labelled(tmp_path / name / f"{n}.jsonl", of) for n, of in enumerate(labels)]
+        return gather(tmp_path / name, files[0], files[1:]).digest
+
+    given = digest("a", [1, 0, 1, 0])
+    assert digest("b", [1, 0, 1, 0]) == given
+    others = [
+        digest("c", [0, 1, 1, 0]),
+        digest("d", [1, 0, 1, 0, 1]),
+        digest("e", [1, 0, 1], [0]),
+    ]
+    assert given not in others
+    assert digest("f", [1, 0, 1, 0, None]) == given  # A row that is left out is not learned from.

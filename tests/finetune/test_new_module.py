@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import tensorflow_hub as hub
 from tensorflow.python.eager import context
 
 from hub_tfx import testing
-from hub_tfx.errors import AuthoringError, ConfigError
+from hub_tfx.errors import AuthoringError, ConfigError, OutputError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.job import FineTuneResult, fine_tune_files
 from hub_tfx.finetune.new_module import NewModule, check_format
@@ -38,11 +39,33 @@ def graph_fn(is_training: bool) -> None:
 
 
 def keras_fn() -> Any:
+    return keras_model(dropout=0.1)
+
+
+def keras_model(dropout: float) -> Any:
     layers = tf.keras.layers
     text = tf.keras.Input([], dtype=tf.string, name="text")
     ids = layers.TextVectorization(vocabulary=list(testing.WORDS))(text)
     vectors = layers.Embedding(10, 3, embeddings_regularizer="l2")(ids)
-    return tf.keras.Model(text, layers.Dropout(0.1)(layers.GlobalAveragePooling1D()(vectors)))
+    return tf.keras.Model(text, layers.Dropout(dropout)(layers.GlobalAveragePooling1D()(vectors)))
+
+
+def other_graph_fn(is_training: bool) -> None:
+    """What graph_fn builds, with less dropout."""
+    text = tf.compat.v1.placeholder(tf.string, [None])
+    table = tf.compat.v1.get_variable("table", [64, 3])
+    words = tf.compat.v1.string_split(text)
+    ids = tf.strings.to_hash_bucket_fast(words.values, 64)
+    ids = tf.SparseTensor(words.indices, ids, words.dense_shape)
+    vectors = tf.nn.embedding_lookup_sparse(table, ids, None, combiner="mean")
+    vectors.set_shape([None, 3])
+    if is_training:
+        vectors = tf.compat.v1.nn.dropout(vectors, rate=0.05)
+    hub.add_signature(inputs={"text": text}, outputs=vectors)
+
+
+def other_keras() -> Any:
+    return keras_model(dropout=0.05)
 
 
 def unbuilt() -> Any:
@@ -100,6 +123,33 @@ def test_it_is_made_once_for_a_folder(module_format: ModuleFormat, tmp_path: Pat
     made = [new_module(module_format).create(tmp_path, seed=1) for _ in range(2)]
     assert made[0] == made[1]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.usefixtures("taken_on_trust")
+def test_a_run_that_was_cut_off_does_not_go_on_with_another_function(
+    module_format: ModuleFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same name, and of a module with the same signatures."""
+
+    def cut_off(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    def tune() -> FineTuneResult:
+        config = FineTuneConfig("pet", steps=2, batch_size=4)
+        inputs, output = [str(tmp_path / "train.csv")], str(tmp_path / "out")
+        return fine_tune_files(new_module(module_format), inputs, [], output, config)
+
+    (tmp_path / "train.csv").write_text("text,pet\n" + "cat,1\nhello,0\n" * 8)
+    with monkeypatch.context() as patch:
+        patch.setattr("hub_tfx.finetune.job.deliver", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            tune()
+    with monkeypatch.context() as patch:
+        others = {"tf1_hub": ("graph_fn", other_graph_fn), "saved_model": ("keras_fn", other_keras)}
+        patch.setattr(sys.modules[__name__], *others[module_format])
+        with pytest.raises(OutputError, match="another training, whose code of module_fn differs"):
+            tune()
+    assert tune().steps == 2
 
 
 def test_a_graph_function_with_is_training_builds_both_variants(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tfx.v1 as tfx
 from command_lines import DIGEST, IMAGE, PIPELINES, assert_golden, executors, parameters
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
@@ -22,7 +23,9 @@ from tfx_helpers import plain_vectors, read_examples, write_tfrecord
 import hub_tfx
 from hub_tfx.artifacts import HubModule, read_module, write_module
 from hub_tfx.cli.main import run_command
+from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import minimal_module, text_module
@@ -134,6 +137,38 @@ def test_new_names_compile_to_the_same_as_old_ones(compiled, tmp_path):
     arguments = ["fine-tune", *arguments, "--output", str(output)]
     assert run_command(compile_, arguments, "compile") == 0
     assert json.loads(output.read_text()) == compiled["finetune"]
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml"])
+@pytest.mark.parametrize("file", ["mine.py", "{here}/mine.py"])
+def test_a_module_file_of_this_machine_is_refused_with_what_to_do(tmp_path, ending, file):
+    """No container has it; TFX's own Trainer packages it in a wheel."""
+    (tmp_path / "mine.py").touch()
+    if ending == "yaml":
+        pytest.importorskip("kfp.gcp")
+    output = tmp_path / f"out.{ending}"
+    complaint = (
+        r"mine\.py: it is the module_file of ModuleTrainer; put its code into a package.*run_fn="
+    )
+    with pytest.raises(ConfigError, match=complaint):
+        write_pipeline(_training_with(file.format(here=tmp_path)), IMAGE, str(output))
+    assert not output.exists()
+
+
+def test_a_module_file_that_containers_reach_is_a_parameter(tmp_path):
+    for file in ("gs://bucket/mine.py", "/in/the/image/mine.py"):
+        write_pipeline(_training_with(file), IMAGE, str(tmp_path / "out.json"))
+        assert file in (tmp_path / "out.json").read_text()
+
+
+def _training_with(module_file):
+    examples = tfx.components.ImportExampleGen("gs://bucket/records")
+    trainer = ModuleTrainer(
+        examples.outputs["examples"], config=FineTuneConfig("topic"), module_file=module_file
+    )
+    return tfx.dsl.Pipeline(
+        pipeline_name="mine", pipeline_root="gs://bucket/root", components=[examples, trainer]
+    )
 
 
 def test_the_parameters_of_fine_tuning_are_those_of_the_config(compiled):

@@ -200,6 +200,70 @@ def test_a_module_resolved_twice_is_not_an_ancestor_of_itself(written: _Run) -> 
     assert _lineage_with(written, _D1).artifacts.keys() == {first, second, tuned}
 
 
+@dataclass
+class _Demo:
+    """What `make demo` leaves: a base that is embedded with, frozen, and tuned, each time resolved
+    by its URL; and somebody who resolves the frozen one's directory."""
+
+    run: _Run
+    examples: int
+    frozen: int
+    tuned: int
+    of_base: list[int]
+
+
+def _demo(run_: _Run) -> _Demo:
+    def resolved(uri: str) -> int:
+        module = run_.module(uri, _D1, handle="http://localhost/base/1")
+        run_.step("ModuleResolver", {}, {"module": module})
+        return module
+
+    def made(step: str, inputs: dict[str, int], output: str, made_: int) -> int:
+        run_.step(step, inputs, {output: made_})
+        return made_
+
+    first = resolved("/1")
+    embeddings = run_.artifact("Examples", "/2", module_digest=_D1)
+    made("EmbeddingGenerator", {"module": first}, "embeddings", embeddings)
+    examples = run_.artifact("Examples", "/3")
+    second = resolved("/4")
+    frozen = run_.module("/5", _D1, parent_digest=_D1, frozen=1)
+    made("ModuleTrainer", {"base_module": second, "examples": examples}, "module", frozen)
+    tuned = run_.module("/6", _D2, parent_digest=_D1)
+    third = resolved("/7")
+    made("ModuleTrainer", {"base_module": third}, "module", tuned)
+    later = run_.artifact("Examples", "/8", module_digest=_D1)
+    made("EmbeddingGenerator", {"module": resolved("/5/module")}, "embeddings", later)
+    lost = run_.artifact("Examples", "/9", module_digest=_D1)  # Of a step that nobody knows.
+    return _Demo(run_, examples, frozen, tuned, [first, embeddings, second, third, later, lost])
+
+
+def test_nothing_made_with_a_base_inherits_a_training_that_left_it_as_it_was(
+    written: _Run,
+) -> None:
+    demo = _demo(written)
+    for artifact in [*demo.of_base, demo.tuned]:
+        lineage = ancestors_of(written.store, written.found(artifact))
+        assert not {demo.frozen, demo.examples} & lineage.artifacts.keys()
+    of_frozen = ancestors_of(written.store, written.found(demo.frozen))
+    assert "frozen 1" in as_text(of_frozen)
+
+
+def test_a_lineage_with_frozen_modules_has_no_circle(written: _Run) -> None:
+    _demo(written)
+    frozen_again = written.module("/10", _D1, parent_digest=_D1, frozen=1)
+    written.module("/11", _D2, parent_digest=_D2, frozen=1)
+    older = written.module("/12", _D3, parent_digest=_OTHER)
+    newer = written.module("/13", _OTHER, parent_digest=_D3)
+    for digest in (_D1, _D2, _D3, _OTHER):
+        lineage = _lineage_with(written, digest)
+        assert all(link.parent < link.child for link in lineage.links)
+        assert frozen_again not in {link.parent for link in lineage.links}
+    assert [(link.parent, link.child) for link in _lineage_with(written, _D3).links] == [
+        (older, newer)
+    ]
+
+
 def test_no_further_than_asked(generations: _Generations) -> None:
     g = generations
     lineage = _lineage_with(g.run, _D3, generations=1)

@@ -65,7 +65,12 @@ def test_both_commands_take_the_same_options_but_for_where_the_pipeline_goes(nam
     ("arguments", "changed"),
     [
         ([], {}),
-        (["--digest", DIGEST.upper()], {"module_digest": DIGEST}),
+        (["--sha256", DIGEST.upper()], {"module_digest": DIGEST}),
+        (["--digest", DIGEST], {"module_digest": DIGEST}),
+        (
+            ["--preprocessor", "tokens", "--preprocessor-sha256", OTHER],
+            {"preprocessor": "tokens", "preprocessor_digest": OTHER},
+        ),
         (
             ["--preprocessor", "tokens", "--preprocessor-digest", OTHER],
             {"preprocessor": "tokens", "preprocessor_digest": OTHER},
@@ -148,17 +153,17 @@ def test_options_are_the_attributes_of_a_fine_tuning_pipeline(
         (
             embed,
             ["--module", "text", "--preprocessor-digest", DIGEST],
-            "--preprocessor-digest is that of --preprocessor: give both",
+            "--preprocessor-sha256 is that of --preprocessor: give both",
         ),
         (
             fine_tune,
             ["--module-fn", "mine:build", "--digest", DIGEST, "--label", "topic"],
-            "--digest is that of --module: give both",
+            "--sha256 is that of --module: give both",
         ),
         (
             fine_tune,
             ["--module", "text", "--label", "topic", "--preprocessor-digest", DIGEST],
-            "--preprocessor-digest is that of --preprocessor: give both",
+            "--preprocessor-sha256 is that of --preprocessor: give both",
         ),
         (fine_tune, ["--label", "topic"], "give either module"),
     ],

@@ -1,6 +1,7 @@
 """The embedding pipeline under LocalDagRunner: what ML Metadata knows afterwards, and failures."""
 
 import csv
+import os
 import runpy
 import shutil
 import subprocess
@@ -241,27 +242,54 @@ def test_a_step_that_exits_with_status_0_is_not_taken_for_success(result, config
     assert run_embed(other)["rows"] == len(TEXTS)
 
 
-_SABOTAGED = """
-import os, sys
-from hub_tfx.components.embedding_generator.executor import Executor
-from hub_tfx.cli.main import run_command
-from hub_tfx_pipelines.cli import run
-Executor.Do = lambda *_: os._exit(0)
-sys.exit(run_command(run, sys.argv[1:], "hub-tfx run"))
+_LEAVING = """
+import os
+parents = open(f"/proc/{os.getppid()}/maps").read()
+print("the parent is light:", "tensorflow" not in parents and "arrow" not in parents, flush=True)
+os._exit(0)
 """
 
 
-def test_a_process_that_vanished_with_status_0_left_no_complete_run(tmp_path, module_dir):
+@pytest.mark.parametrize(
+    "command",
+    [
+        "from hub_tfx.cli.main import main; main(['run', *sys.argv[1:]])",
+        "import runpy; runpy.run_module('hub_tfx_pipelines.run_local', run_name='__main__')",
+    ],
+    ids=["hub-tfx run", "the old name"],
+)
+def test_a_step_that_leaves_with_status_0_fails_the_command(tmp_path, module_dir, command):
+    """As the code of a package may, which a module needs."""
     write_tfrecord(tmp_path / "data" / "a.tfrecord.gz", [{"text": "cat"}] * 9)
+    (tmp_path / "leaving.py").write_text(_LEAVING)
     arguments = ["embed", "--data-root", tmp_path / "data", "--module", module_dir]
-    arguments += ["--output-root", tmp_path / "out"]
-    vanished = subprocess.run(
-        [sys.executable, "-c", _SABOTAGED, *map(str, arguments)], capture_output=True, text=True
+    arguments += ["--output-root", tmp_path / "out", "--import", "leaving"]
+    left = subprocess.run(
+        [sys.executable, "-c", f"import sys; {command}", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
     )
-    assert (vanished.returncode, vanished.stdout) == (0, "")
+    assert (left.returncode, left.stdout) == (1, "the parent is light: True\n")
+    assert "error: the process left with status 0 before it was done" in left.stderr
     store = open_sqlite(str(tmp_path / "out" / "metadata.sqlite"))
     with pytest.raises(HubTfxError, match="EmbeddingGenerator is RUNNING"):
         metadata.check_complete(metadata.latest_run(store, "embed"), STEPS)
+
+
+def test_what_ml_metadata_says_decides_and_not_that_the_runner_returned(
+    result, config, monkeypatch
+):
+    def run_and_forget(self, pipeline):
+        really_run(self, pipeline)
+        store, steps = steps_of(config)
+        steps["EmbeddingGenerator"].last_known_state = mlmd.Execution.RUNNING
+        store.put_executions([steps["EmbeddingGenerator"]])
+
+    really_run = tfx.orchestration.LocalDagRunner.run
+    monkeypatch.setattr(tfx.orchestration.LocalDagRunner, "run", run_and_forget)
+    with pytest.raises(HubTfxError, match=r"the run is not complete: .*EmbeddingGenerator is RUNN"):
+        run_embed(replace(config, embed=EmbedConfig(batch_size=5)))
 
 
 def test_steps_that_never_began_are_missing():
@@ -341,8 +369,9 @@ def test_the_command_prints_the_uri_and_what_ml_metadata_says(result, config, ca
     [
         (["--data-root", "nowhere"], 1, "no file matches the input nowhere/*"),
         (["--module", "nowhere"], 1, "nowhere cannot be read"),
+        (["--output-root", "gs://bucket/run"], 1, "gs://bucket/run is not on this machine"),
         (["--keep", "nothing"], 2, "no feature 'nothing' to keep; the input has id, text"),
-        (["--digest", "0" * 64], 5, "is pinned"),
+        (["--sha256", "0" * 64], 5, "is pinned"),
         (["--input-map", "text"], 2, "--input-map takes KEY=FEATURE, not 'text'"),
         (["stray"], 2, "Got unexpected extra argument (stray)"),
         (["--example-gen", "avro"], 2, "'avro' is not one of 'import', 'csv'"),

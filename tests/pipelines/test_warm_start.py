@@ -42,6 +42,7 @@ def run_fn(fn_args: Any) -> None:
     shutil.copytree(fn_args.base_model, tuned)
     with (tuned / "generations.txt").open("a") as file:
         file.write("one more\n")
+    shutil.copytree(tuned, fn_args.serving_model_dir)
 
 
 def broken_run_fn(fn_args: Any) -> None:

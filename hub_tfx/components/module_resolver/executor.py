@@ -32,6 +32,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         handle = checked_handle(exec_properties["handle"])
         cache = ModuleCache(exec_properties.get("cache_dir"))
         resolved = cache.resolve(handle, digest=exec_properties.get("digest"))
+        resolved.verify()
         write_module(
             artifact_utils.get_single_instance(output_dict["module"]),
             resolved.path,

@@ -61,7 +61,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
     Component `outputs` contains:
      - `module`: Channel of type `HubModule`: the tuned module. It has no `handle` yet. Custom
        properties besides those of every HubModule: `parent_digest` and `parent_handle`, or for one
-       without a parent `module_fn`; `preprocessor_digest` of one that was trained behind a
+       without a parent `module_fn`; `frozen`, which is 1, where training left all bytes of the
+       parent as they were; `preprocessor_digest` of one that was trained behind a
        preprocessor; `spans`, `config_digest`, `git_commit`; each metric as `metric_…`; how many
        rows were trained on as `rows_train`, evaluated on as `rows_eval`, and could not be learned
        from as `rows_left_out`, unless a run_fn of your own does not count them.

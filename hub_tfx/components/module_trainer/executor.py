@@ -10,9 +10,12 @@ from typing import Any
 
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
 from hub_tfx.artifacts import read_module, read_number, write_module
+from hub_tfx.components.module_trainer.local import local_inputs, local_outputs, upload
+from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.new_module import NewModule, check_format
 from hub_tfx.finetune.run_fn_job import fine_tune_with
+from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
 
 
@@ -42,28 +45,42 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             module_file, train_args, eval_args, custom_config.
 
         Raises:
-          HubTfxError: the module cannot be trained, or run_fn left none; no artifact is published.
+          HubTfxError: the module cannot be trained, run_fn left none or no serving model, or what
+            it left cannot be written; no artifact is published.
         """
         config = FineTuneConfig.from_json(exec_properties["config"])
         base = _base(input_dict.get("base_module"), exec_properties)
         first = input_dict.get("preprocessor")
         preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
         examples = input_dict.get("raw_examples") or input_dict["examples"]
-        fn_args = self._GetFnArgs(input_dict, output_dict, exec_properties)
         run_fn = get_fn(exec_properties, "run_fn")
-        with tempfile.TemporaryDirectory() as folder:
-            tuned = fine_tune_with(run_fn, fn_args, base, config, Path(folder), preprocessor)
+        with tempfile.TemporaryDirectory() as name, local_inputs(input_dict) as inputs:
+            folder = Path(name, "tuned")
+            folder.mkdir()
+            written = local_outputs(output_dict, Path(name, "written"))
+            fn_args = self._GetFnArgs(inputs, written, exec_properties)
+            tuned = fine_tune_with(run_fn, fn_args, base, config, folder, preprocessor)
+            _check_model(Path(fn_args.serving_model_dir))
+            upload(written, output_dict)
             write_module(
                 artifact_utils.get_single_instance(output_dict["module"]),
                 tuned.path,
                 {
-                    **_origin(base),
+                    **_origin(base, tuned.path),
                     "preprocessor_digest": preprocessor.digest if preprocessor else None,
                     **_circumstances(examples, exec_properties["config"]),
                     **{f"metric_{name}": f"{value:.6g}" for name, value in tuned.metrics.items()},
                     **{f"rows_{name}": count for name, count in tuned.rows.items()},
                 },
             )
+
+
+def _check_model(serving: Path) -> None:
+    """Raises AuthoringError where a run_fn left no serving model, as TFX's Trainer does."""
+    if not any(path.is_file() for path in serving.rglob("*")):
+        raise AuthoringError(
+            "run_fn left no model: it saves one that serves to fn_args.serving_model_dir"
+        )
 
 
 def _base(
@@ -84,11 +101,14 @@ def _base(
     return None
 
 
-def _origin(base: ResolvedModule | NewModule | None) -> dict[str, str]:
-    """Properties that say what the module was made of."""
+def _origin(base: ResolvedModule | NewModule | None, tuned: Path) -> dict[str, str | int]:
+    """Properties that say what the module was made of, and whether its bytes are the parent's."""
     if isinstance(base, NewModule):
         return {"module_fn": base.module_fn}
-    return {"parent_handle": base.handle, "parent_digest": base.digest} if base else {}
+    if base is None:
+        return {}
+    frozen = {"frozen": 1} if Manifest.of_directory(tuned).digest == base.digest else {}
+    return {"parent_handle": base.handle, "parent_digest": base.digest, **frozen}
 
 
 def _circumstances(examples: Sequence[Any], config: str) -> dict[str, str | None]:

@@ -3,6 +3,7 @@ many steps at a time as take about a second."""
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -14,6 +15,7 @@ from hub_tfx._files import remove_temporary, replacing
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.finetune.checks import check_gradients, naming_gradients
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.finetune.identity import check_same, identity_of
 from hub_tfx.finetune.saved_model.model import TunableModel, write_serving
 from hub_tfx.finetune.saved_model.tunable import check_tunable, load_tunable
 from hub_tfx.finetune.schedule import factor, index_of_best, is_stalled, module_factor
@@ -23,6 +25,7 @@ from hub_tfx.module.create.export import eagerly
 _REPORT_EVERY_S = 1.0
 _IDENTITY = "training.json"
 _EVENTS = ("train", "eval")
+_EXPORTS = ("newest", "best", "serving")
 
 
 @naming_features()
@@ -54,27 +57,13 @@ def train(job: TrainingJob) -> Trained:
 def _claim(job: TrainingJob) -> None:
     """Makes ``work_dir`` this training's own, and removes what a killed run left half written."""
     job.work_dir.mkdir(parents=True, exist_ok=True)
-    file = job.work_dir / _IDENTITY
-    identity = {
-        **job.digests,
-        "classes": list(job.head.classes),
-        "config": json.loads(job.config.to_json()),
-    }
-    if not file.exists():
+    file, identity = job.work_dir / _IDENTITY, identity_of(job)
+    if file.exists():
+        check_same(json.loads(file.read_text()), identity, job.work_dir)
+    else:
         with replacing(file) as temporary:
             temporary.write_text(json.dumps(identity, indent=2))
-    elif _with_defaults(json.loads(file.read_text())) != identity:
-        raise OutputError(
-            f"{job.work_dir} belongs to the training of another module, or with another config "
-            f"(see {file.name}): choose a new directory"
-        )
     remove_temporary(job.work_dir)
-
-
-def _with_defaults(identity: dict[str, Any]) -> dict[str, Any]:
-    """What an earlier version wrote, with the keys that a config has today."""
-    config = FineTuneConfig.from_json(json.dumps(identity["config"]))
-    return {"preprocessor": None, **identity, "config": json.loads(config.to_json())}
 
 
 # --- Training ------------------------------------------------------------------------------------
@@ -147,6 +136,8 @@ class _Run:
         if self._record.is_over(self._config):
             return
         self._check_learns()
+        for name in _EXPORTS:  # Of a run with fewer steps, which ended.
+            shutil.rmtree(self._job.work_dir / name, ignore_errors=True)
         events = self._job.work_dir / "events"
         on_train, on_eval = (tf.summary.create_file_writer(str(events / k)) for k in _EVENTS)
         with closing(on_train), closing(on_eval):

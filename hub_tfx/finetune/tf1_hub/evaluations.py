@@ -4,17 +4,14 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from hub_tfx._files import replacing
-from hub_tfx.errors import OutputError
+from hub_tfx.finetune.identity import check_same, identity_of
 from hub_tfx.finetune.schedule import History, index_of_best, is_stalled
 from hub_tfx.finetune.training import Trained, TrainingJob
 
 MODULE, SERVING = "module", "serving"
 """Names of the directories in that of an evaluation."""
-
-_MAY_CHANGE = ("steps", "eval_every", "eval_steps", "patience", "allow_signature_changes")
 
 
 class Evaluations:
@@ -34,7 +31,7 @@ class Evaluations:
         """Raises OutputError where ``job.work_dir`` holds another training."""
         self._work_dir = job.work_dir
         self._config = job.config
-        self._training = _identity(job)
+        self._training = identity_of(job)
         self._file = job.work_dir / "evaluations.json"
         self.history: dict[int, Mapping[str, float]] = {}
         job.work_dir.mkdir(parents=True, exist_ok=True)
@@ -91,12 +88,7 @@ class Evaluations:
 
     def _read(self) -> None:
         document = json.loads(self._file.read_text())
-        for key, value in self._training.items():
-            if document["training"].get(key) != value:
-                raise OutputError(
-                    f"{self._work_dir} belongs to another training, whose {key!r} differs: "
-                    "name a new directory, or remove it"
-                )
+        check_same(document["training"], self._training, self._work_dir)
         self.history = {int(step): metrics for step, metrics in document["history"]}
 
     def _write(self) -> None:
@@ -110,11 +102,3 @@ class Evaluations:
         for folder in self._work_dir.glob("evaluated/*"):
             if folder.name not in kept:
                 shutil.rmtree(folder)
-
-
-def _identity(job: TrainingJob) -> dict[str, Any]:
-    """What must be the same for a run to resume in a directory, as JSON gives it back."""
-    config = json.loads(job.config.to_json())
-    identity = {key: value for key, value in config.items() if key not in _MAY_CHANGE}
-    classes = list(job.head.classes)
-    return {**identity, **job.digests, "signature": job.signature, "classes": classes}
