@@ -21,6 +21,7 @@ from hub_tfx.cli.options import (
     sha256_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json
+from hub_tfx.cli.start import fast_imports
 
 
 @click.command(cls=BeamCommand)
@@ -105,9 +106,10 @@ def embed(
     from hub_tfx._quiet import quiet_libraries
 
     quiet_libraries()
-    from hub_tfx.cli.progress import shown_progress
-    from hub_tfx.embed.job import embed_files
-    from hub_tfx.store.cache import ModuleCache
+    with fast_imports():
+        from hub_tfx.cli.progress import shown_progress
+        from hub_tfx.embed.job import embed_files
+        from hub_tfx.store.cache import ModuleCache
 
     config, beam_arguments = embed_config(**options), beam_options()
     cache = ModuleCache(cache_dir)

@@ -20,6 +20,7 @@ from hub_tfx.cli.options import (
     sha256_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json
+from hub_tfx.cli.start import fast_imports
 from hub_tfx.errors import UsageError
 from hub_tfx.module.spec import ModuleFormat
 
@@ -88,10 +89,11 @@ def fine_tune(
     from hub_tfx._quiet import quiet_libraries
 
     quiet_libraries()
-    from hub_tfx.cli.training_progress import training_progress
-    from hub_tfx.finetune.curve import draw_learning_curve
-    from hub_tfx.finetune.job import fine_tune_files
-    from hub_tfx.store.cache import ModuleCache
+    with fast_imports():
+        from hub_tfx.cli.training_progress import training_progress
+        from hub_tfx.finetune.curve import draw_learning_curve
+        from hub_tfx.finetune.job import fine_tune_files
+        from hub_tfx.store.cache import ModuleCache
 
     config = fine_tune_config(**options)
     cache = ModuleCache(cache_dir)

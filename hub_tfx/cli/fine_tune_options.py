@@ -11,6 +11,7 @@ from hub_tfx.cli.options import (
     input_map_option,
     pairs,
     signature_option,
+    threads_option,
 )
 from hub_tfx.errors import UsageError
 
@@ -135,6 +136,7 @@ _TRAINING = (
         help="After the warm-up, lower learning rates along this curve to 0 at the last step.  "
         "[none]",
     ),
+    threads_option,
     click.option(
         "--seed",
         type=int,

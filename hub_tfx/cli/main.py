@@ -15,6 +15,7 @@ import click
 from hub_tfx import __version__
 from hub_tfx._text import printable
 from hub_tfx.cli.guard import OneInterrupt, guarded
+from hub_tfx.cli.start import leave, with_tcmalloc
 from hub_tfx.errors import HubTfxError
 
 _COMMANDS: Mapping[str, str] = {
@@ -107,11 +108,10 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line, in a child process where that is possible, and exits."""
     given = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        with_tcmalloc(given)
     exit_code = guarded(partial(_run_interruptibly, given), lambda told: _warn(f"error: {told}"))
-    if exit_code > _SIGNALLED:  # Threads may still wait for a module.
-        sys.stdout.flush()
-        os._exit(exit_code)
-    sys.exit(exit_code)
+    leave(exit_code)
 
 
 def _run_interruptibly(arguments: list[str]) -> int:

@@ -147,6 +147,12 @@ def _parse_tags(_: click.Context, __: click.Parameter, value: str | None) -> Any
     return None if value is None else tuple(tag for tag in value.split(",") if tag)
 
 
+threads_option = click.option(
+    "--threads",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Use N threads in each process.  [one a core, shared by worker processes]",
+)
 cache_dir_option = click.option(
     "--cache-dir",
     metavar="DIR",
@@ -253,7 +259,7 @@ def embed_options(command: Any) -> Any:
             "--batch-size",
             type=click.IntRange(1),
             metavar="N",
-            help="Call the module with at most N rows.  [2048]",
+            help="Call the module with N rows.  [as many as are fastest, found while it works]",
         ),
         click.option(
             "--batch-bytes",
@@ -269,6 +275,7 @@ def embed_options(command: Any) -> Any:
             metavar="SECONDS",
             help="Cancel a call of the module after this time, and try it with fewer rows.  [600]",
         ),
+        threads_option,
         feeding_options,
         click.option(
             "--normalize",

@@ -4,36 +4,37 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from rich.console import Console
 
-from hub_tfx.embed.progress import IN_THIS_PROCESS
+from hub_tfx.embed.progress import IN_THIS_PROCESS, Progress
 
 _LINE_EVERY_S = 30.0
 _LIVE_EVERY_S = 0.5
+_RATE_OVER_S = 30.0
 
 
 @contextmanager
 def shown_progress() -> Iterator[None]:
-    """Prints rows, rate and rejected rows to stderr while the body runs."""
+    """Prints rows, rate, rejected rows and the time left to stderr while the body runs.
+
+    The first calls of a module have a line of their own, so that something is seen of a slow one.
+    """
     console = Console(stderr=True, highlight=False)
     done = threading.Event()
     status = console.status("starting") if console.is_terminal else None
-    started_s = time.monotonic()
+    lines = _Lines(IN_THIS_PROCESS, time.monotonic())
 
     def watch() -> None:
-        seen, changed_s = 0, started_s
-        while not done.wait(_LIVE_EVERY_S if status else _LINE_EVERY_S):
-            rows, now_s = IN_THIS_PROCESS.rows, time.monotonic()
-            rate = (rows - seen) / (now_s - changed_s)
-            seen, changed_s = rows, now_s
-            line = f"working, {now_s - started_s:,.0f} s"
-            if rows:  # Workers in other processes have Beam's metrics instead.
-                rejected = IN_THIS_PROCESS.dead_letters
-                line = f"{rows:,} rows, {rate:,.0f} rows/s, {rejected:,} rejected, {line}"
+        printed_s, has_begun = time.monotonic(), False
+        while not done.wait(_LIVE_EVERY_S):
+            now_s = time.monotonic()
+            line = lines.line(now_s)
             if status:
                 status.update(line)
-            else:
+            elif now_s - printed_s >= _LINE_EVERY_S or (lines.rows and not has_begun):
+                printed_s, has_begun = now_s, bool(lines.rows)
                 console.print(f"hub-tfx: {line}", soft_wrap=True)
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -47,3 +48,56 @@ def shown_progress() -> Iterator[None]:
         thread.join()
         if status:
             status.stop()
+
+
+@dataclass
+class _Lines:
+    """What there is to say of a job, from what is counted and when it was.
+
+    Attributes:
+      progress: the counts.
+      started_s: when the job began.
+      seen: (time, rows that were done) of the last half minute; first of when there was none.
+    """
+
+    progress: Progress
+    started_s: float
+    seen: list[tuple[float, int]] = field(default_factory=list)
+    before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self.progress.done
+        self.seen.append((self.started_s, self.before))
+
+    @property
+    def rows(self) -> int:
+        """Rows that are done."""
+        return self.progress.done - self.before
+
+    def line(self, now_s: float) -> str:
+        """One line on the state at a time, in seconds."""
+        working = f"working, {now_s - self.started_s:,.0f} s"
+        if not self.rows:  # Workers in other processes have Beam's metrics instead.
+            self.seen = [(now_s, self.before)]
+            return working
+        rate = self._rate(now_s)
+        said = [f"{self.rows:,} rows", f"{rate:,.0f} rows/s"]
+        if self.progress.expected is not None:
+            left = max(0, self.progress.expected - self.progress.done)
+            said[0] = f"{self.rows:,} of {self.rows + left:,} rows"
+            said += [f"{_duration(left / rate)} left"] if rate else []
+        return ", ".join([*said, f"{self.progress.dead_letters:,} rejected", working])
+
+    def _rate(self, now_s: float) -> float:
+        """Rows a second over the last half minute, or since there were any."""
+        self.seen.append((now_s, self.progress.done))
+        while len(self.seen) > 2 and now_s - self.seen[0][0] > _RATE_OVER_S:
+            del self.seen[0]
+        since_s, rows = self.seen[0]
+        return (self.progress.done - rows) / max(now_s - since_s, 1e-9)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

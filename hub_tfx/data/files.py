@@ -62,6 +62,16 @@ class SourceFile:
         return [(a, b) for (_, a), (b, _) in pairwise(edges) if a < b]
 
 
+def count_rows(files: Iterable[SourceFile]) -> int | None:
+    """How many rows are to be read from files; None where only reading tells."""
+    rows = 0
+    for file in files:
+        if file.stop is None:
+            return None
+        rows += sum(stop - start for start, stop in file.unfinished(file.start, file.stop))
+    return rows
+
+
 def split_row_groups(files: Iterable[SourceFile]) -> list[SourceFile]:
     """Parquet files as their row groups, so that several workers read one; others as they are."""
     split = []

@@ -15,7 +15,7 @@ from hub_tfx.beam.interrupt import LeftRunningInterrupt, cancelling
 from hub_tfx.beam.metrics import Distribution, read_metrics
 from hub_tfx.beam.runner import make_pipeline, raise_own_errors
 from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
-from hub_tfx.data.files import SourceFile, find_files, real_path, split_row_groups
+from hub_tfx.data.files import SourceFile, count_rows, find_files, real_path, split_row_groups
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
@@ -24,8 +24,9 @@ from hub_tfx.embed.manifest import OutputFormat, OutputManifest
 from hub_tfx.embed.output.directory import output_directory, remove_temporary
 from hub_tfx.embed.output.layout import OutputLayout, manifest_in_place
 from hub_tfx.embed.output.read_back import first_dead_letter
-from hub_tfx.embed.output.resume import take_finished
+from hub_tfx.embed.output.resume import left_to_read, take_finished
 from hub_tfx.embed.pipeline import EmbedFiles, JobOutput
+from hub_tfx.embed.progress import IN_THIS_PROCESS
 from hub_tfx.embed.report.report import write_reports
 from hub_tfx.embed.reuse.previous import find_previous
 from hub_tfx.embed.task import EmbedTask, make_task
@@ -146,6 +147,7 @@ def embed_files(
         finished = take_finished(layout.temporary, files)
         if not is_local_runner(beam_options):
             task = _for_other_machines(task, layout)
+        IN_THIS_PROCESS.expect(count_rows(left_to_read(task.files, finished)))
         planned = JobOutput(task, layout, finished=finished, run=run, lease=lease)
         job = EmbedFiles([planned], earlier, limits)
         (manifest,), metrics = _run(job, lambda: make_pipeline(beam_options))

@@ -62,11 +62,13 @@ class FineTuneConfig(JobConfig):
       patience: evaluations without a better loss after which training stops; None for no limit.
         Those before a frozen module begins to learn do not count.
       seed: seed of everything that is random; two runs with one seed on a CPU are equal.
+      threads: for ops of TensorFlow; None for one a core.
       allow_signature_changes: in ModuleTrainer, whether the module that a run_fn of your own
         exports may lack signatures of its parent; ours keep them.
     """
 
     NAME = "fine-tune config"
+    LATER = ("threads",)
 
     label: str
     task: Task = "classification"
@@ -96,6 +98,7 @@ class FineTuneConfig(JobConfig):
     patience: _Count | None = None
     seed: _Number = 0
     allow_signature_changes: bool = False
+    threads: _Count | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,7 +8,7 @@ from typing import Any
 from hub_tfx.errors import OutputError
 from hub_tfx.finetune.training import TrainingJob
 
-MAY_CHANGE = ("steps", "eval_every", "eval_steps", "patience", "allow_signature_changes")
+MAY_CHANGE = ("steps", "eval_every", "eval_steps", "patience", "allow_signature_changes", "threads")
 """What of a config may differ where a run resumes: how long it trains, and when it looks."""
 
 _IN_WORDS = {"examples": "set of rows", "module_fn": "code of module_fn", "base": "base module"}

@@ -25,6 +25,7 @@ from hub_tfx.finetune.new_module import NewModule
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob
 from hub_tfx.module.load import import_packages
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.process import prepare_process
 from hub_tfx.module.resolved import ResolvedModule
 
 
@@ -99,6 +100,7 @@ def fine_tune_files(
         training, or another run is writing there.
     """
     started_s = time.monotonic()
+    prepare_process(config.threads)
     _check_output(output)
     folder = Path(output)
     with sole_writer(folder):

@@ -30,6 +30,7 @@ from hub_tfx.finetune.training import Inputs, TrainingJob
 from hub_tfx.finetune.transformed import label_rule, schema_of, vocabulary
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.load import import_packages
+from hub_tfx.module.process import prepare_process
 from hub_tfx.module.resolved import ResolvedModule
 
 
@@ -50,6 +51,7 @@ def run_fn(fn_args: Any) -> None:
         raise ConfigError(
             "the default run_fn needs a module to start from: give base_module or module_fn"
         )
+    prepare_process(config.threads)
     import_packages(config.imports)
     base = ResolvedModule.of_directory(fn_args.base_model)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)

@@ -54,12 +54,12 @@ def keep_memory() -> bool:
 
     Otherwise each call of a heavy module maps and unmaps tens of MB, whose pages the kernel clears
     one after the other (docs/adr/0008-memory-that-stays.md). Nothing is done where HUB_TFX_MALLOC
-    is `system`, where the environment has settings for malloc, or where malloc is not glibc's.
+    is set, where the environment has settings for malloc, or where malloc is not glibc's.
 
     Returns:
       Whether malloc was told.
     """
-    if os.environ.get(_MALLOC) == "system":
+    if os.environ.get(_MALLOC):
         return False
     if any(name.startswith(_SETTINGS_OF_ITS_OWN) for name in os.environ):
         return False

@@ -1,6 +1,5 @@
 """Calls of a module: which rows go into which, and what came out in the order of the rows."""
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from hub_tfx.data.isolate import describe, isolate
 from hub_tfx.data.prefetch import one_ahead
 from hub_tfx.embed.call.bound import BoundModule, Feed
 from hub_tfx.embed.call.bound_inputs import CheckedRows
-from hub_tfx.embed.call.deadline import CallTimeoutError, call_within
+from hub_tfx.embed.call.deadline import CallTimeoutError, Turn, call_within
 from hub_tfx.embed.call.outputs import Outputs
 from hub_tfx.embed.call.sizing import CallSizes, make_calls
 from hub_tfx.embed.config import EmbedConfig
@@ -41,7 +40,7 @@ class CallLimits:
     sizes: CallSizes
     size_bytes: int
     timeout_s: float
-    turn: threading.Lock = field(default_factory=threading.Lock)
+    turn: Turn = field(default_factory=Turn)
 
     @classmethod
     def of(cls, config: EmbedConfig, sizes: CallSizes | None = None) -> "CallLimits":

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 _GRACE_S = 30.0
 """That an operation has to end after it was told to."""
 _POLL_S = 0.1
+_LOOK_S = 1.0
+"""Between two looks of a thread that waits for its turn at the call that it waits for."""
 _of_thread = threading.local()
 _starting = threading.Lock()
 
@@ -38,9 +40,35 @@ class _Call:
     started_s: float
     future: "Future[Any] | None"
 
+    @property
+    def late_s(self) -> float:
+        """For how long it ought to be over."""
+        return time.monotonic() - self.started_s - self.timeout_s
+
+    def stuck(self) -> ModuleStuckError:
+        return ModuleStuckError(
+            f"a call of the module took longer than {self.timeout_s:g} s and cannot be cancelled"
+        )
+
 
 _running: set[_Call] = set()
 _watch: threading.Thread | None = None
+
+
+class Turn:
+    """A lock that is held during a call; who waits for a call that is stuck fails with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        while not self._lock.acquire(timeout=_LOOK_S):
+            for call in list(_running):
+                if call.late_s > _GRACE_S:
+                    raise call.stuck()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class CallThreads:
@@ -129,17 +157,12 @@ def _give_up_late_calls() -> None:
     while True:
         time.sleep(_POLL_S)
         for call in list(_running):
-            late_s = time.monotonic() - call.started_s - call.timeout_s
+            late_s = call.late_s
             if late_s > 0 and not call.manager.is_cancelled:
                 call.manager.start_cancel()
             if late_s > _GRACE_S and call.future is not None and not call.future.done():
                 atexit.register(_leave)
-                call.future.set_exception(
-                    ModuleStuckError(
-                        f"a call of the module took longer than {call.timeout_s:g} s and cannot be "
-                        "cancelled"
-                    )
-                )
+                call.future.set_exception(call.stuck())
 
 
 def _leave() -> None:

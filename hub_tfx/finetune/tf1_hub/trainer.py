@@ -34,6 +34,7 @@ from hub_tfx.finetune.tf1_hub.graphs import (
 from hub_tfx.finetune.training import Progress, Trained, TrainingJob, naming_features
 from hub_tfx.module.create.export import canonicalize, staged
 from hub_tfx.module.files import SAVED_MODEL
+from hub_tfx.module.process import threads
 
 _REPORT_EVERY_S = 0.5
 
@@ -92,6 +93,11 @@ def _train_until(
             tf_random_seed=job.config.seed,
             save_checkpoints_steps=job.config.eval_every,
             checkpoint_save_graph_def=False,
+            session_config=tf.compat.v1.ConfigProto(
+                allow_soft_placement=True,
+                intra_op_parallelism_threads=threads(),
+                inter_op_parallelism_threads=threads(),
+            ),
         ),
     )
     evaluation = tf.estimator.EvalSpec(
