@@ -13,13 +13,15 @@ from hub_tfx.embed.progress import IN_THIS_PROCESS, Progress
 _LINE_EVERY_S = 30.0
 _LIVE_EVERY_S = 0.5
 _RATE_OVER_S = 30.0
+_FIRST_AFTER_S = 2.0
+"""Of rows, so that there is a rate, and jobs of a moment print nothing."""
 
 
 @contextmanager
 def shown_progress() -> Iterator[None]:
     """Prints rows, rate, rejected rows and the time left to stderr while the body runs.
 
-    The first calls of a module have a line of their own, so that something is seen of a slow one.
+    Soon after the first call there is a line, so that something is seen of a slow module.
     """
     console = Console(stderr=True, highlight=False)
     done = threading.Event()
@@ -27,14 +29,14 @@ def shown_progress() -> Iterator[None]:
     lines = _Lines(IN_THIS_PROCESS, time.monotonic())
 
     def watch() -> None:
-        printed_s, has_begun = time.monotonic(), False
+        next_s, is_first = time.monotonic() + _LINE_EVERY_S, True
         while not done.wait(_LIVE_EVERY_S):
             now_s = time.monotonic()
             line = lines.line(now_s)
             if status:
                 status.update(line)
-            elif now_s - printed_s >= _LINE_EVERY_S or (lines.rows and not has_begun):
-                printed_s, has_begun = now_s, bool(lines.rows)
+            elif now_s >= next_s or (is_first and lines.working_s(now_s) >= _FIRST_AFTER_S):
+                next_s, is_first = now_s + _LINE_EVERY_S, is_first and not lines.rows
                 console.print(f"hub-tfx: {line}", soft_wrap=True)
 
     thread = threading.Thread(target=watch, daemon=True)
@@ -73,6 +75,10 @@ class _Lines:
     def rows(self) -> int:
         """Rows that are done."""
         return self.progress.done - self.before
+
+    def working_s(self, now_s: float) -> float:
+        """Seconds since there were rows, of the last half minute."""
+        return now_s - self.seen[0][0] if self.rows else 0.0
 
     def line(self, now_s: float) -> str:
         """One line on the state at a time, in seconds."""

@@ -103,7 +103,7 @@ def embedded(module: ResolvedModule, table: Any, **config: Any) -> dict[str, lis
     """What a worker makes of a table, all rows of which it can embed."""
     [batch] = pa.table(table).to_batches()
     bound = BoundModule(load(module.path), EmbedConfig(**config), batch.schema)
-    done = embed_rows(bound, bound.checked(batch), CallLimits(100, 1 << 20, 60))
+    done = embed_rows(bound, bound.checked(batch), CallLimits.of(EmbedConfig(batch_size=100)))
     assert done.rejected == {}
     assert done.calls == (1,) * batch.num_rows or not bound.plan.no_batch
     return {name: column.to_pylist() for name, column in done.columns.items()}

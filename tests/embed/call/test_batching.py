@@ -1,39 +1,22 @@
-"""Which rows go into which call, and that they come back in order."""
+"""Rows come back in order, and calls that are too much are made smaller."""
 
 import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from hypothesis import given
-from hypothesis import strategies as st
 
-from hub_tfx.embed.call.batching import CallLimits, embed_rows, make_batches
+from hub_tfx.embed.call import batching
+from hub_tfx.embed.call.batching import CallLimits, embed_rows
 from hub_tfx.embed.call.bound import BoundModule
+from hub_tfx.embed.call.sizing import CallSizes
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.progress import Progress
 from hub_tfx.module.load import load
 from hub_tfx.testing import text_module
 
 
-@given(
-    st.lists(st.integers(0, 1000), max_size=60),
-    st.integers(1, 20),
-    st.integers(1, 5000),
-)
-def test_each_row_is_in_one_call_that_is_not_too_large(sizes, max_rows, max_bytes):
-    row_bytes = np.array(sizes, np.int64)
-    calls = make_batches(row_bytes, max_rows, max_bytes)
-    assert sorted(row for call in calls for row in call.tolist()) == list(range(len(sizes)))
-    for call in calls:
-        assert 1 <= len(call) <= max_rows
-        assert len(call) == 1 or len(call) * row_bytes[call].max() <= max_bytes
-
-
-def test_rows_of_like_size_go_together():
-    assert [c.tolist() for c in make_batches(np.array([9, 1, 8, 2]), 2, 99)] == [[1, 3], [2, 0]]
-
-
-def test_rows_that_fit_into_one_call_keep_their_order():
-    assert [c.tolist() for c in make_batches(np.array([9, 1, 8, 2]), 4, 99)] == [[0, 1, 2, 3]]
+def limits(rows, timeout_s=60.0):
+    return CallLimits(CallSizes(rows, is_fixed=True), 1 << 20, timeout_s)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +28,7 @@ def test_rows_keep_their_order_whatever_call_they_were_in(module):
     texts = [("cat " * n).strip() for n in (5, 1, 4, 2, 3, 9, 7)] + [None]
     batch = pa.RecordBatch.from_pydict({"text": pa.array(texts)})
     bound = BoundModule(module, EmbedConfig(), batch.schema)
-    one, many = (
-        embed_rows(bound, bound.checked(batch), CallLimits(rows, 1 << 20, 60)) for rows in (100, 2)
-    )
+    one, many = (embed_rows(bound, bound.checked(batch), limits(rows)) for rows in (100, 2))
     assert (one.calls, many.calls) == ((7,), (2, 2, 2, 1))
     assert many.rows.tolist() == one.rows.tolist() == list(range(7))
     assert list(many.rejected) == [7]
@@ -92,18 +73,47 @@ def batch_of(*texts):
 
 
 def test_a_call_that_is_too_much_is_halved_and_later_calls_start_at_what_was_not(costly):
-    limits = CallLimits(20, 1 << 20, 0.5)
-    done = embed_rows(costly, costly.checked(batch_of(*["a"] * 20)), limits)
+    of_calls = limits(20, 0.5)
+    done = embed_rows(costly, costly.checked(batch_of(*["a"] * 20)), of_calls)
     assert (len(done.rows), done.calls, done.rejected) == (20, (20,), {})
-    assert limits.rows == 5
-    again = embed_rows(costly, costly.checked(batch_of(*["a"] * 20)), limits)
+    assert of_calls.sizes.most == 5
+    again = embed_rows(costly, costly.checked(batch_of(*["a"] * 20)), of_calls)
     assert (len(again.rows), again.calls) == (20, (5, 5, 5, 5))
 
 
 def test_a_row_that_is_too_much_by_itself_is_rejected_and_calls_stay_as_large(costly):
-    limits = CallLimits(8, 1 << 20, 0.5)
-    done = embed_rows(costly, costly.checked(batch_of("a", "much", "forever", "b")), limits)
-    assert limits.rows == 8
+    of_calls = limits(8, 0.5)
+    done = embed_rows(costly, costly.checked(batch_of("a", "much", "forever", "b")), of_calls)
+    assert of_calls.sizes.most == 8
     ((row, reason),) = done.rejected.items()
     assert {1: "OOM", 2: "it took longer than 0.5 s"}[row] in reason
     assert sorted([*done.rows, row]) == [0, 1, 2, 3]
+
+
+def test_vectors_do_not_depend_on_the_sizes_that_calls_have_found(module):
+    texts = [("cat dog " * (n % 7 + 1)).strip() for n in range(300)]
+    batch = pa.RecordBatch.from_pydict({"text": pa.array(texts)})
+    bound = BoundModule(module, EmbedConfig(), batch.schema)
+    found = CallLimits.of(EmbedConfig())
+    fixed, *others = (embed_rows(bound, bound.checked(batch), of) for of in (limits(300), found))
+    assert found.sizes.rows(8) > 4
+    for other in others:
+        assert len(other.calls) > 1
+        np.testing.assert_allclose(
+            other.columns["embedding"].flatten().to_numpy(),
+            fixed.columns["embedding"].flatten().to_numpy(),
+            atol=1e-6,
+        )
+
+
+def test_progress_counts_each_call_when_it_is_over(module, monkeypatch):
+    seen = []
+    progress = Progress()
+    monkeypatch.setattr(batching, "IN_THIS_PROCESS", progress)
+    batch = pa.RecordBatch.from_pydict({"text": pa.array(["cat"] * 6 + [None])})
+    bound = BoundModule(module, EmbedConfig(), batch.schema)
+    call = bound.call
+    bound.call = lambda inputs: seen.append(progress.rows) or call(inputs)
+    embed_rows(bound, bound.checked(batch), limits(2))
+    assert seen == [0, 2, 4]
+    assert (progress.rows, progress.dead_letters, progress.done) == (6, 1, 7)
