@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx._files import replacing
+from hub_tfx._files import open_regular, replacing, why
 from hub_tfx.errors import DigestMismatchError, InputError
 from hub_tfx.module.manifest import hash_file
 
@@ -33,31 +32,9 @@ def open_file(path: str) -> IO[bytes]:
       OSError: it cannot be opened, or is a device, a FIFO or another thing that may have no end.
     """
     if is_local(path):  # Beam would unzip it.
-        return _open_regular(path)
+        return open_regular(path)
     remote = FileSystems.open(path, compression_type="uncompressed")
     return cast("IO[bytes]", io.BufferedReader(remote, _CHUNK_BYTES))
-
-
-def _open_regular(path: str) -> IO[bytes]:
-    # A FIFO that is opened to wait does so until somebody writes to it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise OSError(f"it is {kind_of_file(mode)}, not a file")
-    return open(descriptor, "rb")
-
-
-def kind_of_file(mode: int) -> str:
-    """What ``st_mode`` says that a path is, in words."""
-    kinds = {
-        stat.S_IFDIR: "a directory",
-        stat.S_IFIFO: "a FIFO",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a file")
 
 
 @contextmanager
@@ -90,7 +67,7 @@ def verified_copy(path: str, sha256: str, fix: str) -> Iterator[str]:
             copy = stack.enter_context(local_copy(path))
             _, actual = hash_file(Path(copy))
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error}; {fix}") from error
+            raise InputError(f"{path} cannot be read: {why(error)}; {fix}") from error
         check_sha256(path, actual, sha256, fix)
         yield copy
 
@@ -176,9 +153,8 @@ def delete_file(path: str) -> None:
 
 def read_bytes(path: str) -> bytes:
     """What a file on any filesystem holds."""
-    with FileSystems.open(path, compression_type="uncompressed") as file:
-        content: bytes = file.read()
-    return content
+    with open_file(path) as file:
+        return file.read()
 
 
 def write_bytes(path: str, content: bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx import __version__
-from hub_tfx._files import remove_temporary, replacing
+from hub_tfx._files import check_output_name, remove_temporary, replacing
 from hub_tfx.errors import OutputError
 from hub_tfx.finetune import dataset
 from hub_tfx.finetune.checks import check_tuned
@@ -95,6 +95,7 @@ def fine_tune_files(
     """
     started_s = time.monotonic()
     folder = Path(output)
+    check_output_name(folder)
     if (folder / "report.json").exists():
         raise OutputError(f"{output} holds a finished module: name a new directory")
     if folder.exists() and not folder.is_dir():

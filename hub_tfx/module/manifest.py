@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hub_tfx._files import odd_name, open_regular, why
 from hub_tfx.errors import ConfigError, DigestMismatchError, InputError, NotAModuleError
 
 _CHUNK_BYTES = 1 << 20
@@ -121,9 +122,11 @@ def _entry(root: Path, path: Path) -> FileEntry:
             raise NotAModuleError(
                 f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
             )
+        if (shown := odd_name(path)) is not None:
+            raise NotAModuleError(f"{shown}: its name is not valid UTF-8: rename it")
         return FileEntry(path.relative_to(root).as_posix(), *hash_file(path))
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {why(error)}") from error
 
 
 def _check(entry: FileEntry) -> None:
@@ -156,7 +159,7 @@ def hash_file(path: Path) -> tuple[int, str]:
     """Length in bytes and SHA-256, in hex, of a file."""
     sha256 = hashlib.sha256()
     size_bytes = 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             sha256.update(chunk)
             size_bytes += len(chunk)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from hub_tfx._files import replacing, why
+from hub_tfx._files import open_regular, replacing, why
 from hub_tfx.errors import ArchiveError, InputError, OutputError, UnsafeArchiveError
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.store.member_names import MemberNames
@@ -111,7 +111,7 @@ def _empty(directory: Path) -> None:
 
 def _open(archive: str | os.PathLike[str]) -> BinaryIO:
     try:
-        return Path(archive).open("rb")
+        return open_regular(archive)
     except OSError as error:
         raise InputError(f"the archive cannot be read: {why(error)}") from error
 
@@ -166,7 +166,7 @@ def _header(path: str, kind: bytes, mode: int, size_bytes: int = 0) -> tarfile.T
 
 
 def _add_file(tar: tarfile.TarFile, header: tarfile.TarInfo, directory: Path) -> None:
-    with (directory / header.name).open("rb") as source:
+    with open_regular(directory / header.name) as source:
         tar.addfile(header, source)
         if source.read(1):
             raise InputError(f"{directory / header.name} grew while it was packed")

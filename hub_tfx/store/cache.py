@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from hub_tfx._files import replacing, sync, why
+from hub_tfx._files import odd_name, read_regular, replacing, sync, why
 from hub_tfx.errors import (
     DigestMismatchError,
     HubTfxError,
@@ -70,12 +70,14 @@ class ModuleCache:
           lock_timeout_s: how long to wait for another process that fetches the same handle.
 
         Raises:
-          OutputError: the root is not a path on this machine.
+          OutputError: the root is not a path on this machine, or not valid UTF-8.
         """
         root = os.fspath(root) if root is not None else _default_root()
         if "://" in root:
             raise OutputError(f"the cache {root} is not a local directory: {_WHAT_TO_SET}")
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
+        if (shown := odd_name(self.root)) is not None:
+            raise OutputError(f"the cache {shown} has a name that is not UTF-8: {_WHAT_TO_SET}")
         self._base = self.root / "hub_tfx"
         self._fetcher = fetcher
         self._lock_timeout_s = lock_timeout_s
@@ -152,7 +154,7 @@ class ModuleCache:
     def _record(self, handle: ModuleHandle) -> dict[str, str]:
         """The digest that the handle gave before; empty if it is not known or not readable."""
         try:
-            record = json.loads(self._record_path(handle).read_text())
+            record = json.loads(read_regular(self._record_path(handle)))
         except (OSError, ValueError):
             return {}
         if not isinstance(record, dict) or not is_digest(record.get("digest")):

@@ -9,6 +9,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from filelock import FileLock, Timeout
 
+from hub_tfx._files import check_output_name, why
 from hub_tfx.data.filesystems import delete_folder, is_local
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
 from hub_tfx.embed.output.layout import DIGESTS, PROJECTOR, REPORT, TEMPORARY, OutputLayout, is_ours
@@ -31,6 +32,7 @@ def output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
     local = is_local(output)
     existed = local and folder.exists()
     if local:
+        check_output_name(output)
         _check_output(folder)
     try:
         with _sole_writer(folder) if local else nullcontext():
@@ -38,7 +40,8 @@ def output_directory(output: str, layout: OutputLayout) -> Iterator[None]:
             with _keeping_finished(layout):
                 yield
     except (OSError, BeamIOError) as error:
-        raise OutputError(f"cannot write to {output}: {error}") from error
+        reason = why(error) if isinstance(error, OSError) else error
+        raise OutputError(f"cannot write to {output}: {reason}") from error
     finally:
         if local and not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

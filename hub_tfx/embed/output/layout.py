@@ -10,6 +10,7 @@ from pathlib import Path
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx._files import odd_name, read_regular
 from hub_tfx.data.filesystems import paths_in, read_bytes
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
 from hub_tfx.embed.manifest import MADE_BY, OutputFormat, OutputManifest
@@ -103,8 +104,10 @@ def committed_outputs(folder: str) -> list[tuple[OutputLayout, OutputManifest]]:
     """The outputs in a folder with their manifests: one of a job, or one for each split.
 
     Raises:
-      InputError: a manifest is damaged, or is not of hub_tfx.
+      InputError: a manifest is damaged, or is not of hub_tfx; or the folder's name is not UTF-8.
     """
+    if (shown := odd_name(folder)) is not None:
+        raise InputError(f"{shown}: its name is not valid UTF-8: rename it")
     outputs = []
     for path in paths_in(folder):
         if named := _MANIFEST.fullmatch(FileSystems.split(path)[1]):
@@ -122,7 +125,7 @@ def is_ours(path: Path) -> bool:
     """Whether a file in an output folder was left there by a job of hub_tfx."""
     if path.name == MANIFEST_NAME:
         try:
-            return bool(json.loads(path.read_text())["made_by"] == MADE_BY)
+            return bool(json.loads(read_regular(path))["made_by"] == MADE_BY)
         except (OSError, ValueError, KeyError, TypeError):
             return False
     return path.name.startswith(TEMPORARY) or _PART.match(path.name) is not None

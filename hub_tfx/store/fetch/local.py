@@ -5,7 +5,7 @@ import shutil
 import stat
 from pathlib import Path
 
-from hub_tfx._files import why
+from hub_tfx._files import open_regular, why
 from hub_tfx.errors import FetchError, InputError, NotAModuleError, OutputError
 from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT, holds_module, why_no_module
 from hub_tfx.module.handle import ModuleHandle
@@ -80,14 +80,12 @@ def copy_files(source: Path, into: Path) -> None:
 def _copy_file(source: Path, target: Path) -> None:
     try:
         # This follows no link that was just put there, and does not wait at a FIFO.
-        reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = open_regular(source, follow_link=False)
     except OSError as error:
-        if source.is_symlink():
+        if not stat.S_ISREG(source.lstat().st_mode):
             raise _not_regular(source) from error
         raise InputError(f"{source} cannot be read: {why(error)}") from error
-    with os.fdopen(reader, "rb") as file:
-        if not stat.S_ISREG(os.fstat(reader).st_mode):
-            raise _not_regular(source)
+    with file:
         try:
             with target.open("xb") as copy:
                 shutil.copyfileobj(file, copy, 1 << 20)
