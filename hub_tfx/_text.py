@@ -1,6 +1,5 @@
 """Text from modules, files and servers, made safe to print on a terminal."""
 
-
 _MAX_QUOTED_CHARS = 60
 
 

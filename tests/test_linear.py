@@ -19,8 +19,9 @@ from hub_tfx.module.vectors import read_word_vectors
 CHARS = 1 << 17
 SECONDS = 5.0
 """What is linear takes milliseconds for so many characters, what is quadratic takes minutes."""
-PIECES = """0 1 a A . - + _ / \\ : , ; | = " ' { [ [[ {{ }} ]] {{a [[a [Op: [Op:a [1 {1 1. .1 1e /1 /a
-.a a. .csv .csv-1 .tsv x= -1-of-""".split() + [" ", "\t", "\n", "1 ", "1\t", "a ", " {", ": ", "\0"]
+WORDS = r"""0 1 a A . - + _ / \ : , ; | = " ' { [ [[ {{ }} ]] {{a [[a [Op: [Op:a [1 {1 1. .1 1e /1
+/a .a a. .csv .csv-1 .tsv x= -1-of-"""
+PIECES = [*WORDS.split(), " ", "\t", "\n", "1 ", "1\t", "a ", " {", ": ", "\0"]
 ENDS = ["", "!", "\n", "1", "]", "}"]
 
 

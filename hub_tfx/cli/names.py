@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from hub_tfx.cli.main import run_command
+from hub_tfx.cli.output import tell
 
 _OLD_COMMANDS = {"finetune": "fine-tune"}
 
@@ -29,5 +30,5 @@ class RenamedOption(click.Option):
 def run_renamed(command: click.Command, arguments: Sequence[str], old: str, new: str) -> int:
     """Runs a renamed command, says its new name on stderr, and returns the exit code."""
     names = [_OLD_COMMANDS.get(name, name) for name in arguments[:1] if not name.startswith("-")]
-    click.echo(f"hub-tfx: `{old}` is an old name: type `{' '.join([new, *names])}`", err=True)
+    tell(f"`{old}` is an old name: type `{' '.join([new, *names])}`")
     return run_command(command, list(arguments), new)

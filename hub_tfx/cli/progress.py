@@ -5,8 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
+from hub_tfx.cli.output import ProgressLine
 from hub_tfx.embed.progress import IN_THIS_PROCESS
 
 _LINE_EVERY_S = 30.0
@@ -16,14 +15,13 @@ _LIVE_EVERY_S = 0.5
 @contextmanager
 def shown_progress() -> Iterator[None]:
     """Prints rows, rate and rejected rows to stderr while the body runs."""
-    console = Console(stderr=True, highlight=False)
+    progress = ProgressLine("starting")
     done = threading.Event()
-    status = console.status("starting") if console.is_terminal else None
     started_s = time.monotonic()
 
     def watch() -> None:
         seen, changed_s = 0, started_s
-        while not done.wait(_LIVE_EVERY_S if status else _LINE_EVERY_S):
+        while not done.wait(_LIVE_EVERY_S if progress.is_live else _LINE_EVERY_S):
             rows, now_s = IN_THIS_PROCESS.rows, time.monotonic()
             rate = (rows - seen) / (now_s - changed_s)
             seen, changed_s = rows, now_s
@@ -31,19 +29,14 @@ def shown_progress() -> Iterator[None]:
             if rows:  # Workers in other processes have Beam's metrics instead.
                 rejected = IN_THIS_PROCESS.dead_letters
                 line = f"{rows:,} rows, {rate:,.0f} rows/s, {rejected:,} rejected, {line}"
-            if status:
-                status.update(line)
-            else:
-                console.print(f"hub-tfx: {line}", soft_wrap=True)
+            progress.show(line)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    if status:
-        status.start()
+    progress.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
-        if status:
-            status.stop()
+        progress.stop()

@@ -13,9 +13,9 @@ from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx._files import open_regular, replacing, why
-from hub_tfx.errors import DigestMismatchError, InputError
-from hub_tfx.module.manifest import hash_file
+from hub_tfx._files import odd_name, open_regular, replacing, why
+from hub_tfx.errors import DigestMismatchError, InputError, RefusedError
+from hub_tfx.module.manifest import hash_file, is_inside
 
 _CHUNK_BYTES = 1 << 20
 
@@ -44,7 +44,7 @@ def local_copy(path: str) -> Iterator[str]:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, Path(path).name)
+        copy = _place(folder, path, FileSystems.split(path)[1])
         _download(path, copy)
         yield str(copy)
 
@@ -79,17 +79,42 @@ def check_sha256(path: str, actual: str, expected: str, fix: str) -> None:
 
 
 def local_directory(path: str) -> str:
-    """The path itself where it is local, else a copy that lasts as long as this process."""
+    """The path itself where it is local, else a copy that lasts as long as this process.
+
+    Raises:
+      RefusedError: an object's name leads out of the folder; nothing was copied.
+      InputError: an object cannot be copied.
+    """
     if is_local(path):
         return path
     copy = tempfile.mkdtemp(prefix="hub_tfx-")
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     prefix = path.rstrip("/") + "/"
-    for found in FileSystems.match([prefix + "**"])[0].metadata_list:
-        target = Path(copy, found.path.removeprefix(prefix))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _download(found.path, target)
+    found = FileSystems.match([prefix + "**"])[0].metadata_list
+    # Consoles of buckets show folders by empty objects of this name.
+    named = [file.path for file in found if file.size_in_bytes or not file.path.endswith("/")]
+    targets = {name: _place(copy, name, name.removeprefix(prefix)) for name in named}
+    for name, target in targets.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _download(name, target)
+        except OSError as error:
+            raise InputError(f"{name} cannot be copied to this machine: {why(error)}") from error
     return copy
+
+
+def _place(folder: str, path: str, relative: str) -> Path:
+    """Where a file of a remote filesystem is copied to: below a folder of this machine.
+
+    Raises:
+      RefusedError: its name leads elsewhere. Buckets take any name.
+    """
+    if not is_inside(relative) or odd_name(relative) is not None:
+        raise RefusedError(
+            f"{path}: refused: an object of that name would be written outside the folder that it "
+            "is copied to: rename or remove it"
+        )
+    return Path(folder, relative)
 
 
 def copy_directory(source: Path, destination: str) -> None:

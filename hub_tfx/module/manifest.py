@@ -131,12 +131,20 @@ def _entry(root: Path, path: Path) -> FileEntry:
 
 def _check(entry: FileEntry) -> None:
     """Raises ValueError for an entry that no manifest may hold: those of others are read, too."""
-    if not isinstance(entry.path, str) or any(p in ("", ".", "..") for p in entry.path.split("/")):
+    if not isinstance(entry.path, str) or not is_inside(entry.path):
         raise ValueError(f"not a manifest: a file cannot be called {entry.path!r}")
     if type(entry.size_bytes) is not int or entry.size_bytes < 0:
         raise ValueError(f"not a manifest: {entry.path!r} of {entry.size_bytes!r} bytes")
     if not is_digest(entry.sha256):
         raise ValueError(f"not a manifest: {entry.path!r} has no SHA-256 in hex")
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative path leads to a file below the folder that it is joined to.
+
+    It has no part that is empty, as the first one of an absolute path is, or that leads elsewhere.
+    """
+    return not any(part in ("", ".", "..") or "\0" in part for part in path.split("/"))
 
 
 def is_digest(value: object) -> bool:

@@ -83,12 +83,12 @@ def _only_member(path: Path, file: Any) -> Any:
     raise InputError(f"{path} holds several files: unpack it, and give one of {names}")
 
 
-def binary_records(
-    path: Path, file: Any, header: Header
-) -> Iterator[tuple[bytes, bytes]] | None:
-    """Words and their little-endian float32s, after the header of word2vec's binary format; None
-    where what comes is text. Ends where the file does, within a record or not; raises InputError for a word without
-    an end."""
+def binary_records(path: Path, file: Any, header: Header) -> Iterator[tuple[bytes, bytes]] | None:
+    """Words and their little-endian float32s, after the header of word2vec's binary format.
+
+    None where what comes is text. Ends where the file does, within a record or not; raises
+    InputError for a word without an end.
+    """
     head = file.peek(_READ_BYTES)
     _, space, rest = head.partition(b" ")
     numbers = rest[: 4 * header.dim]

@@ -75,6 +75,8 @@ def read_word_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> 
       InputError: the file is missing, empty, damaged, of another format, or not as ``strict`` wants
         it; the message begins with ``file:line`` where one line is to blame.
     """
+    if "://" in os.fspath(path):
+        raise InputError(f"{path} is not on this machine: copy the file to it first")
     path = Path(path)
     try:
         with open_vectors(path) as file, warnings.catch_warnings(), np.errstate(over="ignore"):

@@ -181,8 +181,9 @@ SMALL = [encode(np.zeros([5, 7, 3], np.uint8), f) for f in ("PNG", "JPEG", "GIF"
     st.lists(
         st.tuples(
             st.integers(0, 80),
-            st.sampled_from("set insert remove".split()),
-            st.sampled_from(b"\x00\x01\x02\x21\x2c\x3b\xc0\xc4\xd8\xd9\xda\xfe\xff") | st.integers(0, 255),
+            st.sampled_from(["set", "insert", "remove"]),
+            st.sampled_from(b"\x00\x01\x02\x21\x2c\x3b\xc0\xc4\xd8\xd9\xda\xfe\xff")
+            | st.integers(0, 255),
         ),
         max_size=3,
     ),

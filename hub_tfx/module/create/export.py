@@ -105,9 +105,10 @@ def export_with_values(
 
 
 def check_is_free(export_path: str | os.PathLike[str]) -> None:
-    """Raises OutputError where ``export_path`` is anything but missing or an empty directory, or its
-    name is not valid UTF-8."""
+    """Raises OutputError for anything but the name of a directory that is missing or empty."""
     path = Path(export_path)
+    if "://" in os.fspath(export_path):
+        raise OutputError(f"{export_path} is not on this machine: write the module to a directory")
     check_output_name(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise OutputError(f"{path} exists and is not a directory: choose another path")
