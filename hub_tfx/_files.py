@@ -14,6 +14,7 @@ from typing import BinaryIO
 from hub_tfx.errors import OutputError
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # See _beside.
+MAKE_ROOM = "free some space there, or name a directory that you may write to"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Arguments of renameat2(2).
 
 

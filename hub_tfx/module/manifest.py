@@ -120,7 +120,7 @@ def _entry(root: Path, path: Path) -> FileEntry:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise NotAModuleError(
-                f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
+                f"{path} is not a regular file: a module holds files only: copy it with `cp -rL`"
             )
         if (shown := odd_name(path)) is not None:
             raise NotAModuleError(f"{shown}: its name is not valid UTF-8: rename it")
@@ -159,7 +159,7 @@ def parse_digest(text: str) -> str:
       ConfigError: the text is not a SHA-256 in hex.
     """
     if not is_digest(text.lower()):
-        raise ConfigError(f"{text!r} is not a digest: a digest has 64 hex digits")
+        raise ConfigError(f"{text!r} is not a digest: give all of its 64 hex digits")
     return text.lower()
 
 

@@ -183,11 +183,14 @@ class ModuleCache:
                 entry = _fetch(handle, fetcher, work)
                 self._check_digest(handle, entry.manifest.digest, pinned)
                 entry = self._commit(entry)
+        except OutputError as error:  # Names a temporary file only.
+            raise OutputError(f"{handle}: the cache {self.root} cannot take it: {error}") from error
         except HubTfxError as error:
             if not damage:
                 raise
             note = f"the copy in the cache is damaged ({damage}) and cannot be replaced"
-            raise type(error)(f"{error}; {note}") from error
+            fix = "connect to the network, or give the module's directory instead"
+            raise type(error)(f"{error}; {note}: {fix}") from error
         # An archive that was replaced meanwhile may be either of the two.
         archive_sha256 = before if before == _sha256(handle) else ""
         self._write_record(handle, entry.manifest.digest, archive_sha256)
@@ -221,7 +224,10 @@ class ModuleCache:
             if winner is not None:
                 return winner
             self._quarantine(target, damage)
-        raise OutputError(f"{target} keeps being damaged while it is replaced")
+        raise OutputError(
+            f"{target} keeps being damaged while it is replaced: end the programs that write "
+            f"there, or {_WHAT_TO_SET}"
+        )
 
     def _quarantine(self, directory: Path, damage: str) -> None:
         aside = self._base / "quarantine" / f"{directory.name}.{uuid.uuid4().hex}"
@@ -291,11 +297,16 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
         message = str(error).replace(str(module), str(handle))
         if folders := modules_below(module):
             message += f": pack what is in there, tar -C {folders[0]} -czf FILE ."
+        else:
+            message += ": check the handle, which must be that of a SavedModel"
         raise NotAModuleError(message) from error
 
 
 def _refuse_pin(handle: ModuleHandle, digest: str, pinned: str) -> NoReturn:
-    raise DigestMismatchError(f"{handle}: its digest is {digest}, but {pinned} is pinned")
+    raise DigestMismatchError(
+        f"{handle}: its digest is {digest}, but {pinned} is pinned: do not "
+        "use it until you know why, and change the pin if the new bytes are meant"
+    )
 
 
 def _sha256(handle: ModuleHandle) -> str:
