@@ -104,7 +104,7 @@ def _make_fresh(destination: Path) -> None:
         destination.mkdir(parents=True, exist_ok=True)
         if any(destination.iterdir()):
             raise OutputError(
-                f"{destination} is not empty: name another directory, nothing is unpacked over files"
+                f"{destination} is not empty: name another one, nothing is unpacked over files"
             )
     except OSError as error:
         raise OutputError(f"{destination} cannot be written: {why(error)}; {MAKE_ROOM}") from error

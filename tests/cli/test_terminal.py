@@ -1,4 +1,4 @@
-"""What names of modules, files and servers hold cannot steer a terminal; URLs stay what they are."""
+"""What modules, files and servers call things cannot steer a terminal; URLs stay what they are."""
 
 import ast
 import re
