@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
-
+from hub_tfx.cli.output import ProgressLine
 from hub_tfx.embed.progress import IN_THIS_PROCESS, Progress
 
 _LINE_EVERY_S = 30.0
@@ -21,9 +20,8 @@ def shown_progress() -> Iterator[None]:
 
     The first calls of a module have a line of their own, so that something is seen of a slow one.
     """
-    console = Console(stderr=True, highlight=False)
+    shown = ProgressLine("starting")
     done = threading.Event()
-    status = console.status("starting") if console.is_terminal else None
     lines = _Lines(IN_THIS_PROCESS, time.monotonic())
 
     def watch() -> None:
@@ -31,23 +29,20 @@ def shown_progress() -> Iterator[None]:
         while not done.wait(_LIVE_EVERY_S):
             now_s = time.monotonic()
             line = lines.line(now_s)
-            if status:
-                status.update(line)
-            elif now_s - printed_s >= _LINE_EVERY_S or (lines.rows and not has_begun):
+            is_due = now_s - printed_s >= _LINE_EVERY_S or (lines.rows and not has_begun)
+            if shown.is_live or is_due:
                 printed_s, has_begun = now_s, bool(lines.rows)
-                console.print(f"hub-tfx: {line}", soft_wrap=True)
+                shown.show(line)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    if status:
-        status.start()
+    shown.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
-        if status:
-            status.stop()
+        shown.stop()
 
 
 @dataclass

@@ -21,12 +21,12 @@ _MAX_ENCODED_BYTES = 256 << 20
 _FILE_THREADS = 16
 """Of reading from elsewhere, which is waiting for the most part."""
 
-_GIF = (b"GIF87a", b"GIF89a")
+_PNG, _GIF, _BMP, _JPEG = b"\x89PNG\r\n\x1a\n", b"GIF", b"BM", b"\xff\xd8"
 _GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
 _MAGIC_OF_CHANNELS = {1: [b"\x89P", b"\xff\xd8"], 4: [b"\x89P", b"BM"]}
 """First bytes of the formats that tf.io.decode_image gives so many channels of."""
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_BARE_MARKERS = frozenset([0x01, *range(0xD0, 0xD9)])
+_JPEG_BARE_MARKERS = frozenset([0x00, 0x01, *range(0xD0, 0xD9)])
 
 
 def decode_image(encoded: Any, info: TensorInfo, size: tuple[int, int] | None) -> Any:
@@ -93,7 +93,10 @@ class ImageDecoder:
     def _decode(self, value: str | bytes) -> Any:
         encoded = as_bytes(value)
         try:
-            height, width = header_size(encoded) or (0, 0)
+            size = header_size(encoded)
+            if size is None and encoded.startswith((_PNG, _GIF, _BMP, _JPEG)):
+                return "is not an image that can be decoded: its header does not tell its size"
+            height, width = size or (0, 0)  # What is of another format is not decoded.
             if height * width > MAX_PIXELS:
                 return f"is an image of {width} x {height}; at most {MAX_PIXELS:,} pixels are taken"
             if encoded.startswith(_GIF) and _is_large_animation(encoded):
@@ -117,19 +120,22 @@ class FileReader:
 def header_size(encoded: bytes) -> tuple[int, int] | None:
     """Height and width of the pixels of an encoded image; None where it cannot be told.
 
-    Those of a GIF are of its first frame, which may be larger than the screen that it names first.
+    They are those of what is decoded: of a GIF's first frame, which may be larger than the screen
+    that it names first, and of the header that a JPEG decoder finds, which skips stray bytes.
 
     https://www.w3.org/TR/png/#11IHDR, https://www.w3.org/Graphics/GIF/spec-gif89a.txt,
     https://www.w3.org/Graphics/JPEG/itu-t81.pdf (B.1.1.3, B.2.2), and Windows' BITMAPINFOHEADER.
     """
     try:
-        if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+        if encoded.startswith(_PNG):
+            if encoded[12:16] != b"IHDR":  # libpng would skip other chunks and find it further on.
+                return None
             width, height = struct.unpack_from(">II", encoded, 16)
         elif encoded.startswith(_GIF):
             width, height = next(_gif_frames(encoded))
-        elif encoded.startswith(b"BM"):
+        elif encoded.startswith(_BMP):
             width, height = struct.unpack_from("<ii", encoded, 18)
-        elif encoded.startswith(b"\xff\xd8"):
+        elif encoded.startswith(_JPEG):
             height, width = _jpeg_size(encoded)
         else:
             return None
@@ -174,9 +180,11 @@ def _color_table_bytes(encoded: bytes, at: int) -> int:
 def _jpeg_size(encoded: bytes) -> tuple[int, int]:
     at = 2
     while True:
-        ff, marker = struct.unpack_from(">BB", encoded, at)
-        if ff != 0xFF:
+        # libjpeg skips what is not a marker.
+        at = encoded.find(b"\xff", at) if at < len(encoded) else -1
+        if at < 0:
             raise struct.error
+        (marker,) = struct.unpack_from("B", encoded, at + 1)
         if marker == 0xFF:  # A fill byte.
             at += 1
         elif marker in _JPEG_BARE_MARKERS:
