@@ -14,7 +14,7 @@ PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-anno
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup kfp engines demo demo-image test test-engines test-all lint bench lock clean
+.PHONY: help setup kfp engines demo demo-image test test-engines test-all mutants lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ test-engines: $(STAMP)  ## the tests of `make engines`
 # Where Go is missing the tests of Prism say so and skip.
 test-all: $(WORKER_STAMP) $(if $(shell command -v go),.tools/prism)  ## all tests
 	$(PYTHON) -m pytest -n 2 --dist loadfile
+
+mutants: $(STAMP)  ## take promises of docs/security.md away one by one: a named test must fail for each
+	$(PYTHON) tests/mutants/run_mutants.py
 
 lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .

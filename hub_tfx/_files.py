@@ -4,13 +4,18 @@ import ctypes
 import os
 import re
 import shutil
+import stat
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from hub_tfx.errors import OutputError
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # See _beside.
+MAKE_ROOM = "free some space there, or name a directory that you may write to"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # Arguments of renameat2(2).
 
 
@@ -121,6 +126,67 @@ def sync_tree(root: Path) -> None:
         for name in names:
             sync(Path(folder, name))
         sync(Path(folder))
+
+
+def open_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> BinaryIO:
+    """Opens a file of this machine to read; never waits, and opens nothing that may have no end.
+
+    Every file that a user names, or that lies in a folder of someone else, is opened by this.
+
+    Args:
+      path: path of the file.
+      follow_link: whether the path may be a symbolic link.
+
+    Raises:
+      OSError: it cannot be opened, or is a directory, a device, a FIFO or a socket.
+    """
+    # A FIFO that is opened to wait does so until somebody writes to it.
+    flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow_link else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise OSError(f"it is {kind_of_file(mode)}, not a file")
+    return open(descriptor, "rb")
+
+
+def read_regular(path: str | os.PathLike[str]) -> bytes:
+    """What a file of this machine holds; raises OSError as ``open_regular`` does."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def kind_of_file(mode: int) -> str:
+    """What ``st_mode`` says that a path is, in words."""
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a file")
+
+
+def odd_name(path: str | os.PathLike[str]) -> str | None:
+    """A path that is not valid UTF-8, as it can be shown; None for every other path.
+
+    Such a name cannot be written to a manifest, a report or ML Metadata.
+    """
+    name = os.fspath(path)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        with suppress(UnicodeEncodeError):  # Of half a character that stands for no byte.
+            return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return name.encode("utf-8", "backslashreplace").decode()
+    return None
+
+
+def check_output_name(path: str | os.PathLike[str]) -> None:
+    """Raises OutputError for an output whose name is not valid UTF-8: see ``odd_name``."""
+    if (shown := odd_name(path)) is not None:
+        raise OutputError(f"{shown}: its name is not valid UTF-8: name another directory")
 
 
 def why(error: OSError) -> str:

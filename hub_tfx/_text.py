@@ -1,5 +1,17 @@
 """Text from modules, files and servers, made safe to print on a terminal."""
 
+_MAX_QUOTED_CHARS = 60
+
+
+def quoted(value: object) -> str:
+    """A value of an input for a message, cut to a length."""
+    return shortened(repr(value))
+
+
+def shortened(text: str, max_chars: int = _MAX_QUOTED_CHARS) -> str:
+    """A text, cut where it is longer."""
+    return text if len(text) <= max_chars else f"{text[:max_chars]}…"
+
 
 def printable(text: str) -> str:
     r"""One line without control characters: each is shown as Python escapes it (``\x1b``).

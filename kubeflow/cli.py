@@ -8,6 +8,7 @@ import click
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.names import RenamedGroup
 from hub_tfx.cli.options import BeamCommand, add_options
+from hub_tfx.cli.output import print_path
 from hub_tfx_kubeflow.formats import check_output, write_pipeline
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
@@ -109,4 +110,4 @@ def _write(
     check_reach_of_containers([*config.handles, *config.folders])
     check_reach(config.folders, config.beam_pipeline_args)
     write_pipeline(create_pipeline(config), image, output)
-    click.echo(output)
+    print_path(output)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from hub_tfx.cli.options import cache_dir_option, sha256_option, tags_option
-from hub_tfx.cli.output import json_option, print_json, print_table
+from hub_tfx.cli.output import json_option, print_json, print_table, tell
 from hub_tfx.errors import DigestMismatchError
 
 _FAILED = 4  # A gate said no.
@@ -64,7 +64,7 @@ def check(
         rows = [(c.name, c.outcome, c.why) for c in report.checks]
         print_table(("check", "outcome", "why"), rows)
         for failure in report.failures:
-            click.echo(f"hub-tfx: {failure.name}: {failure.fix}", err=True)
+            tell(f"{failure.name}: {failure.fix}")
     return 0 if report.passed else _FAILED
 
 

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +19,7 @@ from hub_tfx.cli.options import (
     resolve_preprocessor,
     sha256_option,
 )
-from hub_tfx.cli.output import json_option, print_fields, print_json
+from hub_tfx.cli.output import json_option, print_fields, print_json, tell
 from hub_tfx.cli.start import fast_imports
 
 
@@ -147,7 +146,7 @@ def embed(
         }
     )
     if result.resumed:
-        click.echo(f"hub-tfx: {result.resumed:,} rows come from a run that failed", err=True)
+        tell(f"{result.resumed:,} rows come from a run that failed")
     if result.dead_letters:
-        letters = Path(output, "dead_letters")
-        click.echo(f"hub-tfx: {result.dead_letters:,} rows rejected, see {letters}", err=True)
+        letters = f"{output.rstrip('/')}/dead_letters"  # Not a Path: it would spoil a URL.
+        tell(f"{result.dead_letters:,} rows rejected, see {letters}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hub_tfx._text import printable
 from hub_tfx.cli.fine_tune_options import base_options, fine_tune_config, fine_tune_options
 from hub_tfx.cli.options import (
     ManyValuesCommand,
@@ -19,7 +18,7 @@ from hub_tfx.cli.options import (
     resolve_preprocessor,
     sha256_option,
 )
-from hub_tfx.cli.output import json_option, print_fields, print_json
+from hub_tfx.cli.output import json_option, print_fields, print_json, tell
 from hub_tfx.cli.start import fast_imports
 from hub_tfx.errors import UsageError
 from hub_tfx.module.spec import ModuleFormat
@@ -133,10 +132,9 @@ def fine_tune(
     )
     if result.rows["left_out"]:
         first = result.left_out[0]
-        click.echo(
-            f"hub-tfx: {result.rows['left_out']:,} rows left out, see {output}/left_out (the first "
-            f"is {printable(f'{first.key}: {first.reason}')})",
-            err=True,
+        tell(
+            f"{result.rows['left_out']:,} rows left out, see {output}/left_out (the first is "
+            f"{first.key}: {first.reason})"
         )
 
 

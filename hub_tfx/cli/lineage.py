@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hub_tfx._text import printable
-from hub_tfx.cli.output import json_option, print_json
+from hub_tfx.cli.output import json_option, print_json, print_text
 from hub_tfx.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,11 +62,11 @@ def lineage(
         return
     drawings = {"text": draw.as_text, "dot": draw.as_dot, "mermaid": draw.as_mermaid}
     if output_format in (None, "text"):
-        click.echo(_heading(digest, found))
-    click.echo(drawings[output_format or "text"](found))
+        print_text(_heading(digest, found))
+    print_text(drawings[output_format or "text"](found))
 
 
 def _heading(digest: str | None, found: "Lineage") -> str:
     types = [found.artifacts[root].type_name for root in found.roots]
     counts = ", ".join(f"{types.count(name)} {name}" for name in dict.fromkeys(types))
-    return printable(f"{counts} with digest {digest}" if digest else counts) + "\n"
+    return f"{counts} with digest {digest}\n" if digest else f"{counts}\n"

@@ -13,10 +13,11 @@ from importlib import metadata
 import click
 
 from hub_tfx import __version__
-from hub_tfx._text import printable
+from hub_tfx._files import odd_name
 from hub_tfx.cli.guard import OneInterrupt, guarded
+from hub_tfx.cli.output import tell
 from hub_tfx.cli.start import leave, with_tcmalloc
-from hub_tfx.errors import HubTfxError
+from hub_tfx.errors import HubTfxError, UsageError
 
 _COMMANDS: Mapping[str, str] = {
     "resolve": "hub_tfx.cli.modules:resolve",
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     if arguments is None:
         with_tcmalloc(given)
-    exit_code = guarded(partial(_run_interruptibly, given), lambda told: _warn(f"error: {told}"))
+    exit_code = guarded(partial(_run_interruptibly, given), lambda told: tell(f"error: {told}"))
     leave(exit_code)
 
 
@@ -137,6 +138,7 @@ def run_command(command: click.Command, arguments: list[str], name: str) -> int:
     """Runs any command as ours run: errors are one line on stderr and an exit code."""
     try:
         with _warnings_in_a_line():
+            _check_utf8(arguments)
             result = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
@@ -157,6 +159,13 @@ def run_command(command: click.Command, arguments: list[str], name: str) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _check_utf8(arguments: Sequence[str]) -> None:
+    """Raises UsageError for a name that no output, report or manifest could hold."""
+    for argument in arguments:
+        if (shown := odd_name(argument)) is not None:
+            raise UsageError(f"{shown} is not valid UTF-8: rename the file or folder")
+
+
 @contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
     """Logs our warnings as plain lines on stderr; the libraries' handlers would frame them."""
@@ -172,7 +181,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 class _Line(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        _warn(record.getMessage())
+        tell(record.getMessage())
 
 
 def _debug() -> bool:
@@ -180,9 +189,5 @@ def _debug() -> bool:
 
 
 def _fail(message: str, exit_code: int) -> int:
-    _warn(f"error: {message}")
+    tell(f"error: {message}")
     return exit_code
-
-
-def _warn(message: str) -> None:
-    click.echo(f"hub-tfx: {printable(' '.join(message.split()))}", err=True)

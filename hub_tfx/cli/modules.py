@@ -6,7 +6,14 @@ from typing import Any
 import click
 
 from hub_tfx.cli.options import cache_dir_option, sha256_option, tags_option
-from hub_tfx.cli.output import json_option, print_fields, print_json, print_table
+from hub_tfx.cli.output import (
+    json_option,
+    print_fields,
+    print_json,
+    print_path,
+    print_table,
+    print_text,
+)
 from hub_tfx.errors import SignatureError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
@@ -36,7 +43,7 @@ def resolve(
     if as_json:
         print_json(fields)
     elif quiet:
-        click.echo(str(module.path))
+        print_path(str(module.path))
     else:
         print_fields(fields | {"cache_hit": "yes" if module.cache_hit else "no"})
 
@@ -70,7 +77,7 @@ def inspect(
     if len(spec.variants) > 1:
         graphs["used_tags"] = _tag_set(spec.tags[0])
     print_fields(_fields(module) | graphs | {"default_signature": _default_signature(spec)})
-    click.echo()
+    print_text("")
     print_table(("signature", "direction", "key", "dtype", "shape"), _rows(spec))
 
 

@@ -8,6 +8,7 @@ import click
 
 from hub_tfx.cli.guard import guarded
 from hub_tfx.cli.main import run_command
+from hub_tfx.cli.output import tell
 
 _OLD_COMMANDS = {"finetune": "fine-tune"}
 
@@ -32,8 +33,8 @@ def run_renamed(command: click.Command, arguments: Sequence[str], old: str, new:
     """Runs a renamed command as ``hub-tfx`` runs them, says its new name on stderr, and returns the
     exit code."""
     names = [_OLD_COMMANDS.get(name, name) for name in arguments[:1] if not name.startswith("-")]
-    click.echo(f"hub-tfx: `{old}` is an old name: type `{' '.join([new, *names])}`", err=True)
+    tell(f"`{old}` is an old name: type `{' '.join([new, *names])}`")
     return guarded(
         partial(run_command, command, list(arguments), new),
-        lambda told: click.echo(f"hub-tfx: error: {told}", err=True),
+        lambda told: tell(f"error: {told}"),
     )

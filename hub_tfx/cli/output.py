@@ -1,4 +1,7 @@
-"""What commands print: one JSON document, a table on a terminal, or TSV in a pipe."""
+"""What commands print: one JSON document, a table on a terminal, or TSV in a pipe.
+
+Nothing else prints, so that what names of modules, columns and files hold cannot steer a terminal.
+"""
 
 import json
 import sys
@@ -7,9 +10,57 @@ from typing import Any
 
 import click
 
-from hub_tfx._text import printable
+from hub_tfx._text import printable, shortened
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+_MAX_MESSAGE_CHARS = 4000
+
+
+def tell(message: str) -> None:
+    """A line on stderr, for people: no control characters, cut where it quotes without end."""
+    line = shortened(" ".join(message.split()), _MAX_MESSAGE_CHARS)
+    click.echo(f"hub-tfx: {printable(line)}", err=True)
+
+
+def print_text(text: str) -> None:
+    """Lines of text on stdout, which hold line breaks and nothing else that steers a terminal."""
+    click.echo("\n".join(map(printable, text.split("\n"))))
+
+
+def print_path(path: str) -> None:
+    """A path on stdout: as it is in a pipe, where it may be used."""
+    click.echo(printable(path) if sys.stdout.isatty() else path)
+
+
+class ProgressLine:
+    """A line on stderr that changes on a terminal; elsewhere each is printed when it is due."""
+
+    def __init__(self, text: str):
+        """The text that a terminal shows first."""
+        from rich.console import Console
+
+        self._console = Console(stderr=True, highlight=False)
+        self.is_live = self._console.is_terminal
+        self._status = self._console.status(text) if self.is_live else None
+
+    def start(self) -> None:
+        if self._status:
+            self._status.start()
+
+    def stop(self) -> None:
+        if self._status:
+            self._status.stop()
+
+    def show(self, text: str) -> None:
+        from rich.text import Text  # Otherwise rich would take [?] for markup.
+
+        if self._status:
+            self._status.update(Text(printable(text)))
+        else:
+            line = f"hub-tfx: {printable(text)}"
+            self._console.print(line, soft_wrap=True, markup=False)
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -18,7 +69,7 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; tab-separated and whole in a pipe."""
-    rows = [[printable(cell) for cell in row] for row in rows]
+    columns, *rows = [[printable(cell) for cell in row] for row in (columns, *rows)]
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo("\t".join(row))
@@ -37,5 +88,5 @@ def print_fields(document: Mapping[str, Any]) -> None:
     """One field a line, names aligned on a terminal and tab-separated in a pipe."""
     width = max(len(name) for name in document) + 2 if sys.stdout.isatty() else 0
     for name, value in document.items():
-        text = printable(str(value))
+        name, text = printable(name), printable(str(value))
         click.echo(f"{name:<{width}}{text}" if width else f"{name}\t{text}")

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console
-
+from hub_tfx.cli.output import ProgressLine
 from hub_tfx.embed.progress import IN_THIS_PROCESS, Progress
 
 _LINE_EVERY_S = 30.0
@@ -23,9 +22,8 @@ def shown_progress() -> Iterator[None]:
 
     Soon after the first call there is a line, so that something is seen of a slow module.
     """
-    console = Console(stderr=True, highlight=False)
+    shown = ProgressLine("starting")
     done = threading.Event()
-    status = console.status("starting") if console.is_terminal else None
     lines = _Lines(IN_THIS_PROCESS, time.monotonic())
 
     def watch() -> None:
@@ -33,23 +31,20 @@ def shown_progress() -> Iterator[None]:
         while not done.wait(_LIVE_EVERY_S):
             now_s = time.monotonic()
             line = lines.line(now_s)
-            if status:
-                status.update(line)
-            elif now_s >= next_s or (is_first and lines.working_s(now_s) >= _FIRST_AFTER_S):
+            is_first_due = is_first and lines.working_s(now_s) >= _FIRST_AFTER_S
+            if shown.is_live or now_s >= next_s or is_first_due:
                 next_s, is_first = now_s + _LINE_EVERY_S, is_first and not lines.rows
-                console.print(f"hub-tfx: {line}", soft_wrap=True)
+                shown.show(line)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    if status:
-        status.start()
+    shown.start()
     try:
         yield
     finally:
         done.set()
         thread.join()
-        if status:
-            status.stop()
+        shown.stop()
 
 
 @dataclass

@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-
+from hub_tfx.cli.output import ProgressLine
 from hub_tfx.finetune.training import Progress
 
 _LINE_EVERY_S = 30.0
@@ -20,8 +19,7 @@ class TrainingProgress:
     def __init__(self, steps: int):
         """Progress of a training of so many steps."""
         self._steps = steps
-        self._console = Console(stderr=True, highlight=False)
-        self.status = self._console.status("loading") if self._console.is_terminal else None
+        self.line = ProgressLine("loading")
         self._started_s = self._printed_s = time.monotonic()
         self._rows = self._left_out = 0
         self._evaluated = ""
@@ -44,21 +42,19 @@ class TrainingProgress:
         self._show(line, progress.metrics is not None)
 
     def _show(self, line: str, at_once: bool) -> None:
-        if self.status:
-            self.status.update(line)
+        if self.line.is_live:
+            self.line.show(line)
         elif at_once or time.monotonic() - self._printed_s > _LINE_EVERY_S:
             self._printed_s = time.monotonic()
-            self._console.print(f"hub-tfx: {line}", soft_wrap=True)
+            self.line.show(line)
 
 
 @contextmanager
 def training_progress(steps: int) -> Iterator[TrainingProgress]:
     """Shows progress while the body runs, which tells it."""
     progress = TrainingProgress(steps)
-    if progress.status:
-        progress.status.start()
+    progress.line.start()
     try:
         yield progress
     finally:
-        if progress.status:
-            progress.status.stop()
+        progress.line.stop()

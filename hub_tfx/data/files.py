@@ -13,7 +13,8 @@ from pathlib import Path
 from apache_beam.io.filesystem import BeamIOError, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx.data.filesystems import is_local, kind_of_file
+from hub_tfx._files import kind_of_file, odd_name
+from hub_tfx.data.filesystems import is_local
 from hub_tfx.data.readers import PARQUET, format_of
 from hub_tfx.data.readers.formats import format_of_name
 from hub_tfx.errors import InputError
@@ -243,11 +244,8 @@ def _is_wanted(path: str) -> bool:
 
 def _check_name(path: str) -> None:
     """Raises InputError for a name that cannot be written down in an output."""
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-        raise InputError(f"input {shown}: its name is not valid UTF-8: rename it") from error
+    if (shown := odd_name(path)) is not None:
+        raise InputError(f"input {shown}: its name is not valid UTF-8: rename it")
 
 
 def _stat(path: str) -> FileMetadata:

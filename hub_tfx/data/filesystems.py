@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,9 +13,9 @@ from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx._files import replacing
-from hub_tfx.errors import DigestMismatchError, InputError
-from hub_tfx.module.manifest import hash_file
+from hub_tfx._files import odd_name, open_regular, replacing, why
+from hub_tfx.errors import DigestMismatchError, InputError, RefusedError
+from hub_tfx.module.manifest import hash_file, is_inside
 
 _CHUNK_BYTES = 1 << 20
 
@@ -33,31 +32,9 @@ def open_file(path: str) -> IO[bytes]:
       OSError: it cannot be opened, or is a device, a FIFO or another thing that may have no end.
     """
     if is_local(path):  # Beam would unzip it.
-        return _open_regular(path)
+        return open_regular(path)
     remote = FileSystems.open(path, compression_type="uncompressed")
     return cast("IO[bytes]", io.BufferedReader(remote, _CHUNK_BYTES))
-
-
-def _open_regular(path: str) -> IO[bytes]:
-    # A FIFO that is opened to wait does so until somebody writes to it.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    mode = os.fstat(descriptor).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(descriptor)
-        raise OSError(f"it is {kind_of_file(mode)}, not a file")
-    return open(descriptor, "rb")
-
-
-def kind_of_file(mode: int) -> str:
-    """What ``st_mode`` says that a path is, in words."""
-    kinds = {
-        stat.S_IFDIR: "a directory",
-        stat.S_IFIFO: "a FIFO",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a file")
 
 
 @contextmanager
@@ -67,7 +44,7 @@ def local_copy(path: str) -> Iterator[str]:
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, Path(path).name)
+        copy = _place(folder, path, FileSystems.split(path)[1])
         _download(path, copy)
         yield str(copy)
 
@@ -90,7 +67,7 @@ def verified_copy(path: str, sha256: str, fix: str) -> Iterator[str]:
             copy = stack.enter_context(local_copy(path))
             _, actual = hash_file(Path(copy))
         except OSError as error:
-            raise InputError(f"{path} cannot be read: {error}; {fix}") from error
+            raise InputError(f"{path} cannot be read: {why(error)}; {fix}") from error
         check_sha256(path, actual, sha256, fix)
         yield copy
 
@@ -102,17 +79,42 @@ def check_sha256(path: str, actual: str, expected: str, fix: str) -> None:
 
 
 def local_directory(path: str) -> str:
-    """The path itself where it is local, else a copy that lasts as long as this process."""
+    """The path itself where it is local, else a copy that lasts as long as this process.
+
+    Raises:
+      RefusedError: an object's name leads out of the folder; nothing was copied.
+      InputError: an object cannot be copied.
+    """
     if is_local(path):
         return path
     copy = tempfile.mkdtemp(prefix="hub_tfx-")
     atexit.register(shutil.rmtree, copy, ignore_errors=True)
     prefix = path.rstrip("/") + "/"
-    for found in FileSystems.match([prefix + "**"])[0].metadata_list:
-        target = Path(copy, found.path.removeprefix(prefix))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _download(found.path, target)
+    found = FileSystems.match([prefix + "**"])[0].metadata_list
+    # Consoles of buckets show folders by empty objects of this name.
+    named = [file.path for file in found if file.size_in_bytes or not file.path.endswith("/")]
+    targets = {name: _place(copy, name, name.removeprefix(prefix)) for name in named}
+    for name, target in targets.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _download(name, target)
+        except OSError as error:
+            raise InputError(f"{name} cannot be copied to this machine: {why(error)}") from error
     return copy
+
+
+def _place(folder: str, path: str, relative: str) -> Path:
+    """Where a file of a remote filesystem is copied to: below a folder of this machine.
+
+    Raises:
+      RefusedError: its name leads elsewhere. Buckets take any name.
+    """
+    if not is_inside(relative) or odd_name(relative) is not None:
+        raise RefusedError(
+            f"{path}: refused: an object of that name would be written outside the folder that it "
+            "is copied to: rename or remove it"
+        )
+    return Path(folder, relative)
 
 
 def copy_directory(source: Path, destination: str) -> None:
@@ -195,9 +197,8 @@ def delete_file(path: str) -> None:
 
 def read_bytes(path: str) -> bytes:
     """What a file on any filesystem holds."""
-    with FileSystems.open(path, compression_type="uncompressed") as file:
-        content: bytes = file.read()
-    return content
+    with open_file(path) as file:
+        return file.read()
 
 
 def write_bytes(path: str, content: bytes) -> None:

@@ -2,12 +2,13 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import Any
 
 import tensorflow as tf
 
+from hub_tfx._threads import DaemonThreads
 from hub_tfx.data.filesystems import open_file
 from hub_tfx.data.isolate import describe
 from hub_tfx.module.process import threads
@@ -21,12 +22,12 @@ _MAX_ENCODED_BYTES = 256 << 20
 _FILE_THREADS = 16
 """Of reading from elsewhere, which is waiting for the most part."""
 
-_GIF = (b"GIF87a", b"GIF89a")
+_PNG, _GIF, _BMP, _JPEG = b"\x89PNG\r\n\x1a\n", b"GIF", b"BM", b"\xff\xd8"
 _GIF_EXTENSION, _GIF_IMAGE = 0x21, 0x2C
 _MAGIC_OF_CHANNELS = {1: [b"\x89P", b"\xff\xd8"], 4: [b"\x89P", b"BM"]}
 """First bytes of the formats that tf.io.decode_image gives so many channels of."""
 _JPEG_SIZE_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_BARE_MARKERS = frozenset([0x01, *range(0xD0, 0xD9)])
+_JPEG_BARE_MARKERS = frozenset([0x00, 0x01, *range(0xD0, 0xD9)])
 
 
 def decode_image(encoded: Any, info: TensorInfo, size: tuple[int, int] | None) -> Any:
@@ -93,7 +94,10 @@ class ImageDecoder:
     def _decode(self, value: str | bytes) -> Any:
         encoded = as_bytes(value)
         try:
-            height, width = header_size(encoded) or (0, 0)
+            size = header_size(encoded)
+            if size is None and encoded.startswith((_PNG, _GIF, _BMP, _JPEG)):
+                return "is not an image that can be decoded: its header does not tell its size"
+            height, width = size or (0, 0)  # What is of another format is not decoded.
             if height * width > MAX_PIXELS:
                 return f"is an image of {width} x {height}; at most {MAX_PIXELS:,} pixels are taken"
             if encoded.startswith(_GIF) and _is_large_animation(encoded):
@@ -106,30 +110,47 @@ class ImageDecoder:
 class FileReader:
     """Reads image files on any Beam filesystem, several at a time."""
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(_FILE_THREADS)
+    def __init__(self, timeout_s: float = 600.0) -> None:
+        """A reader.
+
+        Args:
+          timeout_s: after which files that were asked for together are given up.
+        """
+        self._timeout_s = timeout_s
+        self._threads = DaemonThreads(_FILE_THREADS, "files")
 
     def __call__(self, paths: Sequence[Any]) -> list[bytes | str]:
         """What each file holds, or in words why it cannot be read."""
-        return list(self._pool.map(_read_or_say_why, paths))
+        reading = [self._threads.submit(_read_or_say_why, path) for path in paths]
+        _, left = wait(reading, self._timeout_s)
+        for future in left:
+            future.cancel()
+        if left:  # Threads that hang are left to themselves.
+            self._threads.shutdown()
+            self._threads = DaemonThreads(_FILE_THREADS, "files")
+        late = f"cannot be read: it took longer than {self._timeout_s:g} s"
+        return [late if future in left else future.result() for future in reading]
 
 
 def header_size(encoded: bytes) -> tuple[int, int] | None:
     """Height and width of the pixels of an encoded image; None where it cannot be told.
 
-    Those of a GIF are of its first frame, which may be larger than the screen that it names first.
+    They are those of what is decoded: of a GIF's first frame, which may be larger than the screen
+    that it names first, and of the header that a JPEG decoder finds, which skips stray bytes.
 
     https://www.w3.org/TR/png/#11IHDR, https://www.w3.org/Graphics/GIF/spec-gif89a.txt,
     https://www.w3.org/Graphics/JPEG/itu-t81.pdf (B.1.1.3, B.2.2), and Windows' BITMAPINFOHEADER.
     """
     try:
-        if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
+        if encoded.startswith(_PNG):
+            if encoded[12:16] != b"IHDR":  # libpng would skip other chunks and find it further on.
+                return None
             width, height = struct.unpack_from(">II", encoded, 16)
         elif encoded.startswith(_GIF):
             width, height = next(_gif_frames(encoded))
-        elif encoded.startswith(b"BM"):
+        elif encoded.startswith(_BMP):
             width, height = struct.unpack_from("<ii", encoded, 18)
-        elif encoded.startswith(b"\xff\xd8"):
+        elif encoded.startswith(_JPEG):
             height, width = _jpeg_size(encoded)
         else:
             return None
@@ -174,9 +195,11 @@ def _color_table_bytes(encoded: bytes, at: int) -> int:
 def _jpeg_size(encoded: bytes) -> tuple[int, int]:
     at = 2
     while True:
-        ff, marker = struct.unpack_from(">BB", encoded, at)
-        if ff != 0xFF:
+        # libjpeg skips what is not a marker.
+        at = encoded.find(b"\xff", at) if at < len(encoded) else -1
+        if at < 0:
             raise struct.error
+        (marker,) = struct.unpack_from("B", encoded, at + 1)
         if marker == 0xFF:  # A fill byte.
             at += 1
         elif marker in _JPEG_BARE_MARKERS:

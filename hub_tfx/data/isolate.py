@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from hub_tfx._text import shortened
 from hub_tfx.errors import HubTfxError
 
 # No bracket inside another one: what a row holds may come here, and must not take quadratic time.
@@ -19,7 +20,6 @@ _TENSORFLOW_TRACE = (
 
 _MAX_READ_CHARS = 1 << 16
 _MAX_REASON_CHARS = 500
-_MAX_QUOTED_CHARS = 60
 
 Result = TypeVar("Result")
 
@@ -59,12 +59,6 @@ def describe(error: Exception) -> str:
     return as_reason(lines[0] if lines else type(error).__name__)
 
 
-def quoted(value: object) -> str:
-    """A value of an input for a reason, cut to a length."""
-    text = repr(value)
-    return text if len(text) <= _MAX_QUOTED_CHARS else f"{text[:_MAX_QUOTED_CHARS]}…"
-
-
 def is_utf8_text(text: str) -> bool:
     """Whether a text can be written as UTF-8: one with half a character cannot."""
     try:
@@ -76,5 +70,4 @@ def is_utf8_text(text: str) -> bool:
 
 def as_reason(text: str) -> str:
     """A text that may quote any input, cut to a length and fit to be written as UTF-8."""
-    cut = text if len(text) <= _MAX_REASON_CHARS else f"{text[:_MAX_REASON_CHARS]}…"
-    return cut.encode("utf-8", "backslashreplace").decode()
+    return shortened(text, _MAX_REASON_CHARS).encode("utf-8", "backslashreplace").decode()

@@ -5,8 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from hub_tfx.module.manifest import is_inside
+
 OutputFormat = Literal["parquet", "tfrecord"]
 MADE_BY = "hub_tfx"
+_FILES = ("files", "dead_letter_files")
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class OutputManifest:
         """The manifest as plain JSON."""
         document = asdict(self)
         document["columns"] = self.columns_dict()
-        for name in ("files", "dead_letter_files"):
+        for name in _FILES:
             document[name] = [_given(asdict(file)) for file in getattr(self, name)]
         if not self.run:
             del document["run"]
@@ -131,7 +134,7 @@ class OutputManifest:
             if not isinstance(document, dict) or document.pop("made_by", None) != MADE_BY:
                 raise ValueError("it was not made by hub_tfx")
             return cls(**{**{"made_with": None}, **_typed(document)})
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not the manifest of an output: {error!r}") from error
 
 
@@ -144,6 +147,9 @@ def _typed(document: dict[str, Any]) -> dict[str, Any]:
     unknown = document.keys() - {of_class.name for of_class in fields(OutputManifest)}
     if unknown:
         raise ValueError(f"it has the unknown key {min(unknown)!r}: a later hub_tfx wrote it")
+    names = [file["name"] for key in _FILES for file in document[key]]
+    if odd := [name for name in names if not is_inside(name)]:
+        raise ValueError(f"its part {odd[0]!r} is not in its folder")
     preprocessor = document["preprocessor"]
     columns = document["columns"].items()
     return {

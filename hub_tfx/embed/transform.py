@@ -21,7 +21,7 @@ from hub_tfx.data.marks import Position, slice_rows
 from hub_tfx.embed.call.batching import CallLimits, embed_rows
 from hub_tfx.embed.call.bound import BoundModule
 from hub_tfx.embed.call.bound_inputs import CheckedRows
-from hub_tfx.embed.call.deadline import CallThreads
+from hub_tfx.embed.call.deadline import CallThreads, within
 from hub_tfx.embed.call.sizing import CallSizes
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, dead_letters
@@ -175,9 +175,13 @@ class _Embed(beam.DoFn):  # type: ignore[misc]
     def _load(self) -> _Worker:
         started_s = time.monotonic()
         import_packages(self._config.imports)
-        preprocessor = load(self._preprocessor.directory()) if self._preprocessor else None
-        config = self._config
-        module = load(self._source.directory(), config.signature, preprocessor, config.tags)
+        config, source = self._config, self._preprocessor
+
+        def load_both() -> LoadedModule:
+            preprocessor = load(source.directory()) if source else None
+            return load(self._source.directory(), config.signature, preprocessor, config.tags)
+
+        module = within(config.call_timeout_s, f"loading {self._source.path}", load_both)
         self._load_s = time.monotonic() - started_s
         return _Worker(module, CallSizes.of(config))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx import __version__
-from hub_tfx._files import remove_temporary, replacing
+from hub_tfx._files import check_output_name, remove_temporary, replacing
 from hub_tfx._lock import sole_writer
 from hub_tfx.data.filesystems import is_local
 from hub_tfx.errors import OutputError
@@ -165,6 +165,7 @@ def _check_output(output: str) -> None:
             "artifacts may lie there"
         )
     folder = Path(output)
+    check_output_name(folder)
     if (folder / "report.json").exists():
         raise OutputError(f"{output} holds a finished module: name a new directory")
     if folder.exists() and not folder.is_dir():

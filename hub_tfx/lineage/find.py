@@ -10,6 +10,7 @@ from pathlib import Path
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
+from hub_tfx._files import read_regular
 from hub_tfx.errors import InputError, UsageError
 from hub_tfx.lineage.graph import artifacts_with_digest
 from hub_tfx.module.files import holds_module
@@ -65,7 +66,7 @@ def _digest_of_module(directory: Path) -> str | None:
     if not ((directory / "module").is_dir() and manifest.is_file()):
         return None
     try:
-        return Manifest.from_json(manifest.read_text()).digest
+        return Manifest.from_json(read_regular(manifest).decode()).digest
     except (OSError, ValueError) as error:
         raise InputError(f"{manifest} is not the manifest of a HubModule: {error}") from error
 
@@ -86,7 +87,7 @@ def _digest_of_embeddings(directory: Path) -> str:
     """
     for manifest in sorted(directory.glob("manifest*.json")):
         try:
-            return str(json.loads(manifest.read_text())["module"]["digest"])
+            return str(json.loads(read_regular(manifest))["module"]["digest"])
         except (OSError, ValueError, LookupError, TypeError):
             continue
     raise InputError(

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from hub_tfx._files import odd_name
 from hub_tfx.errors import HandleError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
@@ -65,11 +66,10 @@ class ModuleHandle:
     def _of_path(cls, text: str) -> "ModuleHandle":
         if "\x00" in text:
             raise HandleError(f"module handle {text!r} holds a NUL byte")
-        try:
-            os.fsencode(text)
-        except UnicodeEncodeError:
-            raise HandleError(f"module handle {text!r} is not a path on this machine") from None
-        return cls("file", "", os.path.abspath(os.path.expanduser(text)))
+        path = os.path.abspath(os.path.expanduser(text))
+        if odd_name(path) is not None:
+            raise HandleError(f"module handle {path!r} is not valid UTF-8: rename the directory")
+        return cls("file", "", path)
 
     @classmethod
     def _of_url(cls, text: str) -> "ModuleHandle":

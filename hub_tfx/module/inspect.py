@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hub_tfx._files import read_regular
 from hub_tfx.errors import NotAModuleError
 from hub_tfx.module.files import TF1_HUB_MARKER
 from hub_tfx.module.functions import (
@@ -79,7 +80,7 @@ def _format(path: Path) -> ModuleFormat:
     marker = path / TF1_HUB_MARKER
     if not marker.exists():
         return "saved_model"
-    if not marker.is_file() or marker.read_bytes() != _TF1_HUB_FORMAT_3:
+    if not marker.is_file() or read_regular(marker) != _TF1_HUB_FORMAT_3:
         raise NotAModuleError(f"{marker} asks for a module format that TF Hub 0.15 does not know")
     return "tf1_hub"
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from hub_tfx._files import odd_name, open_regular, why
 from hub_tfx.errors import ConfigError, DigestMismatchError, InputError, NotAModuleError
 
 _CHUNK_BYTES = 1 << 20
@@ -119,21 +120,31 @@ def _entry(root: Path, path: Path) -> FileEntry:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise NotAModuleError(
-                f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
+                f"{path} is not a regular file: a module holds files only: copy it with `cp -rL`"
             )
+        if (shown := odd_name(path)) is not None:
+            raise NotAModuleError(f"{shown}: its name is not valid UTF-8: rename it")
         return FileEntry(path.relative_to(root).as_posix(), *hash_file(path))
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+        raise InputError(f"{path} cannot be read: {why(error)}") from error
 
 
 def _check(entry: FileEntry) -> None:
     """Raises ValueError for an entry that no manifest may hold: those of others are read, too."""
-    if not isinstance(entry.path, str) or any(p in ("", ".", "..") for p in entry.path.split("/")):
+    if not isinstance(entry.path, str) or not is_inside(entry.path):
         raise ValueError(f"not a manifest: a file cannot be called {entry.path!r}")
     if type(entry.size_bytes) is not int or entry.size_bytes < 0:
         raise ValueError(f"not a manifest: {entry.path!r} of {entry.size_bytes!r} bytes")
     if not is_digest(entry.sha256):
         raise ValueError(f"not a manifest: {entry.path!r} has no SHA-256 in hex")
+
+
+def is_inside(path: str) -> bool:
+    """Whether a relative path leads to a file below the folder that it is joined to.
+
+    It has no part that is empty, as the first one of an absolute path is, or that leads elsewhere.
+    """
+    return not any(part in ("", ".", "..") or "\0" in part for part in path.split("/"))
 
 
 def is_digest(value: object) -> bool:
@@ -148,7 +159,7 @@ def parse_digest(text: str) -> str:
       ConfigError: the text is not a SHA-256 in hex.
     """
     if not is_digest(text.lower()):
-        raise ConfigError(f"{text!r} is not a digest: a digest has 64 hex digits")
+        raise ConfigError(f"{text!r} is not a digest: give all of its 64 hex digits")
     return text.lower()
 
 
@@ -156,7 +167,7 @@ def hash_file(path: Path) -> tuple[int, str]:
     """Length in bytes and SHA-256, in hex, of a file."""
     sha256 = hashlib.sha256()
     size_bytes = 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             sha256.update(chunk)
             size_bytes += len(chunk)

@@ -13,6 +13,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError, Message
 
+from hub_tfx._files import read_regular, why
 from hub_tfx.errors import NotAModuleError
 from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT, why_no_module
 
@@ -56,7 +57,7 @@ def damage_reported(path: Path) -> Iterator[None]:
         what = f"{type(error).__name__}: {error}"
         raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({what})") from error
     except OSError as error:
-        raise NotAModuleError(f"{path}: its files cannot be read: {error.strerror}") from error
+        raise NotAModuleError(f"{path}: its files cannot be read: {why(error)}") from error
 
 
 def read_graphs(path: Path) -> Iterator[Any]:
@@ -65,9 +66,9 @@ def read_graphs(path: Path) -> Iterator[Any]:
     binary, text = path / SAVED_MODEL, path / SAVED_MODEL_TEXT
     try:
         if binary.exists():
-            saved_model.ParseFromString(binary.read_bytes())
+            saved_model.ParseFromString(read_regular(binary))
         elif text.exists():
-            text_format.Parse(text.read_bytes(), saved_model)
+            text_format.Parse(read_regular(text), saved_model)
         else:
             raise NotAModuleError(f"{path} is not a module: {why_no_module(path)}")
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hub_tfx._files import open_regular
 from hub_tfx.errors import InputError
 
 _READERS: dict[bytes, Any] = {
@@ -30,6 +31,7 @@ DAMAGE = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 """What reading a file raises that cannot be read, or is damaged."""
 _HEAD_BYTES = 8
 _READ_BYTES = 1 << 20
+_MAX_WORD_BYTES = 1 << 20
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -49,7 +51,7 @@ def open_vectors(path: Path) -> Iterator[Any]:
       InputError: it has a format that holds no words, or is an archive of several files.
       Exception: one of DAMAGE, also while it is read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(_HEAD_BYTES)
         for magic, what in _BINARY.items():
             if head.startswith(magic):
@@ -81,15 +83,18 @@ def _only_member(path: Path, file: Any) -> Any:
     raise InputError(f"{path} holds several files: unpack it, and give one of {names}")
 
 
-def binary_records(file: Any, header: Header) -> Iterator[tuple[bytes, bytes]] | None:
-    """Words and their little-endian float32s, after the header of word2vec's binary format; None
-    where what comes is text. Ends where the file does, within a record or not."""
+def binary_records(path: Path, file: Any, header: Header) -> Iterator[tuple[bytes, bytes]] | None:
+    """Words and their little-endian float32s, after the header of word2vec's binary format.
+
+    None where what comes is text. Ends where the file does, within a record or not; raises
+    InputError for a word without an end.
+    """
     head = file.peek(_READ_BYTES)
     _, space, rest = head.partition(b" ")
     numbers = rest[: 4 * header.dim]
     if not space or not (_CONTROLS.search(numbers) or _is_no_text(numbers)):
         return None
-    return _records(file, 4 * header.dim)
+    return _records(path, file, 4 * header.dim)
 
 
 def _is_no_text(data: bytes) -> bool:
@@ -100,12 +105,17 @@ def _is_no_text(data: bytes) -> bool:
     return False
 
 
-def _records(file: Any, size: int) -> Iterator[tuple[bytes, bytes]]:
+def _records(path: Path, file: Any, size: int) -> Iterator[tuple[bytes, bytes]]:
     data, start = b"", 0
     while True:
         space = data.find(b" ", start)
         stop = space + 1 + size
         if space < 0 or stop > len(data):
+            if len(data) - start > _MAX_WORD_BYTES + size:
+                raise InputError(
+                    f"{path} is damaged, or not in word2vec's binary format: it has a word of more "
+                    f"than {_MAX_WORD_BYTES:,} bytes"
+                )
             more = file.read(_READ_BYTES)
             if not more:
                 return

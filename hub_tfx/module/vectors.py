@@ -5,8 +5,9 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hub_tfx._text import quoted, shortened
 from hub_tfx.errors import InputError
 from hub_tfx.module.vector_files import DAMAGE, Header, binary_records, open_vectors
 
@@ -21,12 +23,13 @@ Vectors = npt.NDArray[np.float32]
 
 _log = logging.getLogger(__name__)
 
-_HEADER = re.compile(rb"(\d+)[ \t]+(\d+)")
+_HEADER = re.compile(rb"(\d{1,18})[ \t]{1,100}(\d{1,18})")
 _SEPARATORS = re.compile(rb"[ \t]+")
-_NUMBER = re.compile(rb"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(rb"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?")
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
 _MAX_LINE_BYTES = 1 << 24
+_MAX_DIM = 1 << 20
 _DECIDING_LINES = 20
 _NAMED = 5
 
@@ -72,6 +75,8 @@ def read_word_vectors(path: str | os.PathLike[str], *, strict: bool = False) -> 
       InputError: the file is missing, empty, damaged, of another format, or not as ``strict`` wants
         it; the message begins with ``file:line`` where one line is to blame.
     """
+    if "://" in os.fspath(path):
+        raise InputError(f"{path} is not on this machine: copy the file to it first")
     path = Path(path)
     try:
         with open_vectors(path) as file, warnings.catch_warnings(), np.errstate(over="ignore"):
@@ -87,14 +92,34 @@ def _read(path: Path, file: Any, strict: bool) -> WordVectors:
     start = file.readline(_MAX_LINE_BYTES).removeprefix(_BOM)
     match = _HEADER.fullmatch(start.rstrip(_BLANKS))
     header = Header(int(match[1]), int(match[2])) if match else None
+    if header and header.dim > _MAX_DIM:
+        raise InputError(
+            f"{path}: its first line promises vectors of {header.dim:,} numbers, and at most "
+            f"{_MAX_DIM:,} are taken: correct the first line"
+        )
     words = _Words(path, header, strict)
     if header is None:
-        words.read_lines(chain([start] if start else [], file), 1)
-    elif (records := binary_records(file, header)) is not None:
+        words.read_lines(_lines(path, file, start), 1)
+    elif (records := binary_records(path, file, header)) is not None:
         words.read_records(records)
     else:
-        words.read_lines(file, 2)
+        words.read_lines(_lines(path, file), 2)
     return words.finish()
+
+
+def _lines(path: Path, file: Any, first: bytes = b"") -> Iterator[bytes]:
+    """The first line, if there is one, and those that follow it.
+
+    Raises:
+      InputError: a line does not end.
+    """
+    for line in chain([first] if first else [], iter(partial(file.readline, _MAX_LINE_BYTES), b"")):
+        if len(line) >= _MAX_LINE_BYTES and not line.endswith(b"\n"):
+            raise InputError(
+                f"{path} has a line of more than {_MAX_LINE_BYTES:,} bytes: it is not a file of "
+                "word vectors, one word and its numbers a line"
+            )
+        yield line
 
 
 class _NoWordError(Exception):
@@ -190,7 +215,7 @@ class _Words:
             ) from error
         if text in self._lines:
             raise _NoWordError(
-                f"the word {text!r} was already on {self._unit} {self._lines[text]}: keep one"
+                f"the word {quoted(text)} was already on {self._unit} {self._lines[text]}: keep one"
             )
         self._dim = len(vector)
         self._lines[text] = number
@@ -239,7 +264,7 @@ def _parse(numbers: bytes, dim: int | None) -> Vectors:
     try:
         vector: Vectors = np.fromstring(numbers, np.float32, sep=" ")
     except (DeprecationWarning, ValueError):
-        raise _NoWordError(f"{_first_bad(numbers)!r} is not a number") from None
+        raise _NoWordError(f"{quoted(_first_bad(numbers))} is not a number") from None
     if len(vector) != dim and (dim is not None or not len(vector)):
         expected = "at least 1 number" if dim is None else f"{dim} numbers"
         raise _NoWordError(f"expected {expected}, got {len(vector)}")
@@ -252,7 +277,7 @@ def _finite(vector: Vectors, numbers: bytes = b"") -> Vectors:
         return vector
     place = int(np.argmin(is_finite))
     bad = numbers.split()[place].decode() if numbers else vector[place]
-    raise _NoWordError(f"{bad} is not a finite float32 number")
+    raise _NoWordError(f"{shortened(str(bad))} is not a finite float32 number")
 
 
 def _first_bad(numbers: bytes) -> str:

@@ -6,12 +6,12 @@ tarfile's own extraction is not used: its filters have been escaped (CVE-2025-45
 import gzip
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from hub_tfx._files import replacing, why
-from hub_tfx.errors import ArchiveError, InputError, OutputError, UnsafeArchiveError
+from hub_tfx._files import MAKE_ROOM, open_regular, replacing, why
+from hub_tfx.errors import ArchiveError, HubTfxError, InputError, OutputError, UnsafeArchiveError
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.store.member_names import MemberNames
 from hub_tfx.store.tar_reader import BLOCK_BYTES, GZIP_MAGIC, Limits, read_members
@@ -20,6 +20,12 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz")
 HEAD_BYTES = BLOCK_BYTES
 DEFAULT_LIMITS = Limits()
 
+_PACK = "pack the module's directory again, with `tar -C DIRECTORY -czf FILE .`"
+_WHAT_TO_DO: Mapping[type[HubTfxError], str] = {
+    ArchiveError: f"download it again, or {_PACK}",
+    UnsafeArchiveError: f"{_PACK}, or give the directory if the module is larger than archives may",
+    InputError: "see that it is a file that you may read",
+}
 _COMPRESS_LEVEL = 6  # Fixed, since the level shows in the bytes.
 
 
@@ -54,8 +60,9 @@ def unpack(
             _unpack(file, destination, limits)
     except BaseException as error:
         _empty(destination)
-        if isinstance(error, (ArchiveError, UnsafeArchiveError, InputError)):
-            raise type(error)(f"{name or os.fspath(archive)}: {error}") from error
+        for kind, fix in _WHAT_TO_DO.items():
+            if isinstance(error, kind):
+                raise kind(f"{name or os.fspath(archive)}: {error}; {fix}") from error
         raise
 
 
@@ -78,7 +85,7 @@ def pack(directory: str | os.PathLike[str], archive: str | os.PathLike[str]) -> 
         with replacing(archive) as temporary, temporary.open("wb") as file:
             _pack(directory, manifest, file)
     except OSError as error:
-        raise OutputError(f"{archive} cannot be written: {why(error)}") from error
+        raise OutputError(f"{archive} cannot be written: {why(error)}; {MAKE_ROOM}") from error
 
 
 def looks_like_archive(head: bytes) -> bool:
@@ -96,9 +103,11 @@ def _make_fresh(destination: Path) -> None:
     try:
         destination.mkdir(parents=True, exist_ok=True)
         if any(destination.iterdir()):
-            raise OutputError(f"{destination} is not empty: nothing is unpacked over other files")
+            raise OutputError(
+                f"{destination} is not empty: name another one, nothing is unpacked over files"
+            )
     except OSError as error:
-        raise OutputError(f"{destination} cannot be written: {why(error)}") from error
+        raise OutputError(f"{destination} cannot be written: {why(error)}; {MAKE_ROOM}") from error
 
 
 def _empty(directory: Path) -> None:
@@ -111,7 +120,7 @@ def _empty(directory: Path) -> None:
 
 def _open(archive: str | os.PathLike[str]) -> BinaryIO:
     try:
-        return Path(archive).open("rb")
+        return open_regular(archive)
     except OSError as error:
         raise InputError(f"the archive cannot be read: {why(error)}") from error
 
@@ -131,7 +140,7 @@ def _make_directory(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path} cannot be created: {why(error)}") from error
+        raise OutputError(f"{path} cannot be created: {why(error)}; {MAKE_ROOM}") from error
 
 
 def _write(path: Path, pieces: Iterator[bytes]) -> None:
@@ -141,7 +150,7 @@ def _write(path: Path, pieces: Iterator[bytes]) -> None:
             for piece in pieces:
                 file.write(piece)
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {why(error)}") from error
+        raise OutputError(f"{path} cannot be written: {why(error)}; {MAKE_ROOM}") from error
 
 
 def _pack(directory: Path, manifest: Manifest, file: BinaryIO) -> None:
@@ -166,7 +175,7 @@ def _header(path: str, kind: bytes, mode: int, size_bytes: int = 0) -> tarfile.T
 
 
 def _add_file(tar: tarfile.TarFile, header: tarfile.TarInfo, directory: Path) -> None:
-    with (directory / header.name).open("rb") as source:
+    with open_regular(directory / header.name) as source:
         tar.addfile(header, source)
         if source.read(1):
-            raise InputError(f"{directory / header.name} grew while it was packed")
+            raise InputError(f"{directory / header.name} grew while it was packed: pack it again")

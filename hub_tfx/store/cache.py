@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from hub_tfx._files import remove_older, replacing, sync, why
+from hub_tfx._files import odd_name, read_regular, remove_older, replacing, sync, why
 from hub_tfx.errors import (
     DigestMismatchError,
     HubTfxError,
@@ -70,12 +70,14 @@ class ModuleCache:
           lock_timeout_s: how long to wait for another process that fetches the same handle.
 
         Raises:
-          OutputError: the root is not a path on this machine.
+          OutputError: the root is not a path on this machine, or not valid UTF-8.
         """
         root = os.fspath(root) if root is not None else _default_root()
         if "://" in root:
             raise OutputError(f"the cache {root} is not a local directory: {_WHAT_TO_SET}")
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
+        if (shown := odd_name(self.root)) is not None:
+            raise OutputError(f"the cache {shown} has a name that is not UTF-8: {_WHAT_TO_SET}")
         self._base = self.root / "hub_tfx"
         self._fetcher = fetcher
         self._lock_timeout_s = lock_timeout_s
@@ -152,7 +154,7 @@ class ModuleCache:
     def _record(self, handle: ModuleHandle) -> dict[str, str]:
         """The digest that the handle gave before; empty if it is not known or not readable."""
         try:
-            record = json.loads(self._record_path(handle).read_text())
+            record = json.loads(read_regular(self._record_path(handle)))
         except (OSError, ValueError):
             return {}
         if not isinstance(record, dict) or not is_digest(record.get("digest")):
@@ -182,11 +184,14 @@ class ModuleCache:
                 entry = _fetch(handle, fetcher, work)
                 self._check_digest(handle, entry.manifest.digest, pinned)
                 entry = self._commit(entry)
+        except OutputError as error:  # Names a temporary file only.
+            raise OutputError(f"{handle}: the cache {self.root} cannot take it: {error}") from error
         except HubTfxError as error:
             if not damage:
                 raise
             note = f"the copy in the cache is damaged ({damage}) and cannot be replaced"
-            raise type(error)(f"{error}; {note}") from error
+            fix = "connect to the network, or give the module's directory instead"
+            raise type(error)(f"{error}; {note}: {fix}") from error
         # An archive that was replaced meanwhile may be either of the two.
         archive_sha256 = before if before == _sha256(handle) else ""
         self._write_record(handle, entry.manifest.digest, archive_sha256)
@@ -220,7 +225,10 @@ class ModuleCache:
             if winner is not None:
                 return winner
             self._quarantine(target, damage)
-        raise OutputError(f"{target} keeps being damaged while it is replaced")
+        raise OutputError(
+            f"{target} keeps being damaged while it is replaced: end the programs that write "
+            f"there, or {_WHAT_TO_SET}"
+        )
 
     def _quarantine(self, directory: Path, damage: str) -> None:
         aside = self._base / "quarantine" / f"{directory.name}.{uuid.uuid4().hex}"
@@ -292,11 +300,16 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
         message = str(error).replace(str(module), str(handle))
         if folders := modules_below(module):
             message += f": pack what is in there, tar -C {folders[0]} -czf FILE ."
+        else:
+            message += ": check the handle, which must be that of a SavedModel"
         raise NotAModuleError(message) from error
 
 
 def _refuse_pin(handle: ModuleHandle, digest: str, pinned: str) -> NoReturn:
-    raise DigestMismatchError(f"{handle}: its digest is {digest}, but {pinned} is pinned")
+    raise DigestMismatchError(
+        f"{handle}: its digest is {digest}, but {pinned} is pinned: do not "
+        "use it until you know why, and change the pin if the new bytes are meant"
+    )
 
 
 def _sha256(handle: ModuleHandle) -> str:

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub_tfx._files import sync_tree
+from hub_tfx._files import read_regular, sync_tree
 from hub_tfx.errors import NotAModuleError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
@@ -67,7 +67,7 @@ def read_entry(directory: Path) -> Entry | None:
     if not directory.is_dir():
         return None
     try:
-        manifest = Manifest.from_json((directory / _MANIFEST).read_text())
+        manifest = Manifest.from_json(read_regular(directory / _MANIFEST).decode())
     except (OSError, ValueError) as error:
         raise DamagedEntryError(f"its {_MANIFEST} cannot be read") from error
     if manifest.digest != directory.name:
@@ -102,7 +102,7 @@ def _sizes(module: Path) -> dict[str, int | None]:
 
 def _spec(directory: Path) -> ModuleSpec:
     try:
-        return ModuleSpec.from_json((directory / _SPEC).read_text())
+        return ModuleSpec.from_json(read_regular(directory / _SPEC).decode())
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass  # It is lost, or of another version of hub_tfx: the module itself is what counts.
     try:

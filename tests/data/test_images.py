@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -141,6 +142,61 @@ def test_frames_that_are_larger_than_their_screen_are_not_decoded(monkeypatch):
     small, large = decode([gif((9, 9), (8, 8), (8, 8)), gif((9, 9), *[(8, 8)] * 3)])
     assert small.shape == (4, 4, 3)
     assert large == "is an animation of more than 150 pixels"
+
+
+def png_chunk(kind, data):
+    checked = kind + data
+    return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+
+def evasions():
+    """Images of 20 x 30 that decoders take, and that hide their size from who looks for it."""
+    pixels = np.zeros([30, 20, 3], np.uint8)
+    jpeg, png = encode(pixels, "JPEG"), encode(pixels, "PNG")
+    gray = gif((1, 1), (20, 30))
+    return {
+        "a JPEG with stray bytes between its segments": jpeg[:20] + b"\x11\xff\0" + jpeg[20:],
+        "a PNG with a chunk before its header": png[:8]
+        + png_chunk(b"prIv", struct.pack(">II", 1, 1) + b"abcde")
+        + png[8:],
+        "a GIF of no known version": b"GIF88a" + gray[6:],
+    }
+
+
+@pytest.mark.parametrize("what", evasions())
+def test_a_size_cannot_be_hidden(what, monkeypatch):
+    encoded = evasions()[what]
+    assert tf.io.decode_image(encoded, 3, expand_animations=False).shape == (30, 20, 3)
+    monkeypatch.setattr(images, "MAX_PIXELS", 100)
+    (why,) = decode([encoded])
+    assert "at most 100 pixels are taken" in why or "does not tell its size" in why
+
+
+SMALL = [encode(np.zeros([5, 7, 3], np.uint8), f) for f in ("PNG", "JPEG", "GIF", "BMP")]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from(SMALL),
+    st.lists(
+        st.tuples(
+            st.integers(0, 80),
+            st.sampled_from(["set", "insert", "remove"]),
+            st.sampled_from(b"\x00\x01\x02\x21\x2c\x3b\xc0\xc4\xd8\xd9\xda\xfe\xff")
+            | st.integers(0, 255),
+        ),
+        max_size=3,
+    ),
+)
+def test_what_is_decoded_has_the_size_that_was_found_or_none_was_found(encoded, edits):
+    damaged = bytearray(encoded)
+    for at, edit, byte in edits:
+        damaged[at : at + (edit != "insert")] = [] if edit == "remove" else [byte]
+    try:
+        decoded = tf.io.decode_image(bytes(damaged), 3, expand_animations=False)
+    except tf.errors.OpError:
+        return
+    assert header_size(bytes(damaged)) in (None, tuple(decoded.shape[:2]))
 
 
 def test_paths_are_read(tmp_path, monkeypatch):

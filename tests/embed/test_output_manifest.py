@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.embed.manifest import ModuleRef, OutputManifest, WrittenColumn, WrittenFile
+from hub_tfx.module.manifest import is_inside
 
 OF_0_1 = Path(__file__).with_name("manifest-0.1.json")
 
 text = st.text(max_size=5)
+name = text.filter(is_inside)
 count = st.integers(0, 1 << 40)
 manifests = st.builds(
     OutputManifest,
@@ -36,7 +38,7 @@ manifests = st.builds(
     format=st.sampled_from(["parquet", "tfrecord"]),
     rows=count,
     row_bytes=st.lists(st.tuples(count, count)).map(tuple),
-    files=st.lists(st.builds(WrittenFile, text, count, count, text, st.none() | text)).map(tuple),
+    files=st.lists(st.builds(WrittenFile, name, count, count, text, st.none() | text)).map(tuple),
     inputs=st.dictionaries(text, count),
 )
 
@@ -74,3 +76,14 @@ def test_what_is_not_a_manifest_is_refused(change, complaint):
 def test_other_json_is_refused(content):
     with pytest.raises(ValueError, match=r"not made by hub_tfx|Expecting|property name"):
         OutputManifest.from_json(content)
+
+
+@pytest.mark.parametrize("odd", ["../x", "/etc/passwd", "a//b", "", "a/../../b"])
+@pytest.mark.parametrize("kind", ["files", "dead_letter_files"])
+def test_a_part_that_is_not_in_its_folder_is_refused(odd, kind):
+    document = json.loads(OF_0_1.read_text())
+    document[kind] = [
+        {"name": odd, "rows": 1, "size_bytes": 1, "sha256": "", "digests_sha256": None}
+    ]
+    with pytest.raises(ValueError, match="is not in its folder"):
+        OutputManifest.from_json(json.dumps(document))

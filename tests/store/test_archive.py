@@ -22,6 +22,7 @@ from hub_tfx.errors import (
     UnsafeArchiveError,
 )
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.store import archive as archive_module
 from hub_tfx.store.archive import Limits, pack, unpack
 
 _NAME = st.text("abcdefgh.-_ 0ñ漢", min_size=1, max_size=12).filter(lambda n: n not in (".", ".."))
@@ -282,6 +283,45 @@ def test_hostile_members_are_refused_by_name_and_rule(rule: str, tmp_path: Path)
     assert sorted(p.name for p in inner.iterdir()) == ["copy", "hostile.tar.gz"]
     assert [p.name for p in tmp_path.iterdir()] == ["inner"]
     assert not Path("/tmp/escaped").exists()
+
+
+@pytest.mark.parametrize("planted", ["a link", "a file"])
+def test_a_name_that_somebody_plants_meanwhile_is_not_written_through(
+    planted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the flags of the open holds this: the checks of names come before it."""
+    (tmp_path / "victim").write_bytes(b"mine")
+    make_directory = archive_module._make_directory
+
+    def plant(path: Path) -> None:
+        make_directory(path)
+        if planted == "a link":
+            (path / "a").symlink_to(tmp_path / "victim")
+        else:
+            os.link(tmp_path / "victim", path / "a")
+
+    monkeypatch.setattr(archive_module, "_make_directory", plant)
+    hostile = _archive_of(tmp_path / "hostile.tar.gz", _member("a", size=5))
+    with pytest.raises(OutputError, match="a cannot be written"):
+        unpack(hostile, tmp_path / "copy")
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+
+
+def test_what_is_opened_to_unpack_is_new_and_no_link(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags: list[int] = []
+    real = os.open
+
+    def noted(path: object, given: int, *mode: int) -> int:
+        if given & os.O_CREAT:
+            flags.append(given)
+        return real(path, given, *mode)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", noted)
+    unpack(archive, tmp_path / "copy")
+    assert flags
+    assert all(given & os.O_EXCL and given & os.O_NOFOLLOW for given in flags)
 
 
 _LIMITS = Limits(

@@ -287,7 +287,8 @@ def test_a_failed_fetch_leaves_nothing(error: BaseException | None, root: Path) 
     assert _entries(root) == []
     assert _names(root / "hub_tfx" / "handles") == []
     if error is None:
-        assert str(caught.value) == f"{VERSIONED} is not a module: it does not hold saved_model.pb"
+        why = f"{VERSIONED} is not a module: it does not hold saved_model.pb: check the handle"
+        assert str(caught.value).startswith(why)
 
 
 @pytest.mark.parametrize(("owner", "call"), _WRITERS, ids=[call for _, call in _WRITERS])
@@ -325,7 +326,7 @@ def test_a_damaged_archive_at_every_byte_is_never_cached(
 
 
 def test_an_unknown_scheme_lists_the_known_ones(root: Path) -> None:
-    with pytest.raises(HandleError, match=r"s3:// handles; there are file, http, https"):
+    with pytest.raises(HandleError, match=r"s3:// handles: use one of file, http, https,"):
         ModuleCache(root).resolve("s3://bucket/module")
     assert not root.exists()
 
@@ -346,8 +347,55 @@ def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 
 def test_a_new_cache_is_private(cache: ModuleCache, root: Path) -> None:
-    cache.resolve(VERSIONED)
-    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    resolved = cache.resolve(VERSIONED)
+    for private in (root, root / "hub_tfx"):
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    assert not resolved.path.stat().st_mode & 0o022
+
+
+def test_a_cache_inside_a_directory_that_others_may_write_is_private_too(
+    fetcher: FakeFetcher, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    before = os.umask(0)
+    try:
+        ModuleCache(shared, fetcher=fetcher).resolve(VERSIONED)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((shared / "hub_tfx").stat().st_mode) == 0o700
+
+
+def test_an_entry_is_on_the_disk_before_it_has_its_name(
+    cache: ModuleCache, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file and directory of it is synced, then renamed, then the directory above is synced.
+
+    A kill does not show it, since the kernel keeps what was written: only a power cut would.
+    """
+    synced: list[tuple[int, int]] = []
+    calls: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def noted_fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.append((status.st_dev, status.st_ino))
+        fsync(descriptor)
+
+    def noted_rename(source: Path, target: Path) -> None:
+        rename(source, target)
+        if Path(target).parent.name == "modules":
+            calls.extend(["rename", *map(str, synced)])
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    entry = cache.resolve(VERSIONED).path.parent
+    before = set(calls[1:])
+    for path in (entry, *entry.rglob("*")):
+        assert str((path.stat().st_dev, path.stat().st_ino)) in before, path
+    modules = (root / "hub_tfx" / "modules").stat()
+    assert (modules.st_dev, modules.st_ino) in synced[len(calls) - 1 :]
 
 
 def test_what_killed_processes_left_half_done_is_removed_by_its_age(
@@ -482,13 +530,13 @@ def test_a_directory_near_the_module_says_where_it_is(
             ModuleCache(root).resolve(str(path))
         return str(error.value).removeprefix(str(path))
 
-    give = "(give the directory that does)"
+    give = ": give the directory that does"
     lacks = " is not a module: it does not hold saved_model.pb"
-    several = f"{lacks}, but its folders 'a', 'b', 'c' and 2 more do {give}"
+    several = f"{lacks}, but its folders 'a', 'b', 'c' and 2 more do{give}"
     assert refusal(tmp_path / "top") == several
-    assert refusal(tmp_path / "top" / "e") == f"{lacks}, but its folder '1' does {give}"
+    assert refusal(tmp_path / "top" / "e") == f"{lacks}, but its folder '1' does{give}"
     inside = tmp_path / "top" / "a" / "variables"
-    assert refusal(inside) == f"{lacks}, but the directory that it is in does {give}"
+    assert refusal(inside) == f"{lacks}, but the directory that it is in does{give}"
     file = tmp_path / "top" / "a" / "saved_model.pb"
     assert refusal(file) == f" is a file of a module: give its directory, {file.parent}"
 

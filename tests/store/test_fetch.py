@@ -1,16 +1,17 @@
 """Which fetcher serves which scheme, and what a local one refuses."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from hub_tfx.errors import HandleError, NotAModuleError
+from hub_tfx.errors import HandleError, NotAModuleError, OutputError
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.cache import ModuleCache
 from hub_tfx.store.fetch import base
 from hub_tfx.store.fetch.base import fetcher_for, register
 from hub_tfx.store.fetch.http import HttpFetcher
-from hub_tfx.store.fetch.local import LocalFetcher
+from hub_tfx.store.fetch.local import LocalFetcher, copy_files
 from hub_tfx.testing import FakeFetcher
 
 
@@ -26,7 +27,7 @@ def test_every_scheme_has_its_fetcher() -> None:
 
 
 def test_a_scheme_can_be_added_and_replaced(module_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(HandleError, match=r"fake:// handles; there are file, http, https$"):
+    with pytest.raises(HandleError, match=r"fake:// handles: use one of file, http, https,"):
         fetcher_for(ModuleHandle.parse("fake://h/a"))
     fetcher = FakeFetcher({"fake://h/a": module_dir, "https://h/a": module_dir})
     register(("fake", "HTTPS"), fetcher)
@@ -36,6 +37,47 @@ def test_a_scheme_can_be_added_and_replaced(module_dir: Path, tmp_path: Path) ->
     register("other", fetcher)
     with pytest.raises(HandleError, match="fake, file, http, https, other"):
         fetcher_for(ModuleHandle.parse("unknown://h/a"))
+
+
+def odd(path: Path, kind: str) -> None:
+    match kind:
+        case "a link to a file":
+            path.symlink_to("/etc/passwd")
+        case "a link to a directory":
+            path.symlink_to("/etc")
+        case "a link to nothing":
+            path.symlink_to("/nowhere")
+        case "a FIFO":
+            os.mkfifo(path)
+
+
+@pytest.mark.parametrize(
+    "kind", ["a link to a file", "a link to a directory", "a link to nothing", "a FIFO"]
+)
+@pytest.mark.parametrize("folder", ["", "variables"])
+def test_the_copy_of_a_directory_follows_no_link(
+    kind: str, folder: str, module_dir: Path, tmp_path: Path
+) -> None:
+    """By itself: the manifest of a module refuses links too, but may look before one is put there.
+
+    So the fetcher is called by itself here.
+    """
+    odd(module_dir / folder / "odd", kind)
+    into = tmp_path / "work" / "module"
+    into.mkdir(parents=True)
+    with pytest.raises(NotAModuleError, match=r"odd is not a regular file.*cp -rL"):
+        LocalFetcher().fetch(ModuleHandle.parse(str(module_dir)), into)
+    assert not [path for path in into.rglob("*") if path.name == "odd"]
+
+
+def test_a_copy_is_written_to_fresh_names_only(module_dir: Path, tmp_path: Path) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    (into / "saved_model.pb").symlink_to(tmp_path / "victim")
+    (tmp_path / "victim").write_text("mine")
+    with pytest.raises(OutputError, match=r"saved_model\.pb cannot be written: File exists"):
+        copy_files(module_dir, into)
+    assert (tmp_path / "victim").read_text() == "mine"
 
 
 def test_a_directory_that_is_not_a_module_is_not_copied(tmp_path: Path) -> None:

@@ -8,14 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hub_tfx._text import quoted
 from hub_tfx.data import fields
-from hub_tfx.data.isolate import describe, is_utf8_text, quoted
+from hub_tfx.data.isolate import describe, is_utf8_text
 from hub_tfx.data.numbers import read_as_written, read_numbers, type_as_written
 from hub_tfx.data.readers.base import BadRowsError, Rejected, build_batch, chunks, first_of, require
 from hub_tfx.data.readers.streams import lines_of
 from hub_tfx.errors import InputError
 
 _MAX_FIELD_CHARS = 1 << 24
+_MAX_RECORD_CHARS = 1 << 26
+_MAX_CHARS_AGAIN, _TIMES_AGAIN = 1 << 24, 4
+"""How much is read more than once on account of stray quotes: so many characters, and so many times
+as many as the file has had up to there."""
 _DELIMITERS = ",\t;|"
 _TAB_SEPARATED = re.compile(r"\.(tsv|tab)\b", re.IGNORECASE)
 
@@ -78,22 +83,41 @@ class CsvReader:
 
 
 class _Rewindable(Iterator[str]):
-    """Lines of which those read since ``mark``, the first excepted, can be read again."""
+    """Lines of which those read since ``mark``, the first excepted, can be read again.
+
+    Attributes:
+      line_number: number of lines that have been read.
+      is_exhausting: whether so much was read again that this would take quadratic time.
+    """
 
     def __init__(self, lines: Iterator[str]):
         self._lines = lines
         self._since_mark: list[str] = []
+        self._chars_since_mark = 0
         self._again: list[str] = []
+        self._chars_left = _MAX_CHARS_AGAIN
         self.line_number = 0
 
     def __next__(self) -> str:
-        line = self._again.pop() if self._again else next(self._lines)
+        if self._chars_since_mark > _MAX_RECORD_CHARS:
+            raise csv.Error(f"a record of more than {_MAX_RECORD_CHARS:,} characters")
+        if self._again:
+            line = self._again.pop()
+            self._chars_left -= len(line)
+        else:
+            line = next(self._lines)
+            self._chars_left += _TIMES_AGAIN * len(line)
         self._since_mark.append(line)
+        self._chars_since_mark += len(line)
         self.line_number += 1
         return line
 
+    @property
+    def is_exhausting(self) -> bool:
+        return self._chars_left < 0
+
     def mark(self) -> None:
-        self._since_mark = []
+        self._since_mark, self._chars_since_mark = [], 0
 
     def rewind(self, kept: int = 1) -> None:
         """Gives all lines but the first so many once more."""
@@ -119,6 +143,8 @@ def _rows(lines: _Rewindable, width: int, delimiter: str) -> Iterator[list[str] 
     while True:
         lines.mark()
         try:
+            if lines.is_exhausting:  # Each of many stray quotes has swallowed what comes after it.
+                reader = csv.reader([next(lines)], delimiter=delimiter, strict=True)
             row = next(reader)
         except StopIteration:
             return

@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from hub_tfx._text import quoted
 from hub_tfx.data import fields
 from hub_tfx.data.arrow import is_list, leaf_type, paths_of
-from hub_tfx.data.isolate import is_utf8_text, quoted
+from hub_tfx.data.isolate import is_utf8_text
 from hub_tfx.data.readers.base import BadRowsError, Rejected, build_batch, chunks, first_of
 from hub_tfx.data.readers.streams import is_cut, lines_of
 from hub_tfx.data.readers.text import too_long
@@ -20,6 +21,8 @@ from hub_tfx.errors import InputError
 _LOOKED_THROUGH_ROWS = 1000
 _SIMPLE_KEY = re.compile(r"[\w .-]*", re.ASCII)
 _MAX_EXACT_INTEGER = 1 << 53  # Of float64.
+_MAX_NAMES = 10_000
+"""Names in the objects of one column, each of which has room for a value in every row."""
 _NOT_AN_ARROW_ARRAY = (pa.ArrowException, OverflowError, UnicodeError)
 
 
@@ -33,11 +36,7 @@ class JsonLinesReader:
         sample = first_of(map(_object, _lines(path)))
         if not sample:
             _check_lines(path)
-        names = dict.fromkeys(name for record in sample for name in record if is_utf8_text(name))
-        found = ((name, types_of([record.get(name) for record in sample])) for name in names)
-        return pa.schema(
-            [fields.with_others(pa.field(name, types[0]), types[1:]) for name, types in found]
-        )
+        return pa.schema([_field(name, values) for name, values in _values_by_name(sample)])
 
     def read(self, path: str, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
         may_change_bools = any(_has_floats_inside(field.type) for field in schema)
@@ -68,7 +67,8 @@ class JsonLinesReader:
         """
         for lines in chunks(_lines(path), _LOOKED_THROUGH_ROWS):
             records = _records_with(lines, names)
-            types = {n: types_of([_value_or_none(record, n) for record in records]) for n in names}
+            values = {n: [_value_or_none(record, n) for record in records] for n in names}
+            types = {n: types_of(v) for n, v in values.items() if not _has_many_names(v)}
             yield sum(map(len, lines)), types
 
 
@@ -115,6 +115,29 @@ def _object(line: bytes) -> dict[str, Any] | Rejected:
 # --- Types ----------------------------------------------------------------------------------------
 
 
+def _field(name: str, values: Sequence[Any]) -> pa.Field:
+    """The column that has these values in some records."""
+    if _has_many_names(values):
+        why = f"the objects of column {name!r} have more than {_MAX_NAMES:,} different names"
+        return fields.unusable(pa.field(name, pa.null()), f"{why}: write them as text")
+    types = types_of(values)
+    return fields.with_others(pa.field(name, types[0]), types[1:])
+
+
+def _has_many_names(values: Iterable[Any]) -> bool:
+    """Whether objects in these values have so many names that no column should hold them."""
+    names: set[str] = set()
+    inner = [value for value in values if isinstance(value, list | dict) and value]
+    while inner and len(names) <= _MAX_NAMES:
+        value = inner.pop()
+        if isinstance(value, dict):
+            names.update(value)
+            inner += [v for v in value.values() if isinstance(v, list | dict)]
+        elif value and (value[0] is None or isinstance(value[0], list | dict)):
+            inner += [v for v in value if isinstance(v, list | dict)]
+    return len(names) > _MAX_NAMES
+
+
 def types_of(values: Sequence[Any]) -> list[pa.DataType]:
     """The types that JSON values have, at least one, that of most of them first.
 
@@ -137,6 +160,18 @@ def types_of(values: Sequence[Any]) -> list[pa.DataType]:
     return [given, integers]
 
 
+def _values_by_name(records: Iterable[dict[str, Any]]) -> Iterable[tuple[str, list[Any]]]:
+    """The names in some objects, each with the values that it has in them.
+
+    In one go, since each object may have names of its own: ids, say.
+    """
+    found: dict[str, list[Any]] = {}
+    for record in records:
+        for name, value in record.items():
+            found.setdefault(name, []).append(value)
+    return ((name, values) for name, values in found.items() if is_utf8_text(name))
+
+
 def _types_by_kind(values: Sequence[Any]) -> list[pa.DataType]:
     kinds: dict[type, list[Any]] = {}
     for value in values:
@@ -155,8 +190,7 @@ def _types_of_kind(values: Sequence[Any]) -> list[pa.DataType]:
     if isinstance(values[0], list):
         return [pa.list_(given) for given in types_of(list(chain.from_iterable(values)))]
     if isinstance(values[0], dict):
-        names = dict.fromkeys(name for value in values for name in value if is_utf8_text(name))
-        return [pa.struct([(n, types_of([v.get(n) for v in values])[0]) for n in names])]
+        return [pa.struct([(n, types_of(inner)[0]) for n, inner in _values_by_name(values)])]
     fractions = sum(isinstance(value, float) for value in values)
     if fractions:
         integers = [value for value in values if type(value) is int]

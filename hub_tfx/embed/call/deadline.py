@@ -6,16 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from functools import partial
-from queue import SimpleQueue
 from typing import Any, TypeVar
 
 import tensorflow as tf
 from tensorflow.python.eager import cancellation
 
+from hub_tfx._threads import DaemonThreads
 from hub_tfx.errors import ModuleStuckError
 
 Result = TypeVar("Result")
@@ -71,45 +69,33 @@ class Turn:
         self._lock.release()
 
 
-class CallThreads:
-    """Threads for work in which a call may be stuck for good.
-
-    As an Executor of concurrent.futures, for whose threads the interpreter would wait at its end.
-    """
+class CallThreads(DaemonThreads):
+    """Threads for work in which a call may be stuck: what was submitted then ends with
+    ModuleStuckError."""
 
     def __init__(self, threads: int):
-        self._queue: SimpleQueue[Any] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"embed-{n}", daemon=True)
-            for n in range(threads)
-        ]
-        for thread in self._threads:
-            thread.start()
+        super().__init__(threads, "embed")
 
-    def submit(
-        self, function: Callable[..., Result], *args: Any, **options: Any
-    ) -> "Future[Result]":
-        """What the function returns or raises; ModuleStuckError where a call in it is stuck."""
-        future: Future[Result] = Future()
-        self._queue.put((future, partial(function, *args, **options)))
-        return future
+    def _run(self, future: "Future[Any]", function: Callable[[], Any]) -> None:
+        _of_thread.future = future
+        super()._run(future, function)
+        _of_thread.future = None
 
-    def shutdown(self) -> None:
-        """Lets the threads end after what was submitted; does not wait for it."""
-        for _ in self._threads:
-            self._queue.put(None)
 
-    def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            future, function = job
-            _of_thread.future = future
-            with suppress(InvalidStateError):  # It was given up, and its end is not news.
-                try:
-                    future.set_result(function())
-                except BaseException as error:  # noqa: BLE001  (raised where the result is asked for)
-                    future.set_exception(error)
-            _of_thread.future = None
-            del job, future, function  # And what they hold, while the thread waits.
+def within(timeout_s: float, what: str, function: Callable[[], Result]) -> Result:
+    """Runs what TensorFlow cannot cancel, such as loading a module, for a limited time.
+
+    Raises:
+      ModuleStuckError: it took longer. It may go on in its thread until the process ends.
+    """
+    threads = DaemonThreads(1, "within")
+    future = threads.submit(function)
+    threads.shutdown()
+    wait([future], timeout_s)
+    if not future.done():
+        atexit.register(_leave)
+        raise ModuleStuckError(f"{what} took longer than {timeout_s:g} s and cannot be cancelled")
+    return future.result()
 
 
 def call_within(timeout_s: float, function: Callable[[], Result]) -> Result:

@@ -88,6 +88,7 @@ class Input:
         if not pa.types.is_null(value_type):  # Nothing but missing values: each row is told so.
             self._check_type(column_type, value_type)
         self._size = plan.image_size
+        self._timeout_s = config.call_timeout_s
         is_one_value = not self._dimensions and not self.is_encoded and not plan.no_batch
         self._way_out = _WAY_OUT if is_one_value else ""
 
@@ -97,7 +98,7 @@ class Input:
 
     @cached_property
     def _read_files(self) -> FileReader:
-        return FileReader()
+        return FileReader(self._timeout_s)
 
     @classmethod
     def of_field(cls, key: str, plan: EmbedPlan, config: EmbedConfig, field: pa.Field) -> "Input":

@@ -10,7 +10,7 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from filelock import FileLock, Timeout
 
-from hub_tfx._files import is_half_written
+from hub_tfx._files import check_output_name, is_half_written, why
 from hub_tfx._files import remove_temporary as remove_half_written
 from hub_tfx.beam.interrupt import LeftRunningInterrupt
 from hub_tfx.data.filesystems import delete_folder, is_local, paths_below
@@ -59,6 +59,7 @@ def output_directory(output: str, layout: OutputLayout, run: str) -> Iterator[Le
     folder = Path(output)
     local = is_local(output)
     existed = local and folder.exists()
+    check_output_name(output)
     try:
         _check_output(output)
         with _sole_writer(folder) if local else _sole_remote_writer(output, run) as lease:
@@ -66,7 +67,8 @@ def output_directory(output: str, layout: OutputLayout, run: str) -> Iterator[Le
             with _keeping_finished(layout):
                 yield lease
     except (OSError, BeamIOError) as error:
-        raise OutputError(f"cannot write to {output}: {error}") from error
+        reason = why(error) if isinstance(error, OSError) else error
+        raise OutputError(f"cannot write to {output}: {reason}") from error
     finally:
         if local and not existed and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from hub_tfx._files import odd_name
 from hub_tfx.data.filesystems import paths_in, read_bytes
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
 from hub_tfx.embed.manifest import MADE_BY, OutputFormat, OutputManifest
@@ -134,8 +135,10 @@ def committed_outputs(folder: str) -> list[tuple[OutputLayout, OutputManifest]]:
     """The outputs in a folder with their manifests: one of a job, or one for each split.
 
     Raises:
-      InputError: a manifest is damaged, or is not of hub_tfx.
+      InputError: a manifest is damaged, or is not of hub_tfx; or the folder's name is not UTF-8.
     """
+    if (shown := odd_name(folder)) is not None:
+        raise InputError(f"{shown}: its name is not valid UTF-8: rename it")
     outputs = []
     for path in paths_in(folder):
         if named := _MANIFEST.fullmatch(FileSystems.split(path)[1]):
@@ -163,7 +166,7 @@ def is_manifest(path: str) -> bool:
     """Whether a file, on any filesystem, is JSON that a job of hub_tfx has written."""
     try:
         return bool(json.loads(read_bytes(path))["made_by"] == MADE_BY)
-    except (OSError, BeamIOError, ValueError, KeyError, TypeError):
+    except (OSError, BeamIOError, ValueError, KeyError, TypeError, RecursionError):
         return False
 
 

@@ -1,7 +1,8 @@
 """The report of an embedding job as one self-contained page."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,26 @@ class RejectedRows:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What is shown of the rows of a sample.
+
+    Attributes:
+      of_row: row -> its label.
+      group_of_row: row -> value of a kept feature that has few of them; empty where none has.
+      grouped_by: name of this feature.
+    """
+
+    of_row: Mapping[int, str]
+    group_of_row: Mapping[int, str] = field(default_factory=dict)
+    grouped_by: str = ""
+
+
+@dataclass(frozen=True)
 class _Plot:
     alt: str
     uri: str
     rows: Sequence[tuple[str, str]] = ()
+    head: tuple[str, str] = ("range", "count")
 
 
 @cache
@@ -47,7 +64,7 @@ def render(
     manifest: OutputManifest,
     rejected: Sequence[RejectedRows],
     surveys: Mapping[str, VectorStats],
-    labels: Mapping[int, str],
+    labels: Labels,
 ) -> str:
     """The page.
 
@@ -55,7 +72,7 @@ def render(
       manifest: manifest of the output.
       rejected: dead letters of the output by reason.
       surveys: column -> numbers about its vectors.
-      labels: row of a sample -> its label.
+      labels: what is shown of the rows of a sample.
     """
     page: str = _template().render(
         rows=f"{manifest.rows:,}",
@@ -106,7 +123,7 @@ def _lengths(manifest: OutputManifest) -> list[_Plot]:
     return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), log=True))]
 
 
-def _section(name: str, found: VectorStats, labels: Mapping[int, str]) -> dict[str, Any]:
+def _section(name: str, found: VectorStats, labels: Labels) -> dict[str, Any]:
     low, middle, high = found.norm_percentiles.values()
     facts = [
         ("dimensions", f"{found.dimensions:,}"),
@@ -119,14 +136,29 @@ def _section(name: str, found: VectorStats, labels: Mapping[int, str]) -> dict[s
     if len(found.cosines):
         facts.append(("mean cosine of random pairs", f"{found.cosines.mean():.4f}"))
         drawn.append(_histogram(found.cosines, "Cosine of random pairs of the sample"))
-    points = found.projection[:: -(-len(found.projection) // _SHOWN_POINTS)]
-    shares = found.explained_variance
-    drawn.append(_Plot("The sample on its two principal components", plots.scatter(points, shares)))
+    drawn.append(_projection(found, labels))
+    of_row = labels.of_row
     neighbours = [
-        (labels[row], "; ".join(f"{labels[other]} ({cosine:.3f})" for other, cosine in nearest))
+        (of_row[row], "; ".join(f"{of_row[other]} ({cosine:.3f})" for other, cosine in nearest))
         for row, nearest in found.neighbours
     ]
     return {"name": name, "facts": facts, "plots": drawn, "neighbours": neighbours}
+
+
+def _projection(found: VectorStats, labels: Labels) -> _Plot:
+    every = -(-len(found.projection) // _SHOWN_POINTS)
+    points, shares = found.projection[::every], found.explained_variance
+    what = "The sample on its two principal components"
+    if not labels.group_of_row:
+        return _Plot(what, plots.scatter(points, shares))
+    groups = [labels.group_of_row[row] for row in found.sample[::every].tolist()]
+    counts = [(name, f"{count:,}") for name, count in sorted(Counter(groups).items())]
+    return _Plot(
+        f"{what}, coloured by {labels.grouped_by}",
+        plots.scatter(points, shares, groups),
+        counts,
+        (labels.grouped_by, "points"),
+    )
 
 
 def _histogram(values: Any, alt: str) -> _Plot:

@@ -9,6 +9,10 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 SAMPLE_ROWS = 10_000
+_SAMPLE_NUMBERS = 1 << 25
+"""Of all vectors of a sample together: of long ones, such as feature maps, fewer are taken."""
+_SUBSPACE, _ITERATIONS = 10, 12
+_PAIRS_AT_ONCE_NUMBERS = 1 << 22
 _PAIRS = 20_000
 _QUERIES = 10
 _NEIGHBOURS = 5
@@ -21,7 +25,7 @@ class VectorStats:
 
     Attributes:
       rows, dimensions: number of vectors, and of dimensions of each.
-      norms: ``[rows]`` float32, L2 norms.
+      norms: ``[rows]`` float64, L2 norms.
       norm_percentiles: percentile -> norm.
       zero_rows: number of vectors with nothing but zeros.
       dead_dimensions: number of dimensions with the same value in all rows.
@@ -47,10 +51,15 @@ class VectorStats:
     neighbours: tuple[tuple[int, tuple[tuple[int, float], ...]], ...]
 
 
-def choose_sample(rows: int, seed: int = 0) -> Array:
-    """``[min(rows, 10,000)]`` int64: rows to look at, ascending; equal for equal seeds."""
+def choose_sample(rows: int, dimensions: int = 1, seed: int = 0) -> Array:
+    """``[n]`` int64, at most 10,000 rows to look at, ascending; equal for equal seeds.
+
+    Of long vectors there are fewer, each of which is in the sample of shorter ones too.
+    """
     chosen = np.random.default_rng(seed).choice(rows, min(rows, SAMPLE_ROWS), replace=False)
-    return np.sort(chosen)
+    most = max(1, _SAMPLE_NUMBERS // dimensions)
+    every = -(-len(chosen) // most) if len(chosen) else 1
+    return np.sort(chosen)[::every]
 
 
 def measure_vectors(batches: Iterable[Array], rows: int, seed: int = 0) -> VectorStats:
@@ -61,12 +70,14 @@ def measure_vectors(batches: Iterable[Array], rows: int, seed: int = 0) -> Vecto
       rows: number of rows in all batches together, at least 1.
       seed: seed of everything random.
     """
-    chosen = choose_sample(rows, seed)
+    chosen = np.zeros(0, np.int64)
     norms, sampled = [], []
     lowest = highest = None
     seen = 0
     for batch in batches:
-        norms.append(np.linalg.norm(batch, axis=1))
+        if lowest is None:
+            chosen = choose_sample(rows, batch.shape[1], seed)
+        norms.append(_norms(batch))
         low, high = batch.min(axis=0), batch.max(axis=0)
         lowest = low if lowest is None else np.minimum(lowest, low)
         highest = high if highest is None else np.maximum(highest, high)
@@ -95,8 +106,15 @@ def measure_vectors(batches: Iterable[Array], rows: int, seed: int = 0) -> Vecto
     )
 
 
+def _norms(vectors: Array) -> Array:
+    """``[n]`` float64: the squares of large float32s are beyond float32."""
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    norms: Array = np.sqrt(squares)
+    return norms
+
+
 def _unit(vectors: Array) -> Array:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = _norms(vectors).astype(vectors.dtype)[:, None]
     unit: Array = vectors / np.where(norms == 0, 1, norms)
     return unit
 
@@ -108,19 +126,34 @@ def _random_cosines(vectors: Array, rng: np.random.Generator) -> Array:
     first = rng.integers(len(vectors), size=_PAIRS)
     second = (first + rng.integers(1, len(vectors), size=_PAIRS)) % len(vectors)
     unit = _unit(vectors)
-    cosines: Array = np.einsum("ij,ij->i", unit[first], unit[second])
-    return cosines
+    pieces = -(-_PAIRS * vectors.shape[1] // _PAIRS_AT_ONCE_NUMBERS)
+    pairs = zip(np.array_split(first, pieces), np.array_split(second, pieces), strict=True)
+    return np.concatenate([np.einsum("ij,ij->i", unit[one], unit[two]) for one, two in pairs])
 
 
 def _principal_components(vectors: Array) -> tuple[Array, tuple[float, ...]]:
     """The rows on the two directions of largest variance, and its share along each."""
-    centred = vectors - vectors.mean(axis=0)
-    variances, directions = np.linalg.eigh(centred.T @ centred)
-    total = variances.sum()
-    shares = variances[::-1][:2] / total if total > 0 else np.zeros(min(2, len(variances)))
+    largest = float(np.abs(vectors).max()) or 1.0
+    centred = vectors / np.float32(largest)
+    centred -= centred.mean(axis=0)
+    directions, variances = _main_directions(centred)
+    total = float(np.square(_norms(centred)).sum())
+    shares = variances / total if total > 0 else np.zeros(len(variances))
     projection = np.zeros((len(vectors), 2), np.float32)
-    projection[:, : len(shares)] = centred @ directions[:, ::-1][:, :2]
-    return projection, tuple(max(0.0, float(share)) for share in shares)
+    projection[:, : len(shares)] = centred @ directions * np.float32(largest)
+    return projection, tuple(min(1.0, float(share)) for share in shares)
+
+
+def _main_directions(centred: Array) -> tuple[Array, Array]:
+    """``[dimensions, 2]`` directions of largest variance, and the variances; see
+    https://arxiv.org/abs/0909.4061, algorithm 4.4: no matrix of all dimensions is ever made."""
+    size = min(_SUBSPACE, *centred.shape)
+    start = np.random.default_rng(0).standard_normal((centred.shape[1], size)).astype(np.float32)
+    basis, _ = np.linalg.qr(start)
+    for _ in range(_ITERATIONS):
+        basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
+    _, values, rotation = np.linalg.svd(centred @ basis, full_matrices=False)
+    return basis @ rotation[:2].T, values[:2] ** 2
 
 
 def _neighbours(

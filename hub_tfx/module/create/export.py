@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
-from hub_tfx._files import staged_directory, why
+from hub_tfx._files import check_output_name, staged_directory, why
 from hub_tfx.errors import AuthoringError, InputError, OutputError
 from hub_tfx.module.files import SAVED_MODEL
 from hub_tfx.module.inspect import inspect
@@ -105,8 +105,11 @@ def export_with_values(
 
 
 def check_is_free(export_path: str | os.PathLike[str]) -> None:
-    """Raises OutputError where ``export_path`` is anything but missing or an empty directory."""
+    """Raises OutputError for anything but the name of a directory that is missing or empty."""
     path = Path(export_path)
+    if "://" in os.fspath(export_path):
+        raise OutputError(f"{export_path} is not on this machine: write the module to a directory")
+    check_output_name(path)
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise OutputError(f"{path} exists and is not a directory: choose another path")
     if path.is_dir() and any(path.iterdir()):

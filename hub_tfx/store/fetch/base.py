@@ -62,7 +62,8 @@ def fetcher_for(handle: ModuleHandle) -> Fetcher:
         if handle.scheme not in _BUILT_IN:
             known = ", ".join(sorted(_BUILT_IN.keys() | _fetchers.keys()))
             raise HandleError(
-                f"{handle}: nothing fetches {handle.scheme}:// handles; there are {known}"
+                f"{handle}: nothing fetches {handle.scheme}:// handles: "
+                f"use one of {known}, or register a fetcher for {handle.scheme}"
             )
         module, _, name = _BUILT_IN[handle.scheme].partition(":")
         register(handle.scheme, getattr(importlib.import_module(module), name)())

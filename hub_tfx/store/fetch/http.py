@@ -22,7 +22,7 @@ import requests
 import tenacity
 import urllib3
 
-from hub_tfx._files import why
+from hub_tfx._files import MAKE_ROOM, why
 from hub_tfx.errors import (
     ArchiveError,
     FetchError,
@@ -47,6 +47,9 @@ from hub_tfx.store.tar_reader import Limits
 _CHUNK_BYTES = 1 << 16
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TRY_AGAIN = (408, 425, 429)
+_CHECK = "check the handle in a browser: it must be that of a module, not a page or a login"
+_TRY_LATER = "try again later, and see that this machine reaches the server"
+_ASK = "ask the publisher for an address that stays on https"
 _NO_VERIFICATION = "TFHUB_DISABLE_CERT_VALIDATION"
 
 
@@ -96,7 +99,8 @@ class HttpFetcher:
         try:
             file = NamedTemporaryFile(dir=into.parent)  # noqa: SIM115
         except OSError as error:
-            raise OutputError(f"{into.parent} cannot be written: {why(error)}") from error
+            message = f"{into.parent} cannot be written: {why(error)}; {MAKE_ROOM}"
+            raise OutputError(message) from error
         with file:
             with self._response(handle, deadline) as response:
                 self._download(handle, response, file, deadline)
@@ -116,9 +120,11 @@ class HttpFetcher:
                 seen.add(url)
                 url = redirect_target(handle, url, response.headers.get("Location", ""))
                 if url in seen:
-                    raise FetchError(f"{handle}: the server redirects in a loop")
+                    raise FetchError(f"{handle}: the server redirects in a loop: {_CHECK}")
                 if len(seen) > self.max_redirects:
-                    raise FetchError(f"{handle}: more than {self.max_redirects} redirects")
+                    raise FetchError(
+                        f"{handle}: more than {self.max_redirects} redirects: {_CHECK}"
+                    )
                 response.close()
 
     def _get(
@@ -143,9 +149,11 @@ class HttpFetcher:
         except requests.exceptions.SSLError as error:
             raise _tls_error(handle, error) from None
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise TransientFetchError(f"{handle}: no connection: {_reason(error)}") from None
+            raise TransientFetchError(
+                f"{handle}: no connection: {_reason(error)}; {_TRY_LATER}"
+            ) from None
         except (requests.RequestException, ValueError) as error:
-            raise FetchError(f"{handle}: cannot be asked for: {_reason(error)}") from None
+            raise FetchError(f"{handle}: cannot be asked for: {_reason(error)}; {_CHECK}") from None
 
     def _download(
         self, handle: ModuleHandle, response: requests.Response, file: IO[bytes], deadline: float
@@ -170,13 +178,17 @@ class HttpFetcher:
         while chunk := _next_chunk(handle, read):
             size_bytes += len(chunk)
             if size_bytes > self.limits.total_bytes:
-                raise UnsafeArchiveError(f"{handle}: more than {self.limits.total_bytes} bytes")
+                raise UnsafeArchiveError(
+                    f"{handle}: more than {self.limits.total_bytes} bytes: if you trust it, "
+                    "download and unpack it yourself, and give the directory"
+                )
             if time.monotonic() > deadline:
                 raise _too_slow(handle, self.total_timeout_s)
             yield chunk
         if promised.isdigit() and int(promised) != size_bytes:
             raise TransientFetchError(
-                f"{handle}: the download was cut short: {size_bytes} of {promised} bytes"
+                f"{handle}: the download was cut short: {size_bytes} of {promised} bytes; "
+                f"{_TRY_LATER}"
             )
 
 
@@ -197,18 +209,18 @@ def redirect_target(handle: ModuleHandle, url: str, location: str) -> str:
       RefusedError: the redirect leads from https to http, or out of HTTP.
     """
     if not location:
-        raise FetchError(f"{handle}: redirected without saying where to")
+        raise FetchError(f"{handle}: redirected without saying where to: {_CHECK}")
     try:
         # http.client reads headers as Latin-1, whatever they are.
         absolute = urljoin(url, quote(location.encode("latin-1"), safe=PRINTABLE))
         parts = urlsplit(absolute)._replace(fragment="")
         target = ModuleHandle.parse(parts.geturl())
     except (HandleError, ValueError):
-        raise FetchError(f"{handle}: redirected to an invalid URL") from None
+        raise FetchError(f"{handle}: redirected to an invalid URL: {_CHECK}") from None
     if target.scheme not in ("http", "https"):
-        raise RefusedError(f"{handle}: refused: redirected to {target}, which is not HTTP")
+        raise RefusedError(f"{handle}: refused: redirected to {target}, which is not HTTP: {_ASK}")
     if urlsplit(url).scheme == "https" and target.scheme == "http":
-        raise RefusedError(f"{handle}: refused: redirected from https to {target}")
+        raise RefusedError(f"{handle}: refused: redirected from https to {target}: {_ASK}")
     # Credentials in a redirect are the server's idea, not the user's.
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
@@ -230,11 +242,11 @@ def _origin(url: str) -> tuple[str, str]:
 def _check_status(handle: ModuleHandle, response: requests.Response) -> None:
     status = f"the server answered {response.status_code} {response.reason or ''}".strip()
     if response.status_code >= 500 or response.status_code in _TRY_AGAIN:
-        raise TransientFetchError(f"{handle}: {status}")
+        raise TransientFetchError(f"{handle}: {status}; {_TRY_LATER}")
     if response.status_code >= 400:
         raise FetchError(f"{handle}: {status}: check the handle and its version")
     if response.status_code != 200:
-        raise NotAModuleError(f"{handle} is not a module: {status}")
+        raise NotAModuleError(f"{handle} is not a module: {status}: {_CHECK}")
 
 
 def _check_head(handle: ModuleHandle, head: bytes) -> None:
@@ -245,7 +257,7 @@ def _check_head(handle: ModuleHandle, head: bytes) -> None:
         what = "nothing"
     elif head.lstrip()[:1] == b"<":
         what = "an HTML page"
-    raise NotAModuleError(f"{handle} is not a module: the server answered with {what}")
+    raise NotAModuleError(f"{handle} is not a module: the server answered with {what}: {_CHECK}")
 
 
 def _next_chunk(handle: ModuleHandle, read: object) -> bytes:
@@ -253,7 +265,9 @@ def _next_chunk(handle: ModuleHandle, read: object) -> bytes:
     try:
         chunk: bytes = read(_CHUNK_BYTES, decode_content=False)
     except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise TransientFetchError(f"{handle}: the download broke off: {_reason(error)}") from None
+        raise TransientFetchError(
+            f"{handle}: the download broke off: {_reason(error)}; {_TRY_LATER}"
+        ) from None
     return chunk
 
 
@@ -262,7 +276,7 @@ def _write(file: IO[bytes], chunk: bytes) -> None:
         file.write(chunk)
         file.flush()
     except OSError as error:
-        raise OutputError(f"{file.name} cannot be written: {why(error)}") from error
+        raise OutputError(f"{file.name} cannot be written: {why(error)}; {MAKE_ROOM}") from error
 
 
 def _tls_error(handle: ModuleHandle, error: Exception) -> FetchError | RefusedError:
@@ -271,11 +285,11 @@ def _tls_error(handle: ModuleHandle, error: Exception) -> FetchError | RefusedEr
             f"{handle}: refused: its certificate is not to be trusted ({_reason(error)}); "
             "for an authority of your own set REQUESTS_CA_BUNDLE"
         )
-    return TransientFetchError(f"{handle}: no TLS connection: {_reason(error)}")
+    return TransientFetchError(f"{handle}: no TLS connection: {_reason(error)}; {_TRY_LATER}")
 
 
 def _too_slow(handle: ModuleHandle, total_timeout_s: float) -> TransientFetchError:
-    return TransientFetchError(f"{handle}: not complete after {total_timeout_s:g} s")
+    return TransientFetchError(f"{handle}: not complete after {total_timeout_s:g} s; {_TRY_LATER}")
 
 
 def _reason(error: BaseException) -> str:

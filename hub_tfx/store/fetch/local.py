@@ -5,12 +5,14 @@ import shutil
 import stat
 from pathlib import Path
 
-from hub_tfx._files import why
+from hub_tfx._files import MAKE_ROOM, open_regular, why
 from hub_tfx.errors import FetchError, InputError, NotAModuleError, OutputError
 from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT, holds_module, why_no_module
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import DEFAULT_LIMITS, SUFFIXES, unpack
 from hub_tfx.store.tar_reader import Limits
+
+_LET_READ = "see that you may read it"
 
 
 class LocalFetcher:
@@ -38,17 +40,19 @@ def checked_source(handle: ModuleHandle) -> Path:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        raise FetchError(f"{path} cannot be read: {why(error)}") from error
+        raise FetchError(
+            f"{path} cannot be read: {why(error)}; check the path, and that you may read it"
+        ) from error
     if stat.S_ISDIR(mode):
         if not holds_module(path):
             raise NotAModuleError(
-                f"{path} is not a module: {why_no_module(path)} (give the directory that does)"
+                f"{path} is not a module: {why_no_module(path)}: give the directory that does"
             )
     elif path.name in (SAVED_MODEL, SAVED_MODEL_TEXT):
         raise NotAModuleError(f"{path} is a file of a module: give its directory, {path.parent}")
     elif not stat.S_ISREG(mode) or not path.name.endswith(SUFFIXES):
         raise NotAModuleError(
-            f"{path} is not a module: neither a directory nor a {', '.join(SUFFIXES)} file"
+            f"{path} is not a module: give a directory, or a {', '.join(SUFFIXES)} file"
         )
     return path
 
@@ -64,14 +68,15 @@ def copy_files(source: Path, into: Path) -> None:
     try:
         entries = sorted(os.scandir(source), key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{source} cannot be read: {why(error)}") from error
+        raise InputError(f"{source} cannot be read: {why(error)}; {_LET_READ}") from error
     for entry in entries:
         target = into / entry.name
         if entry.is_dir(follow_symlinks=False):
             try:
                 target.mkdir()
             except OSError as error:
-                raise OutputError(f"{target} cannot be created: {why(error)}") from error
+                message = f"{target} cannot be created: {why(error)}; {MAKE_ROOM}"
+                raise OutputError(message) from error
             copy_files(Path(entry.path), target)
         else:
             _copy_file(Path(entry.path), target)
@@ -80,22 +85,20 @@ def copy_files(source: Path, into: Path) -> None:
 def _copy_file(source: Path, target: Path) -> None:
     try:
         # This follows no link that was just put there, and does not wait at a FIFO.
-        reader = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = open_regular(source, follow_link=False)
     except OSError as error:
-        if source.is_symlink():
+        if not stat.S_ISREG(source.lstat().st_mode):
             raise _not_regular(source) from error
-        raise InputError(f"{source} cannot be read: {why(error)}") from error
-    with os.fdopen(reader, "rb") as file:
-        if not stat.S_ISREG(os.fstat(reader).st_mode):
-            raise _not_regular(source)
+        raise InputError(f"{source} cannot be read: {why(error)}; {_LET_READ}") from error
+    with file:
         try:
             with target.open("xb") as copy:
                 shutil.copyfileobj(file, copy, 1 << 20)
         except OSError as error:
-            raise OutputError(f"{target} cannot be written: {why(error)}") from error
+            raise OutputError(f"{target} cannot be written: {why(error)}; {MAKE_ROOM}") from error
 
 
 def _not_regular(path: Path) -> NotAModuleError:
     return NotAModuleError(
-        f"{path} is not a regular file: a module holds files only (copy it with `cp -rL`)"
+        f"{path} is not a regular file: a module holds files only: copy it with `cp -rL`"
     )

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
-from hub_tfx.embed.output.layout import OutputLayout
+from hub_tfx.embed.output.layout import OutputLayout, read_manifest
+from hub_tfx.embed.report import report
 from hub_tfx.embed.report.report import write_projector, write_report
 from hub_tfx.embed.rows import count_sizes, size_edges
 from hub_tfx.errors import OutputError
@@ -93,12 +95,51 @@ def test_a_report_says_what_was_embedded(tmp_path, module, source, output_format
     assert module.digest in html
 
 
-def test_a_page_needs_nothing_else_and_trusts_no_text(tmp_path, module, source):
-    page = write_report(job(module, source, tmp_path / "out", keep=("text",)), str(tmp_path))
+HOSTILE = '<script>alert(1)</script> "quoted" & \x1b[2J\u202e'
+
+
+def test_a_page_needs_nothing_else_and_trusts_no_text(tmp_path, module):
+    """Every row is among those shown, and so is the reason of one that was rejected."""
+    source = tmp_path / "<b>in.csv"
+    with open(source, "w", newline="", errors="surrogateescape") as file:
+        csv.writer(file).writerows([("text",), *[(HOSTILE,)] * 5, ("\udcff",)])
+    page = write_report(job(module, str(source), tmp_path / "out", keep=("text",)), str(tmp_path))
     with open(page) as file:
         html = file.read()
     assert not re.search(r"(src|href)=\"(?!data:image/svg)", html)
-    assert "<b>dog" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "&lt;b&gt;in.csv" in html
+    assert not re.search("<script|<b>|\x1b|\u202e", html)
+
+
+KEPT = "label,id,text\n" + "".join(
+    f"{'ab'[n % 2]}_$x$,{'id' * 30}{n},{one} {other} <b>\n"
+    for n, (one, other) in enumerate((one, other) for one in WORDS for other in WORDS)
+)
+
+
+@pytest.mark.parametrize("output_format", ["parquet", "tfrecord"])
+def test_neighbours_are_shown_by_their_text_and_points_coloured_by_a_label(
+    tmp_path, module, output_format
+):
+    (tmp_path / "in.csv").write_text(KEPT)
+    kept = ("label", "id", "text")
+    layout = job(module, str(tmp_path / "in.csv"), tmp_path / "out", output_format, keep=kept)
+    with open(write_report(layout, str(tmp_path / "report"))) as file:
+        html = file.read()
+    nearest = html[html.index("Nearest in the sample") : html.index("Where it came from")]
+    assert re.search(r"<td>\w+ \w+ &lt;b&gt;</td><td>\w+ \w+ &lt;b&gt; \(-?\d\.\d", nearest)
+    assert "on its two principal components, coloured by label" in html
+    assert f"<td>a_$x$</td><td>{-(-(len(WORDS) ** 2) // 2)}</td>" in html
+
+
+def test_without_a_kept_feature_rows_are_numbers_and_points_have_one_colour(
+    tmp_path, module, source
+):
+    with open(write_report(job(module, source, tmp_path / "out"), str(tmp_path))) as file:
+        html = file.read()
+    assert re.search(r"<td>row \d+</td><td>row \d+ \(", html)
+    assert "coloured by" not in html
 
 
 def test_the_same_output_gives_the_same_bytes(tmp_path, module, source):
@@ -138,6 +179,43 @@ def test_tensorboard_reads_the_projector_config(tmp_path, module, source):
     embedding = text_format.Parse(text, ProjectorConfig()).embeddings[0]
     assert (tmp_path / "projector" / embedding.tensor_path).exists()
     assert (tmp_path / "projector" / embedding.metadata_path).exists()
+
+
+ODD_NAMES = {
+    'a" metadata_path: "/etc/passwd': "a__metadata_path____etc_passwd.tsv",
+    "a\n}\nembeddings {": None,
+    "../../x/y": ".._.._x_y.tsv",
+    "..\\..\\x\\y": ".._.._x_y2.tsv",
+    "é\x1b[2J\t" * 50: None,
+}
+
+
+def test_names_that_a_module_made_up_stay_names_in_the_config_of_the_projector(tmp_path, module):
+    from google.protobuf import text_format
+    from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+    (tmp_path / "in.jsonl").write_text('{"a\\tb": "x\\ty", "text": "cat dog"}\n' * 3)
+    layout = job(module, str(tmp_path / "in.jsonl"), tmp_path / "out", keep=("a\tb",))
+    manifest = read_manifest(layout)
+    (about,) = manifest.columns.values()
+    named = dict.fromkeys(ODD_NAMES, about)
+    folder = tmp_path / "projector"
+    with pytest.MonkeyPatch.context() as patch:  # Of a module whose outputs have these names.
+        patch.setattr(report, "read_manifest", lambda layout: replace(manifest, columns=named))
+        vectors = np.eye(3, about.shape[0], dtype=np.float32)
+        patch.setattr(report, "_vectors", lambda layout, manifest, name: iter([vectors]))
+        write_projector(layout, str(folder))
+    text = (folder / "projector_config.pbtxt").read_text()
+    found = text_format.Parse(text, ProjectorConfig()).embeddings
+    assert [embedding.tensor_name for embedding in found] == list(ODD_NAMES)
+    for embedding, expected in zip(found, ODD_NAMES.values(), strict=True):
+        assert expected in (None, embedding.tensor_path)
+        assert (folder / embedding.tensor_path).parent == folder
+        assert (folder / embedding.tensor_path).is_file()
+        lines = (folder / embedding.metadata_path).read_text().splitlines()
+        assert {line.count("\t") for line in lines} == {2}
+    assert len({embedding.tensor_path for embedding in found}) == len(ODD_NAMES)
+    assert len(list(folder.iterdir())) == 2 * len(ODD_NAMES) + 1
 
 
 def test_a_job_writes_them_on_request_and_keeps_no_old_ones(tmp_path, module, source):

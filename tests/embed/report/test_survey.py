@@ -1,10 +1,15 @@
 """Numbers about vectors, on vectors where they are known."""
 
+import base64
+import re
+import tracemalloc
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub_tfx.embed.report import plots
 from hub_tfx.embed.report import survey as survey_module
 from hub_tfx.embed.report.survey import choose_sample, measure_vectors
 
@@ -67,3 +72,66 @@ def test_one_row_is_enough():
     assert len(found.cosines) == 0
     assert found.neighbours == ((0, ()),)
     assert (found.duplicate_rows, found.dead_dimensions) == (0, 0)
+
+
+def test_the_report_on_feature_maps_takes_little_memory():
+    """7 x 7 x 1280 numbers a row: the matrix of their covariances alone would be 14.7 GiB."""
+    dims, rows = 7 * 7 * 1280, 1200
+    rng = np.random.default_rng(0)
+    batches = (rng.standard_normal((50, dims), np.float32) for _ in range(rows // 50))
+    tracemalloc.start()
+    try:
+        found = measure_vectors(batches, rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.2e9
+    assert (found.dimensions, len(found.norms)) == (dims, rows)
+    assert 100 < len(found.sample) == len(found.projection) < rows
+    assert set(found.sample.tolist()) <= set(choose_sample(rows).tolist())
+
+
+@pytest.mark.parametrize(("rows", "dims"), [(300, 20), (20, 300), (5, 2), (2, 5), (1, 1), (40, 1)])
+def test_the_projection_is_that_of_a_singular_value_decomposition(rows, dims):
+    vectors = np.random.default_rng(3).normal(size=(rows, dims)) * 0.7 ** np.arange(dims)
+    found = looked_at(vectors)
+    centred = vectors - vectors.mean(axis=0)
+    left, values, _ = np.linalg.svd(centred, full_matrices=False)
+    shares = values[:2] ** 2 / max((values**2).sum(), 1e-30)
+    assert found.explained_variance == pytest.approx(shares, abs=1e-3)
+    for n in range(min(2, len(values))):
+        along = np.abs(left[:, n] * values[n])
+        atol = 0.02 * along.max() + 1e-6
+        np.testing.assert_allclose(np.abs(found.projection[:, n]), along, atol=atol)
+
+
+def test_vectors_near_the_largest_float_are_measured():
+    found = looked_at([[3e38, 0], [0, 3e38], [-3e38, 1]])
+    assert found.norms.tolist() == pytest.approx([3e38, 3e38, 3e38])
+    assert np.isfinite(found.projection).all()
+    assert np.isfinite(found.cosines).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.ones(500, np.float32),
+        np.ones(500, np.float32) + np.linspace(-1e-7, 1e-7, 500, dtype=np.float32),
+        np.zeros(3),
+        np.full(4, 3e38),
+        np.array([-5.0]),
+    ],
+)
+def test_a_histogram_of_equal_numbers_has_a_bar_that_can_be_seen(values):
+    drawn, rows = plots.histogram(values, "norm")
+    assert [count for _, count in rows] == [f"{len(values)}"]
+    svg = base64.b64decode(drawn.partition(",")[2]).decode()
+    bars = re.findall(r'<path d="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \nL', svg)
+    assert any(float(right) - float(left) > 3 for left, right in bars)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.lists(st.floats(-(2.0**90), 2.0**90, width=32), min_size=1, max_size=30))
+def test_a_histogram_counts_all_numbers(values):
+    _, rows = plots.histogram(np.array(values, np.float32), "norm")
+    assert sum(int(count) for _, count in rows) == len(values)

@@ -1,0 +1,310 @@
+"""Mutants of what docs/security.md promises: plain patches, each with the test that must fail."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One promise taken away.
+
+    Attributes:
+      name: what is no longer done.
+      file: path of the file from the root of the project.
+      old, new: text that is in the file once, and what takes its place.
+      test: id of the test that notices.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+def _store(name: str, file: str, old: str, new: str, test: str) -> Mutant:
+    return Mutant(name, f"hub_tfx/store/{file}", old, new, f"tests/store/{test}")
+
+
+_ODD = "tests/test_odd_files.py::"
+_LINEAR = "tests/test_linear.py::"
+_REPORT = "tests/embed/report/test_report.py::"
+_SURVEY = "tests/embed/report/test_survey.py::"
+_IMAGES = "tests/data/test_images.py::"
+_TERMINAL = "tests/cli/test_terminal.py::"
+
+MUTANTS = (
+    # Archives and the cache.
+    _store(
+        "member names are not checked for dots",
+        "member_names.py",
+        'if b".." in encoded:',
+        "if False:",
+        "test_archive.py::test_hostile_members_are_refused_by_name_and_rule",
+    ),
+    _store(
+        "an archive may be nested without end",
+        "member_names.py",
+        "if len(parts) > self._max_depth:",
+        "if False:",
+        "test_archive.py::test_hostile_members_are_refused_by_name_and_rule",
+    ),
+    _store(
+        "bombs are not stopped",
+        "tar_reader.py",
+        "if unpacked_bytes > max(",
+        "if 0 > max(",
+        "test_archive.py::test_limits_stop_the_unpacking",
+    ),
+    _store(
+        "what is unpacked may go through a planted name",
+        "archive.py",
+        "os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW",
+        "os.O_WRONLY | os.O_CREAT",
+        "test_archive.py::test_a_name_that_somebody_plants_meanwhile_is_not_written_through",
+    ),
+    _store(
+        "what is unpacked may be opened through a link",
+        "archive.py",
+        "os.O_EXCL | os.O_NOFOLLOW",
+        "os.O_EXCL",
+        "test_archive.py::test_what_is_opened_to_unpack_is_new_and_no_link",
+    ),
+    _store(
+        "the copy of a directory follows links to files",
+        "fetch/local.py",
+        "follow_link=False",
+        "follow_link=True",
+        "test_fetch.py::test_the_copy_of_a_directory_follows_no_link",
+    ),
+    _store(
+        "the copy of a directory follows links to directories",
+        "fetch/local.py",
+        "follow_symlinks=False",
+        "follow_symlinks=True",
+        "test_fetch.py::test_the_copy_of_a_directory_follows_no_link",
+    ),
+    _store(
+        "an entry is not synced before it has its name",
+        "entry.py",
+        "    sync_tree(directory)\n",
+        "",
+        "test_cache.py::test_an_entry_is_on_the_disk_before_it_has_its_name",
+    ),
+    _store(
+        "a new cache may be read by all",
+        "cache.py",
+        "self.root.mkdir(mode=0o700,",
+        "self.root.mkdir(mode=0o777,",
+        "test_cache.py::test_a_new_cache_is_private",
+    ),
+    _store(
+        "the cache in a shared directory may be written by all",
+        "cache.py",
+        "self._base.mkdir(mode=0o700,",
+        "self._base.mkdir(mode=0o777,",
+        "test_cache.py::test_a_cache_inside_a_directory_that_others_may_write_is_private_too",
+    ),
+    _store(
+        "nobody holds the lock",
+        "cache.py",
+        "            lock.acquire()\n",
+        "            pass\n",
+        "test_cache.py::test_the_lock_saves_the_second_download",
+    ),
+    _store(
+        "temporary folders stay",
+        "cache.py",
+        "            shutil.rmtree(work, ignore_errors=True)",
+        "            pass",
+        "test_cache.py::test_a_failed_fetch_leaves_nothing",
+    ),
+    _store(
+        "a body may trickle for ever",
+        "fetch/http.py",
+        "if time.monotonic() > deadline:",
+        "if False:",
+        "test_http.py::test_a_trickle_meets_the_deadline",
+    ),
+    _store(
+        "a pin is not compared",
+        "cache.py",
+        "            if digest != pinned:\n",
+        "            if False:\n",
+        "test_cache.py::test_a_pin_that_does_not_match_keeps_nothing",
+    ),
+    _store(
+        "credentials go to every host",
+        "fetch/http.py",
+        "if not handle.userinfo or _origin(url) != (handle.scheme, handle.authority):",
+        "if not handle.userinfo:",
+        "test_http.py::test_credentials_go_to_their_own_host_only",
+    ),
+    _store(
+        "refusals of archives say nothing of what to do",
+        "archive.py",
+        "{error}; {fix}",
+        "{error}",
+        "test_refusals.py::test_archives",
+    ),
+    _store(
+        "a redirect to http is an error without advice",
+        "fetch/http.py",
+        "refused: redirected from https to {target}: {_ASK}",
+        "refused: redirected from https to {target}",
+        "test_refusals.py::test_no_refusal_is_written_without_what_to_do",
+    ),
+    # Embedding.
+    Mutant(
+        "a second run may write to the same folder",
+        "hub_tfx/embed/output/directory.py",
+        "        lock.acquire(blocking=False)\n",
+        "        pass\n",
+        "tests/embed/test_job.py::test_two_runs_into_one_directory_are_refused",
+    ),
+    Mutant(
+        "the guard of Parquet files is left to Beam",
+        "hub_tfx/data/readers/parquet.py",
+        "    import pyarrow_hotfix  # noqa: F401",
+        "    # import pyarrow_hotfix",
+        "tests/embed/test_faults.py::"
+        "test_the_guard_against_such_files_is_ours_and_not_only_that_of_beam",
+    ),
+    # Object names of buckets, records, images, text.
+    Mutant(
+        "names of objects lead out of the copy",
+        "hub_tfx/data/filesystems.py",
+        "if not is_inside(relative) or odd_name(relative) is not None:",
+        "if False:",
+        "tests/data/test_filesystems.py::"
+        "test_object_names_that_lead_out_of_the_copy_are_refused_before_anything_is_copied",
+    ),
+    Mutant(
+        "a record may claim any length",
+        "hub_tfx/data/readers/tfrecord.py",
+        "if length > _MAX_RECORD_BYTES:",
+        "if False:",
+        "tests/data/test_tfrecord_kinds.py::"
+        "test_a_length_beyond_any_record_is_an_error_and_makes_no_room",
+    ),
+    Mutant(
+        "an image without a size is decoded",
+        "hub_tfx/data/images.py",
+        "if size is None and encoded.startswith((_PNG, _GIF, _BMP, _JPEG)):",
+        "if False:",
+        f"{_IMAGES}test_a_size_cannot_be_hidden",
+    ),
+    Mutant(
+        "a PNG may hide its header",
+        "hub_tfx/data/images.py",
+        'if encoded[12:16] != b"IHDR":',
+        "if False:",
+        f"{_IMAGES}test_a_size_cannot_be_hidden",
+    ),
+    Mutant(
+        "all frames of a GIF are decoded",
+        "hub_tfx/data/images.py",
+        "if encoded.startswith(_GIF) and _is_large_animation(encoded):",
+        "if False:",
+        f"{_IMAGES}test_frames_that_are_larger_than_their_screen_are_not_decoded",
+    ),
+    Mutant(
+        "stray quotes are read over and over",
+        "hub_tfx/data/readers/delimited.py",
+        "return self._chars_left < 0",
+        "return False",
+        f"{_LINEAR}test_readers_take_linear_time[quotes that open a field in every line]",
+    ),
+    Mutant(
+        "a pattern takes quadratic time",
+        "hub_tfx/module/vectors.py",
+        r"(\d+(\.\d*)?|\.\d+)",
+        r"(\d+\.?\d*|\.\d+)",
+        f"{_LINEAR}test_patterns_take_linear_time[hub_tfx.module.vectors-_NUMBER]",
+    ),
+    Mutant(
+        "an error quotes all of a text",
+        "hub_tfx/data/isolate.py",
+        "return shortened(text, _MAX_REASON_CHARS).encode",
+        "return text.encode",
+        f"{_LINEAR}test_an_error_that_quotes_a_row_is_cut_in_linear_time",
+    ),
+    # Odd files and names.
+    Mutant(
+        "a FIFO is opened to wait",
+        "hub_tfx/_files.py",
+        "os.O_RDONLY | os.O_NONBLOCK |",
+        "os.O_RDONLY |",
+        f"{_ODD}test_only_regular_files_are_opened[a FIFO]",
+    ),
+    Mutant(
+        "a device is read",
+        "hub_tfx/_files.py",
+        "if not stat.S_ISREG(mode):",
+        "if False:",
+        f"{_ODD}test_only_regular_files_are_opened[a device]",
+    ),
+    Mutant(
+        "the graph of a module is opened in another way",
+        "hub_tfx/module/proto.py",
+        "saved_model.ParseFromString(read_regular(binary))",
+        "saved_model.ParseFromString(binary.read_bytes())",
+        f"{_ODD}test_files_of_others_are_opened_in_one_way",
+    ),
+    Mutant(
+        "a command takes a name that is not UTF-8",
+        "hub_tfx/cli/main.py",
+        "            _check_utf8(arguments)\n",
+        "",
+        f"{_ODD}test_every_command_says_so_in_one_line",
+    ),
+    Mutant(
+        "a file of a module may have a name that is not UTF-8",
+        "hub_tfx/module/manifest.py",
+        "if (shown := odd_name(path)) is not None:",
+        "if (shown := None) is not None:",
+        f"{_ODD}test_a_name_that_is_not_utf_8_is_refused_by_name[file of a module]",
+    ),
+    # Other formats.
+    Mutant(
+        "the page of a report takes text for HTML",
+        "hub_tfx/embed/report/page.py",
+        "autoescape=True",
+        "autoescape=False",
+        f"{_REPORT}test_a_page_needs_nothing_else_and_trusts_no_text",
+    ),
+    Mutant(
+        "files of the projector have the names of outputs",
+        "hub_tfx/embed/report/report.py",
+        '_NOT_IN_FILE_NAMES.sub("_", column)[:_FILE_NAME_LENGTH]',
+        "column",
+        f"{_REPORT}test_names_that_a_module_made_up_stay_names_in_the_config_of_the_projector",
+    ),
+    Mutant(
+        "names of columns break the lines of a TSV",
+        "hub_tfx/embed/report/report.py",
+        '"\\t".join(map(_in_words, columns))',
+        '"\\t".join(columns)',
+        f"{_REPORT}test_names_that_a_module_made_up_stay_names_in_the_config_of_the_projector",
+    ),
+    Mutant(
+        "the sample of a report is as large as its vectors",
+        "hub_tfx/embed/report/survey.py",
+        "most = max(1, _SAMPLE_NUMBERS // dimensions)",
+        "most = SAMPLE_ROWS",
+        f"{_SURVEY}test_the_report_on_feature_maps_takes_little_memory",
+    ),
+    Mutant(
+        "messages steer the terminal",
+        "hub_tfx/cli/output.py",
+        'click.echo(f"hub-tfx: {printable(line)}", err=True)',
+        'click.echo(f"hub-tfx: {line}", err=True)',
+        f"{_TERMINAL}test_nothing_that_is_printed_steers_a_terminal",
+    ),
+    Mutant(
+        "a message has no end",
+        "hub_tfx/cli/output.py",
+        'shortened(" ".join(message.split()), _MAX_MESSAGE_CHARS)',
+        '" ".join(message.split())',
+        f"{_TERMINAL}test_a_message_is_one_line_that_ends",
+    ),
+)
