@@ -22,12 +22,14 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 Peer = Callable[[Path, Path, Path], float]
 _OPTIONS = ("--runner=FnApiRunner", "--no_save_main_session")
-_IMAGE_BATCH = 32
+_BATCH_SIZE = 32
 _IMAGE_SIZE = 224
 _VECTORS = pa.schema([("embedding", pa.list_(pa.float32()))])
 
 
-def bulk_inferrer(feature: str, module: Path, source: Path, output: Path) -> float:
+def bulk_inferrer(
+    feature: str, module: Path, source: Path, output: Path, batch_size: int = _BATCH_SIZE
+) -> float:
     """tfx-bsl's RunInference, with what BulkInferrer puts around it.
 
     The module's own string input would get the serialized Example, and embed that; so the module
@@ -43,6 +45,7 @@ def bulk_inferrer(feature: str, module: Path, source: Path, output: Path) -> flo
             model_path=str(_wrapped_for_examples(module, output / "wrapped", feature))
         )
     )
+    spec.batch_parameters.max_batch_size = batch_size
     columns = bulk_inferrer_pb2.OutputExampleSpec()
     predict = columns.output_columns_spec.add().predict_output.output_columns.add()
     predict.output_key = predict.output_column = "embedding"
@@ -62,15 +65,16 @@ def bulk_inferrer(feature: str, module: Path, source: Path, output: Path) -> flo
     )
 
 
-def run_inference(feature: str, module: Path, source: Path, output: Path) -> float:
+def run_inference(
+    feature: str, module: Path, source: Path, output: Path, batch_size: int = _BATCH_SIZE
+) -> float:
     """Beam's RunInference with a TFModelHandlerTensor."""
     convert: Callable[[bytes], Any] = tf.constant if feature == "text" else _decode_image
-    batch = {} if feature == "text" else {"max_batch_size": _IMAGE_BATCH}
     return _seconds(
         lambda records: (
             records
             | "Tensor" >> beam.Map(lambda record: convert(_value(record, feature)))
-            | RunInference(TFModelHandlerTensor(str(module), **batch))
+            | RunInference(TFModelHandlerTensor(str(module), max_batch_size=batch_size))
             | "Row" >> beam.Map(lambda result: {"embedding": np.asarray(result.inference)})
             | beam.io.WriteToParquet(str(output / "part"), _VECTORS)
         ),
@@ -78,7 +82,9 @@ def run_inference(feature: str, module: Path, source: Path, output: Path) -> flo
     )
 
 
-def ml_transform(feature: str, module: Path, source: Path, output: Path) -> float:
+def ml_transform(
+    feature: str, module: Path, source: Path, output: Path, batch_size: int = _BATCH_SIZE
+) -> float:
     """Beam's MLTransform with its TensorFlow Hub embeddings."""
     from apache_beam.ml.transforms.base import MLTransform
     from apache_beam.ml.transforms.embeddings import tensorflow_hub as embeddings
@@ -89,7 +95,7 @@ def ml_transform(feature: str, module: Path, source: Path, output: Path) -> floa
     else:
         convert = _decode_image
         embed = embeddings.TensorflowHubImageEmbeddings(
-            ["image"], str(module), max_batch_size=_IMAGE_BATCH
+            ["image"], str(module), max_batch_size=batch_size
         )
     return _seconds(
         lambda records: (
@@ -104,8 +110,8 @@ def ml_transform(feature: str, module: Path, source: Path, output: Path) -> floa
 
 
 TEXT_PEERS: Mapping[str, Peer] = {
-    "tfx-bsl RunInference (BulkInferrer)": partial(bulk_inferrer, "text"),
-    "Beam RunInference": partial(run_inference, "text"),
+    "tfx-bsl RunInference (BulkInferrer)": partial(bulk_inferrer, "text", batch_size=1000),
+    "Beam RunInference": partial(run_inference, "text", batch_size=1000),
     "Beam MLTransform": partial(ml_transform, "text"),
 }
 IMAGE_PEERS: Mapping[str, Peer] = {
