@@ -171,9 +171,7 @@ def main() -> None:
         runs: dict[str, list[Run]] = {side: [] for side in sides}
         for _ in range(arguments.repeat):
             for side, run in sides.items():
-                runs[side].append(
-                    run(folder / f"out-{n}-{len(runs)}-{side.split()[0]}-{time.time_ns()}")
-                )
+                runs[side].append(run(folder / f"out-{time.time_ns()}"))
     print(f"{rows:,} rows, {arguments.kind}; median of {arguments.repeat}, whole processes")
     for side, of_side in runs.items():
         print_side(side, rows, of_side, runs[_OURS])
