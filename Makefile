@@ -88,7 +88,10 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(STAMP)  ## benchmarks of embedding: ratios against bare loops and peers, some 15 minutes
+bench: $(STAMP)  ## benchmarks of embedding: ratios against bare loops and peers, some 40 minutes
+	$(PYTHON) -m benchmarks.whole image --peers
+	$(PYTHON) -m benchmarks.whole transformer --sweep
+	$(PYTHON) -m benchmarks.whole text
 	$(PYTHON) -m benchmarks.embed_text --peers
 	$(PYTHON) -m benchmarks.embed_images --peers
 	$(PYTHON) -m benchmarks.embed_transformer

@@ -1,8 +1,9 @@
 """Options of Beam that a job refuses before it starts."""
 
 import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
 
-from hub_tfx.beam.runner import make_pipeline
+from hub_tfx.beam.runner import beam_arguments, make_pipeline, processes_here
 from hub_tfx.errors import ConfigError
 
 
@@ -29,3 +30,19 @@ def test_an_option_that_beam_does_not_have_is_refused_by_name(given):
 
 def test_a_job_server_may_have_options_that_beam_does_not():
     make_pipeline(["--runner=PortableRunner", "--job_endpoint=localhost:1", "--zzz=1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "processes"),
+    [
+        ([], 1),
+        (["--direct_num_workers=2"], 1),  # Threads of this process.
+        (["--direct_num_workers=2", "--direct_running_mode=multi_processing"], 2),
+        (["--direct_num_workers=0", "--direct_running_mode=multi_processing"], None),
+        (["--runner=DataflowRunner"], None),
+        (["--runner=DataflowRunner", "--experiments=no_use_multiple_sdk_containers"], 1),
+    ],
+)
+def test_worker_processes_share_the_cores_of_a_machine(arguments, processes):
+    options = PipelineOptions(beam_arguments(arguments))
+    assert processes_here(options) == processes
