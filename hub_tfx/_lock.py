@@ -17,18 +17,22 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def sole_writer(folder: Path) -> Iterator[None]:
+def sole_writer(folder: Path, name: str = _NAME) -> Iterator[None]:
     """Keeps other runs out of a folder, which is made if it is missing, and removed if it is empty.
 
     The operating system frees the lock of a process that dies. Where the filesystem has no locks
     there is none: a file that outlives its process would keep the next run out.
+
+    Args:
+      folder: the folder.
+      name: name of the file in it that is locked, and that is removed in the end.
 
     Raises:
       OutputError: another run is in the folder, or it cannot be written.
     """
     existed = folder.exists()
     try:
-        descriptor = _locked(folder / _NAME)
+        descriptor = _locked(folder / name)
     except BlockingIOError as error:
         raise OutputError(
             f"another run is writing to {folder}: wait until it has ended, or name another "
@@ -39,7 +43,7 @@ def sole_writer(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        (folder / _NAME).unlink(missing_ok=True)  # Before others can have it.
+        (folder / name).unlink(missing_ok=True)  # Before others can have it.
         os.close(descriptor)
         if not existed:
             with suppress(OSError):  # It is not empty.

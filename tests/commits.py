@@ -6,15 +6,14 @@ system calls, one after the other, and prints what was left each time.
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from killing import lived_through
 
 from hub_tfx.data.filesystems import paths_below, read_bytes
 from hub_tfx.data.marks import Position
@@ -102,30 +101,6 @@ def check_nothing_else(output):
 # --- Killed at each system call -----------------------------------------------------------------
 
 
-def _commit_killed_at(commit, call, number):
-    """Whether the process that commits lived to its end."""
-    reads, writes = os.pipe()
-    child = os.fork()
-    if not child:
-        os.read(reads, 1)
-        commit()
-        os._exit(0)
-    inject = f"inject={call}:signal=SIGKILL:when={number}"
-    command = ["strace", "-f", "-p", str(child), "-o", os.devnull, "-e", f"trace={call}"]
-    strace = subprocess.Popen([*command, "-e", inject], stderr=subprocess.PIPE, text=True)
-    told = strace.stderr.readline()
-    if "attached" not in told:
-        os.kill(child, 9)
-        sys.exit(f"strace: {told}")
-    os.write(writes, b"x")
-    _, status = os.waitpid(child, 0)
-    strace.communicate()
-    os.close(reads)
-    os.close(writes)
-    assert status in (0, 9), status
-    return status == 0
-
-
 def sweep(folder, calls):
     """Counts what was left where a commit was killed, by (system call, what was left)."""
     output, before = folder / "out", folder / "before"
@@ -140,7 +115,7 @@ def sweep(folder, calls):
             number += 1
             shutil.rmtree(output)
             shutil.copytree(before, output)
-            lived = _commit_killed_at(lambda: committing(layout, "f1")(*written), call, number)
+            lived = lived_through(lambda: committing(layout, "f1")(*written), call, number)
             try:
                 found = numbers_in(output)
             except (AssertionError, OSError):

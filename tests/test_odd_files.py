@@ -123,7 +123,7 @@ def test_an_earlier_output_whose_manifest_is_odd(kind: str, tmp_path: Path) -> N
     layout = OutputLayout.of_directory(str(output), "parquet")
     with (
         pytest.raises(OutputError, match="hub-tfx did not write"),
-        output_directory(str(output), layout),
+        output_directory(str(output), layout, "run"),
     ):
         pass
 
@@ -142,7 +142,7 @@ def not_utf8_calls(folder: Path) -> dict[str, Callable[[], object]]:
     output = str(folder / ODD / "out")
 
     def write() -> None:
-        with output_directory(output, OutputLayout.of_directory(output, "parquet")):
+        with output_directory(output, OutputLayout.of_directory(output, "parquet"), "run"):
             raise AssertionError("it was not refused")
 
     return {
@@ -208,6 +208,7 @@ def test_names_that_are_utf_8_are_not_odd() -> None:
 
 OWN = {
     "_files.py": "is where it is done",
+    "_lock.py": "makes the file that it locks, and reads nothing",
     "data/filesystems.py": "reads what a job of ours has made, to upload it",
     "embed/report/page.py": "reads its template",
     "finetune/deliver.py": "reads what the training before has written",
@@ -215,7 +216,9 @@ OWN = {
     "finetune/saved_model/tunable.py": "reads the copy that it has made",
     "finetune/tf1_hub/evaluations.py": "reads what the training before has written",
     "module/check/hermetic.py": "reads the answer of its child",
+    "module/code_digest.py": "reads the source of code that is imported already",
     "module/create/export.py": "reads the module that it has made",
+    "module/process.py": "reads what the system says of its cores",
     "module/vector_files.py": "opens the member of an archive that is open",
 }
 READING = {"read_bytes", "read_text", "open"}

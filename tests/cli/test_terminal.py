@@ -25,16 +25,18 @@ def test_one_file_prints() -> None:
     for package in (hub_tfx.cli, hub_tfx_pipelines, hub_tfx_kubeflow):
         for path in Path(str(package.__file__)).parent.glob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and _prints(ast.unparse(node.func)):
+                if isinstance(node, ast.Call) and _prints(node):
                     printing.add(path.name)
     assert printing == {"output.py"}
 
 
-def _prints(function: str) -> bool:
+def _prints(call: ast.Call) -> bool:
+    if ast.unparse(call) == "os.write(writes, b'1')":  # The guard's pipe, see cli/guard.py.
+        return False
     names = (
         r"(click\.)?(secho|echo)|print|pprint|sys\.std(out|err)\.write|(rich\..*)?Console|os\.write"
     )
-    return re.fullmatch(names, function) is not None
+    return re.fullmatch(names, ast.unparse(call.func)) is not None
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -31,6 +31,7 @@ _REPORT = "tests/embed/report/test_report.py::"
 _SURVEY = "tests/embed/report/test_survey.py::"
 _IMAGES = "tests/data/test_images.py::"
 _TERMINAL = "tests/cli/test_terminal.py::"
+_COMMIT = "tests/embed/output/test_commit.py::"
 
 MUTANTS = (
     # Archives and the cache.
@@ -156,9 +157,9 @@ MUTANTS = (
     # Embedding.
     Mutant(
         "a second run may write to the same folder",
-        "hub_tfx/embed/output/directory.py",
-        "        lock.acquire(blocking=False)\n",
-        "        pass\n",
+        "hub_tfx/_lock.py",
+        "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+        "",
         "tests/embed/test_job.py::test_two_runs_into_one_directory_are_refused",
     ),
     Mutant(
@@ -306,5 +307,113 @@ MUTANTS = (
         'shortened(" ".join(message.split()), _MAX_MESSAGE_CHARS)',
         '" ".join(message.split())',
         f"{_TERMINAL}test_a_message_is_one_line_that_ends",
+    ),
+    # Faults in the middle: commits, two runs, processes that leave.
+    Mutant(
+        "a commit that is tried again does not know what it moved",
+        "hub_tfx/embed/output/commit.py",
+        "if (is_taken or not is_written) and move.is_done():",
+        "if False:",
+        f"{_COMMIT}test_a_commit_that_is_tried_again_after_its_end_changes_nothing",
+    ),
+    Mutant(
+        "the earlier output is removed before the new one stands",
+        "hub_tfx/embed/output/commit.py",
+        "        replace_file(layout.manifest, content)\n",
+        "        for kind in layout.folders:\n"
+        "            _remove_others(layout, kind, layout.parts_named(manifest, kind))\n"
+        "        replace_file(layout.manifest, content)\n",
+        f"{_COMMIT}test_whichever_request_fails_one_output_is_whole_and_another_try_is_right[fails]",
+    ),
+    Mutant(
+        "a part is taken for moved by its name",
+        "hub_tfx/embed/output/commit.py",
+        "return FileSystems.exists(self.target) and sha256_of(self.target) == self.sha256",
+        "return FileSystems.exists(self.target)",
+        f"{_COMMIT}test_a_damaged_file_under_the_name_of_a_part_is_replaced",
+    ),
+    Mutant(
+        "a run commits without a look at its lease",
+        "hub_tfx/embed/output/commit.py",
+        "            self.planned.lease.check()\n",
+        "            pass\n",
+        f"{_COMMIT}test_a_run_that_was_taken_over_does_not_commit",
+    ),
+    Mutant(
+        "the sign of life of another run is not seen",
+        "hub_tfx/embed/output/lease.py",
+        "        if now != before:\n",
+        "        if False:\n",
+        f"{_COMMIT}test_a_second_run_is_refused_and_leaves_the_first_one_alone",
+    ),
+    Mutant(
+        "what hub_tfx did not write is replaced",
+        "hub_tfx/embed/output/directory.py",
+        "if not _is_ours(output, parts, described):",
+        "if False:",
+        f"{_COMMIT}test_what_hub_tfx_did_not_write_is_refused_and_stays",
+    ),
+    Mutant(
+        "the list of a folder may name what is not in it",
+        "hub_tfx/embed/output/described.py",
+        'return isinstance(name, str) and "/" not in name and is_inside(name)',
+        "return isinstance(name, str)",
+        f"{_COMMIT}test_the_list_of_a_folder_names_files_of_that_folder_only",
+    ),
+    Mutant(
+        "status 0 is success, however a process left",
+        "hub_tfx/cli/guard.py",
+        "    if code == 0 and not has_returned:\n",
+        "    if False:\n",
+        "tests/cli/test_guard.py::"
+        "test_a_process_that_leaves_with_status_0_before_it_is_done_has_failed",
+    ),
+    Mutant(
+        "a run of a pipeline is complete when its runner returns",
+        "pipelines/run_local.py",
+        "    metadata.check_complete(executions, len(pipeline.components))\n",
+        "",
+        "tests/pipelines/test_run_local.py::"
+        "test_what_ml_metadata_says_decides_and_not_that_the_runner_returned",
+    ),
+    # Training and lineage.
+    Mutant(
+        "a training that was cut off resumes with other rows",
+        "hub_tfx/finetune/identity.py",
+        "        if key not in found or found[key] != value:\n",
+        "        if False:\n",
+        "tests/finetune/test_finetune_job.py::"
+        "test_a_run_that_was_cut_off_does_not_go_on_with_other_rows",
+    ),
+    Mutant(
+        "a module that changed after it was resolved is trained from",
+        "hub_tfx/finetune/job.py",
+        "    base.verify()\n",
+        "",
+        "tests/finetune/test_finetune_job.py::"
+        "test_a_module_that_changed_after_it_was_resolved_is_not_trained_from",
+    ),
+    Mutant(
+        "a frozen module is an ancestor of what has its bytes",
+        "hub_tfx/lineage/graph.py",
+        ' and _stamp(m, "parent_digest") != digest]',
+        "]",
+        "tests/lineage/test_lineage.py::"
+        "test_nothing_made_with_a_base_inherits_a_training_that_left_it_as_it_was",
+    ),
+    Mutant(
+        "a frozen module is linked as its own parent",
+        "hub_tfx/lineage/graph.py",
+        "[m for m in found if m.id < artifact.id and _stamp",
+        "[m for m in found if _stamp",
+        "tests/lineage/test_lineage.py::test_a_lineage_with_frozen_modules_has_no_circle",
+    ),
+    Mutant(
+        "nobody says that a module is frozen",
+        "hub_tfx/components/module_trainer/executor.py",
+        '{"frozen": 1} if Manifest.of_directory(tuned).digest == base.digest else {}',
+        "{}",
+        "tests/components/test_module_trainer.py::"
+        "test_a_module_whose_bytes_are_its_parents_is_frozen",
     ),
 )

@@ -1,17 +1,15 @@
 """The directory of an output: who may write there, and what is left in it."""
 
-import errno
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
-from filelock import FileLock, Timeout
 
 from hub_tfx._files import check_output_name, is_half_written, why
 from hub_tfx._files import remove_temporary as remove_half_written
+from hub_tfx._lock import sole_writer
 from hub_tfx.beam.interrupt import LeftRunningInterrupt
 from hub_tfx.data.filesystems import delete_folder, is_local, paths_below
 from hub_tfx.embed.dead_letters import DEAD_LETTERS
@@ -31,9 +29,6 @@ from hub_tfx.embed.output.layout import (
 from hub_tfx.embed.output.lease import Lease
 from hub_tfx.embed.output.resume import take_finished
 from hub_tfx.errors import JobLeftRunningError, OutputError
-
-_log = logging.getLogger(__name__)
-_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
 def remove_temporary(layout: OutputLayout) -> None:
@@ -62,7 +57,7 @@ def output_directory(output: str, layout: OutputLayout, run: str) -> Iterator[Le
     check_output_name(output)
     try:
         _check_output(output)
-        with _sole_writer(folder) if local else _sole_remote_writer(output, run) as lease:
+        with sole_writer(folder, LOCK) if local else _sole_remote_writer(output, run) as lease:
             _remove_others(output, layout)
             with _keeping_finished(layout):
                 yield lease
@@ -95,30 +90,6 @@ def _remove_others(output: str, layout: OutputLayout) -> None:
         delete_folder(FileSystems.join(output, name))
     if is_local(output):
         remove_half_written(Path(output))
-
-
-@contextmanager
-def _sole_writer(folder: Path) -> Iterator[None]:
-    """Refuses a second run into one folder.
-
-    The operating system frees the lock of a process that dies. Where the filesystem has no locks
-    there is none: a lock that is only a file would outlive its process, and refuse the rerun.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, fallback_to_soft=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise OutputError(f"another run is writing to {folder}: name another directory") from error
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
-        _log.info("%s is written without a lock: %s", folder, error)
-    try:
-        yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 @contextmanager

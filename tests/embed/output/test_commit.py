@@ -14,6 +14,7 @@ import pytest
 from commits import check_nothing_else, committing, embed, layout_of, numbers_in, write_parts
 
 from hub_tfx.embed.output import lease as leases
+from hub_tfx.embed.output.described import files_of_description
 from hub_tfx.embed.output.directory import output_directory
 from hub_tfx.embed.output.lease import Lease
 from hub_tfx.errors import HubTfxError, IncompleteError, OutputError, RejectedRowsError
@@ -339,6 +340,22 @@ def test_what_hub_tfx_did_not_write_is_refused_and_stays(tmp_path, where, name):
     ):
         embed(output, _FIRST)
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == [folder / name]
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", '"text"', "\xff"])
+def test_a_manifest_that_cannot_be_read_is_not_ours(tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content, "latin-1")
+    with pytest.raises(OutputError, match=r"holds 'manifest.json', which hub-tfx did not write"):
+        embed(tmp_path, _FIRST)
+
+
+def test_the_list_of_a_folder_names_files_of_that_folder_only(tmp_path):
+    (tmp_path / "report").mkdir()
+    listed = ["page.html", "..", ".", "", "/etc/hostname", "../x", "a/b", "a\0b", 7, None]
+    content = json.dumps({"made_by": "hub_tfx", "files": listed})
+    (tmp_path / "report" / ".hub_tfx.json").write_text(content)
+    ours = files_of_description(str(tmp_path), "report")
+    assert ours == {".hub_tfx.json", "page.html"}
 
 
 def test_a_link_in_the_place_of_a_folder_of_ours_is_not_followed(tmp_path):
