@@ -34,12 +34,13 @@ from hub_tfx.finetune.left_out import LEFT_OUT
 from hub_tfx.finetune.transformed import label_rule, schema_of
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.load import import_packages
+from hub_tfx.module.process import prepare_process
 
 READ = frozenset(
     {
         *("label", "task", "inputs", "text_encoding", "imports", "max_dead_letter_ratio"),
         *("hidden", "dropout", "freeze", "steps", "batch_size", "learning_rate", "seed"),
-        *("eval_every", "eval_steps", "allow_signature_changes"),
+        *("eval_every", "eval_steps", "allow_signature_changes", "threads"),
     }
 )
 """What is read of a FineTuneConfig."""
@@ -71,6 +72,7 @@ def run_fn(fn_args: Any) -> None:
       RejectedRowsError: too many rows cannot be learned from.
     """
     config = FineTuneConfig.from_json(fn_args.custom_config["fine_tune"])
+    prepare_process(config.threads)
     if not (fn_args.base_model and fn_args.transform_graph_path):
         raise ConfigError("a text column is trained with a base_module and a transform_graph")
     _check_read(config, fn_args.custom_config)

@@ -160,7 +160,7 @@ MUTANTS = (
         "hub_tfx/_lock.py",
         "            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
         "",
-        "tests/embed/test_job.py::test_two_runs_into_one_directory_are_refused",
+        "tests/test_lock.py::test_another_process_is_kept_out_until_the_first_is_gone_however_it_ends",
     ),
     Mutant(
         "the guard of Parquet files is left to Beam",
