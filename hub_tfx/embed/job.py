@@ -151,7 +151,9 @@ def embed_files(
         planned = JobOutput(task, layout, finished=finished, run=run, lease=lease)
         job = EmbedFiles([planned], earlier, limits)
         (manifest,), metrics = _run(job, lambda: make_pipeline(beam_options))
-        write_reports(layout, output, report=report, projector=projector)
+        calls = metrics.get("batch_rows")
+        sizes = calls if isinstance(calls, Distribution) else None
+        write_reports(layout, output, sizes, report=report, projector=projector)
     rows = manifest.rows - finished.rows
     return EmbedResult(
         rows=manifest.rows,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hub_tfx.beam.metrics import Distribution
 from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.report import plots
 from hub_tfx.embed.report.survey import VectorStats
@@ -65,6 +66,7 @@ def render(
     rejected: Sequence[RejectedRows],
     surveys: Mapping[str, VectorStats],
     labels: Labels,
+    calls: Distribution | None = None,
 ) -> str:
     """The page.
 
@@ -73,11 +75,12 @@ def render(
       rejected: dead letters of the output by reason.
       surveys: column -> numbers about its vectors.
       labels: what is shown of the rows of a sample.
+      calls: rows of the calls of the module.
     """
     page: str = _template().render(
         rows=f"{manifest.rows:,}",
         verdict=_verdict(manifest, surveys),
-        run=_run(manifest),
+        run=[*_run(manifest), *_calls(calls)],
         rejected=[(f"{r.rows:,}", r.reason, r.example) for r in rejected],
         lengths=_lengths(manifest),
         columns=[_section(name, found, labels) for name, found in surveys.items()],
@@ -109,6 +112,13 @@ def _run(manifest: OutputManifest) -> list[tuple[str, str]]:
         ("part files", f"{len(manifest.files):,}"),
         ("bytes", f"{sum(file.size_bytes for file in manifest.files):,}"),
     ]
+
+
+def _calls(calls: Distribution | None) -> list[tuple[str, str]]:
+    if calls is None or not calls.count:
+        return []
+    rows = f"{calls.min:,} to {calls.max:,}, {calls.sum / calls.count:,.1f} on average"
+    return [("calls of the module", f"{calls.count:,}"), ("rows in a call", rows)]
 
 
 def _lengths(manifest: OutputManifest) -> list[_Plot]:

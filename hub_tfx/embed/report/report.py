@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from hub_tfx._text import printable, shortened
+from hub_tfx.beam.metrics import Distribution
 from hub_tfx.embed.dead_letters import DEAD_LETTERS, KEY, REASON
 from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.output.described import remove_description, write_description
@@ -33,13 +35,21 @@ _NOT_IN_FILE_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _FILE_NAME_LENGTH = 100
 
 
-def write_reports(layout: OutputLayout, output: str, *, report: bool, projector: bool) -> None:
+def write_reports(
+    layout: OutputLayout,
+    output: str,
+    calls: Distribution | None = None,
+    *,
+    report: bool,
+    projector: bool,
+) -> None:
     """Writes ``report/`` and ``projector/`` into an output's directory, if wanted.
 
-    Those of an earlier output are removed, but for files in them that are not ours.
+    Those of an earlier output are removed, but for files in them that are not ours. For ``calls``
+    see ``write_report``.
     """
     for name, wanted, write in (
-        (REPORT, report, write_report),
+        (REPORT, report, partial(write_report, calls=calls)),
         (PROJECTOR, projector, write_projector),
     ):
         remove_description(output, name)
@@ -47,12 +57,13 @@ def write_reports(layout: OutputLayout, output: str, *, report: bool, projector:
             write(layout, FileSystems.join(output, name))
 
 
-def write_report(layout: OutputLayout, folder: str) -> str:
+def write_report(layout: OutputLayout, folder: str, calls: Distribution | None = None) -> str:
     """Writes ``report.html`` and ``report.json`` about a committed output.
 
     Args:
       layout: where the output is.
       folder: where the two files go, on any Beam filesystem.
+      calls: rows of the calls of the module, where there were any in this run.
 
     Returns:
       The path of the page.
@@ -66,10 +77,11 @@ def write_report(layout: OutputLayout, folder: str) -> str:
     labels = _labels(layout, manifest)
     document = {
         **manifest.to_dict(),
+        "calls": None if calls is None else asdict(calls),
         "rejected": [asdict(of_reason) for of_reason in rejected],
         "vectors": {name: _numbers(found) for name, found in surveys.items()},
     }
-    page = render(manifest, rejected, surveys, labels)
+    page = render(manifest, rejected, surveys, labels, calls)
     files = {REPORT_JSON: json.dumps(document, indent=2).encode(), REPORT_PAGE: page.encode()}
     write_description(folder, [*files], files.items())
     return f"{folder}/{REPORT_PAGE}"

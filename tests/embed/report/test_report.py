@@ -56,6 +56,16 @@ def test_what_rows_feed_is_counted_by_size(tmp_path, module, source):
     assert result.metrics["module_us"] > 0
 
 
+def test_the_rows_of_calls_are_told(tmp_path, module, source):
+    config = EmbedConfig(batch_size=3)
+    result = embed_files(module, [source], str(tmp_path / "out"), config, report=True)
+    said = json.loads((tmp_path / "out/report/report.json").read_text())["calls"]
+    calls = result.metrics["batch_rows"]
+    assert said == {"count": calls.count, "sum": len(TEXTS) - 1, "min": calls.min, "max": 3}
+    shown = f"{calls.min} to 3, {calls.sum / calls.count:.1f} on average"
+    assert shown in (tmp_path / "out/report/report.html").read_text()
+
+
 @given(st.lists(st.integers(0, 1 << 40), min_size=1))
 def test_each_row_is_counted_in_the_size_it_has(row_bytes):
     counts = {int(size): rows for size, rows in count_sizes(np.array(row_bytes)).items()}
