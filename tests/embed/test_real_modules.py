@@ -334,7 +334,7 @@ def test_rows_that_differ_in_an_open_dimension_are_called_by_shape(tmp_path, emb
 
     path = save(tmp_path / "m", function, inputs, module_format)
     rows = [[1.0, 2.0], [3.0], [4.0, 5.0], [6.0, 7.0, 8.0]] * 5
-    result, vectors = embed(path, {"numbers": rows})
+    result, vectors = embed(path, {"numbers": rows}, batch_size=20)
     assert vectors.tolist() == [[sum(row), max(row)] for row in rows]
     assert result.metrics["batch_rows"].count == 3
 

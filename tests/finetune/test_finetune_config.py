@@ -110,6 +110,7 @@ WRONG = {
     "dropout": [None, "0", -0.1, 1, math.nan],
     "steps": [None, "9", 0, 9.0, True],
     "batch_size": [None, 0, 9.0],
+    "threads": [0, 1.5, "many"],
     "learning_rate": [None, "1", -1.0, math.nan, math.inf, True],
     "module_learning_rate": ["1", -0.1, math.nan],
     "freeze": [None, 1, "yes"],

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from hub_tfx.errors import DigestMismatchError, InputError, NotAModuleError
 from hub_tfx.module.manifest import FileEntry, Manifest
 
-_PART = st.text(min_size=1, max_size=8).filter(lambda p: "/" not in p and p not in (".", ".."))
+_PART = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8).filter(
+    lambda part: part not in (".", "..")
+)
 _ENTRY = st.builds(
     FileEntry,
     path=st.lists(_PART, min_size=1, max_size=4).map("/".join),

@@ -71,6 +71,8 @@ class BoundModule(BoundInputs):
         """
         images, rejected = self.decode(batch)
         rows = all_but(batch.num_rows, rejected)
+        if not len(rows):
+            return [], rejected
         feeds = []
         for group in _by_shape(rows, self._shapes(batch, images, rows)):
             is_all = len(group) == batch.num_rows
@@ -129,8 +131,6 @@ class BoundModule(BoundInputs):
 
 
 def _by_shape(rows: Rows, shapes: Rows) -> list[Rows]:
-    if not len(rows):
-        return []
     if (shapes == shapes[0]).all():
         return [rows]
     _, group = np.unique(shapes, axis=0, return_inverse=True)
