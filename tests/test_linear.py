@@ -3,12 +3,12 @@
 import importlib
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ending import must_end
 
 import hub_tfx
 from hub_tfx.data.isolate import describe
@@ -17,7 +17,6 @@ from hub_tfx.errors import InputError
 from hub_tfx.module.vectors import read_word_vectors
 
 CHARS = 1 << 17
-SECONDS = 5.0
 """What is linear takes milliseconds for so many characters, what is quadratic takes minutes."""
 WORDS = r"""0 1 a A . - + _ / \ : , ; | = " ' { [ [[ {{ }} ]] {{a [[a [Op: [Op:a [1 {1 1. .1 1e /1
 /a .a a. .csv .csv-1 .tsv x= -1-of-"""
@@ -59,9 +58,8 @@ def test_patterns_take_linear_time(module_name: str, name: str) -> None:
             for end in ENDS:
                 text: Any = piece * (CHARS // len(piece) // 8) + end
                 text = text if isinstance(pattern.pattern, str) else text.encode()
-                started_s = time.monotonic()
-                use(text)
-                assert time.monotonic() - started_s < SECONDS / 2, (piece, end)
+                with must_end():
+                    use(text)
 
 
 def hostile_lines() -> dict[str, tuple[str, bytes]]:
@@ -75,11 +73,11 @@ def hostile_lines() -> dict[str, tuple[str, bytes]]:
         "a number of many digits": ("csv", b"x,y\n1.5,1\n1." + b"0" * 8 * CHARS + b"x,1\n"),
         "names of their own in every record": (
             "jsonl",
-            b"".join(json.dumps(record(n)).encode() + b"\n" for n in range(1000)),
+            b"".join(json.dumps(record(n)).encode() + b"\n" for n in range(700)),
         ),
         "names of their own in the object of every record": (
             "jsonl",
-            b"".join(json.dumps({"x": record(n)}).encode() + b"\n" for n in range(1000)),
+            b"".join(json.dumps({"x": record(n)}).encode() + b"\n" for n in range(700)),
         ),
         "lists in lists": ("jsonl", b'{"x": ' + b"[" * CHARS + b'}\n{"x": 1}\n'),
         "digits without end": ("jsonl", b'{"x": ' + b"1" * CHARS + b'}\n{"x": 1}\n'),
@@ -91,19 +89,17 @@ def test_readers_take_linear_time(what: str, tmp_path: Path) -> None:
     file_format, content = hostile_lines()[what]
     path = tmp_path / f"in.{file_format}"
     path.write_bytes(content)
-    started_s = time.monotonic()
-    schema = READERS[file_format].infer_schema(str(path))
-    batches = READERS[file_format].read(str(path), schema.empty_table().schema, 1024)
-    if len(schema) < 100:
-        assert sum(batch.num_rows for batch in batches) > 0
-    assert time.monotonic() - started_s < 4 * SECONDS
+    with must_end():
+        schema = READERS[file_format].infer_schema(str(path))
+        batches = READERS[file_format].read(str(path), schema.empty_table().schema, 1024)
+        if len(schema) < 100:
+            assert sum(batch.num_rows for batch in batches) > 0
 
 
 def test_an_error_that_quotes_a_row_is_cut_in_linear_time() -> None:
-    started_s = time.monotonic()
-    said = describe(ValueError("bad row: " + "{{" * 8 * CHARS))
+    with must_end():
+        said = describe(ValueError("bad row: " + "{{" * 8 * CHARS))
     assert len(said) < 1000
-    assert time.monotonic() - started_s < SECONDS
 
 
 @pytest.mark.parametrize(
@@ -119,10 +115,9 @@ def test_an_error_that_quotes_a_row_is_cut_in_linear_time() -> None:
 )
 def test_word_vectors_are_read_in_linear_time(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "vectors").write_bytes(content)
-    started_s = time.monotonic()
     try:
-        said = " ".join(read_word_vectors(tmp_path / "vectors").left_out)
+        with must_end():
+            said = " ".join(read_word_vectors(tmp_path / "vectors").left_out)
     except InputError as error:
         said = str(error)
     assert len(said) < 1000
-    assert time.monotonic() - started_s < SECONDS

@@ -1,8 +1,7 @@
 """What becomes of CSV files: the table "CSV" of docs/inputs.md."""
 
-import time
-
 import pytest
+from ending import must_end
 from kinds import BOOL, BYTES, FLOAT, INTEGER, KEPT, TEXT, Kinds, read, read_one
 
 from hub_tfx.data.readers import READERS, delimited
@@ -209,11 +208,10 @@ def test_an_empty_value_is_missing_in_numbers_only(csv):
 
 @KINDS.row("a huge value")
 def test_a_huge_value_takes_no_time_and_is_quoted_to_a_length(csv, monkeypatch):
-    started_s = time.monotonic()
     huge = "{{" * (1 << 17)
-    rows = column(csv, ["1"] * 1000 + [huge, "[[" * (1 << 17), "1" * (1 << 18)], FLOAT)
+    with must_end():
+        rows = column(csv, ["1"] * 1000 + [huge, "[[" * (1 << 17), "1" * (1 << 18)], FLOAT)
     assert all(len(reason) < 600 for reason in rows[1000:])
-    assert time.monotonic() - started_s < 10
     monkeypatch.setattr(delimited, "_MAX_FIELD_CHARS", 1000)
     one, reason, two = column(csv, ["a", huge, "b"], KEPT)
     assert (one, two) == ("a", "b")

@@ -36,6 +36,7 @@ def summary(out):
     return run(out, seeds=1, steps=8, epochs=1)
 
 
+@pytest.mark.slow
 def test_it_gives_a_curve_for_each_way_to_start(out, summary):
     assert set(summary.curves) == {"transfer", "scratch", "frozen"}
     for curves in summary.curves.values():
@@ -50,6 +51,7 @@ def weights(module):
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
 
+@pytest.mark.slow
 def test_scratch_is_the_same_graph_with_other_weights(out, summary):
     module, fresh = out / "module", out / "fresh-0"
     assert inspect(module).signatures == inspect(fresh).signatures
@@ -59,6 +61,7 @@ def test_scratch_is_the_same_graph_with_other_weights(out, summary):
     assert not any(np.array_equal(weight, new[name]) for name, weight in learned.items())
 
 
+@pytest.mark.slow
 def test_only_what_it_starts_from_tells_scratch_from_transfer(out, summary):
     reports = {
         kind: json.loads((out / f"{kind}-0" / "report.json").read_text())
@@ -75,6 +78,7 @@ def test_only_what_it_starts_from_tells_scratch_from_transfer(out, summary):
     assert reports["transfer"]["parent_digest"] != reports["scratch"]["parent_digest"]
 
 
+@pytest.mark.slow
 def test_examples_are_png_files_with_their_digit(out, summary):
     train, held_out = read_digits().of(NEW).split(PER_CLASS, seed=0)
     for name, part in (("train", train), ("held_out", held_out)):

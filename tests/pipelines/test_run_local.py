@@ -254,7 +254,10 @@ os._exit(0)
     "command",
     [
         "from hub_tfx.cli.main import main; main(['run', *sys.argv[1:]])",
-        "import runpy; runpy.run_module('hub_tfx_pipelines.run_local', run_name='__main__')",
+        pytest.param(
+            "import runpy; runpy.run_module('hub_tfx_pipelines.run_local', run_name='__main__')",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["hub-tfx run", "the old name"],
 )
