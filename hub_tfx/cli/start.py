@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from hub_tfx._malloc import CHOSEN, is_settled
+
 _HEAVY = ("embed", "fine-tune", "run")
 _TCMALLOC = "/usr/lib/*/libtcmalloc_minimal.so.4"
 """Where Debian, Ubuntu and their images have it (package libtcmalloc-minimal4)."""
@@ -31,14 +33,14 @@ def with_tcmalloc(arguments: Sequence[str]) -> None:
     """Starts the command again under tcmalloc, where that is installed and the command is heavy.
 
     TensorFlow on a CPU allocates large tensors for each call, for which glibc's malloc is slow
-    (docs/adr/0008-memory-that-stays.md). HUB_TFX_MALLOC=system, or an LD_PRELOAD of the user's own,
-    leaves things as they are.
+    (docs/adr/0008-memory-that-stays.md). HUB_TFX_MALLOC=system, settings of malloc, or an
+    LD_PRELOAD of the user's own leave things as they are.
     """
     is_heavy = bool(arguments) and arguments[0] in _HEAVY
-    if not is_heavy or os.environ.get("HUB_TFX_MALLOC") or os.environ.get("LD_PRELOAD"):
+    if not is_heavy or is_settled() or os.environ.get("LD_PRELOAD"):
         return
     if found := sorted(glob.glob(_TCMALLOC)):
-        os.environ.update(LD_PRELOAD=found[0], HUB_TFX_MALLOC="tcmalloc")
+        os.environ.update({"LD_PRELOAD": found[0], CHOSEN: "tcmalloc"})
         with suppress(OSError):
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 

@@ -1,19 +1,14 @@
 """What a process is told before it runs modules: to keep memory, and how many threads to use."""
 
-import ctypes
 import math
 import os
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import tensorflow as tf
 
-_MALLOC = "HUB_TFX_MALLOC"
-_SETTINGS_OF_ITS_OWN = ("MALLOC_", "GLIBC_TUNABLES")
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h> of glibc.
-_LARGEST_TENSOR = 1 << 30
-_NEVER = (1 << 31) - 1
+from hub_tfx._malloc import keep_memory
+
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 _threads: int | None = None
@@ -46,26 +41,3 @@ def cores() -> int:
         quota, period = map(int, _CPU_QUOTA.read_text().split())
         return max(1, min(allowed or 1, math.ceil(quota / period)))
     return allowed or 1
-
-
-@cache
-def keep_memory() -> bool:
-    """Lets glibc's malloc keep the memory of tensors for the next call, once for the process.
-
-    Otherwise each call of a heavy module maps and unmaps tens of MB, whose pages the kernel clears
-    one after the other (docs/adr/0008-memory-that-stays.md). Nothing is done where HUB_TFX_MALLOC
-    is set, where the environment has settings for malloc, or where malloc is not glibc's.
-
-    Returns:
-      Whether malloc was told.
-    """
-    if os.environ.get(_MALLOC):
-        return False
-    if any(name.startswith(_SETTINGS_OF_ITS_OWN) for name in os.environ):
-        return False
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        is_told = libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_TENSOR)
-        return bool(libc.mallopt(_M_TRIM_THRESHOLD, _NEVER) and is_told)
-    except (OSError, AttributeError):
-        return False

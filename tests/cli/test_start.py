@@ -42,6 +42,7 @@ def test_what_was_printed_and_what_was_to_be_done_at_the_end_is_not_lost():
         ([], {}, False),
         (["embed"], {"HUB_TFX_MALLOC": "system"}, False),
         (["embed"], {"LD_PRELOAD": "mine.so"}, False),
+        (["embed"], {"MALLOC_ARENA_MAX": "1"}, False),
     ],
 )
 def test_heavy_commands_run_under_tcmalloc_where_it_is_installed(

@@ -9,7 +9,7 @@ from hub_tfx.module import process
 
 _FAULTS = """
 import ctypes, resource
-from hub_tfx.module.process import keep_memory
+from hub_tfx._malloc import keep_memory
 print(keep_memory())
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
