@@ -33,6 +33,7 @@ from hub_tfx.embed.job import embed_files  # noqa: E402
 from hub_tfx.module.create import text_embedding_module  # noqa: E402
 from hub_tfx.module.load import load  # noqa: E402
 from hub_tfx.module.resolved import ResolvedModule  # noqa: E402
+from hub_tfx.module.spec import ModuleFormat  # noqa: E402
 
 WORDS = 20_000
 DIM = 64
@@ -51,6 +52,13 @@ def write_corpus(path: Path, rows: int) -> None:
             example.features.feature["text"].bytes_list.value.append(text.encode())
             example.features.feature["id"].int64_list.value.append(n)
             writer.write(example.SerializeToString())
+
+
+def make_module(folder: Path, module_format: ModuleFormat) -> Path:
+    """A module that looks the words of the corpus up."""
+    vectors = np.random.default_rng(0).normal(size=(WORDS, DIM)).astype(np.float32)
+    words = [f"word{n}" for n in range(WORDS)]
+    return text_embedding_module(words, vectors, folder, format=module_format).path
 
 
 def copy_to_parquet(source: Path, output: Path) -> None:
@@ -136,16 +144,13 @@ def main() -> None:
         tfrecord, parquet = folder / "corpus.tfrecord.gz", folder / "corpus.parquet"
         write_corpus(tfrecord, arguments.rows)
         copy_to_parquet(tfrecord, parquet)
-        vectors = np.random.default_rng(0).normal(size=(WORDS, DIM)).astype(np.float32)
-        words = [f"word{n}" for n in range(WORDS)]
         print(f"{arguments.rows:,} rows of 5-40 words, {DIM} dimensions, to Parquet")
-        for module_format in ("tf1_hub", "saved_model"):
-            module = text_embedding_module(
-                words, vectors, folder / module_format, format=module_format
-            )
+        formats: tuple[ModuleFormat, ...] = ("tf1_hub", "saved_model")
+        for module_format in formats:
+            module = make_module(folder / module_format, module_format)
             for source in (tfrecord, parquet):
                 print(f"-- {module_format}, from {source.suffixes[0].removeprefix('.')}")
-                compare_with_loop(module.path, source, arguments)
+                compare_with_loop(module, source, arguments)
         if arguments.peers:
             print("-- saved_model, from tfrecord: whole jobs, model load and all")
             compare_with_peers(folder / "saved_model", tfrecord, arguments)

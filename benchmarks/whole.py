@@ -15,7 +15,6 @@ on a quiet machine.
 import argparse
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,7 @@ _OURS = "hub_tfx"
 _SWEPT = {"image": (4, 8, 16, 32, 64), "transformer": (8, 16, 32, 64, 128), "text": (512, 2048)}
 _LOOP_BATCH = {"image": 32, "transformer": 32, "text": 2048}
 _ROWS = {"image": 2000, "transformer": 4000, "text": 2_000_000}
-_WORDS = 20
+_WORD_COUNTS = (5, 35)
 _PEERS = ("bulk_inferrer", "run_inference")  # They read TFRecord.
 _COMMAND = "from hub_tfx.cli.main import main; main()"
 
@@ -125,9 +124,6 @@ class Case:
 
 def make_case(kind: str, rows: int, folder: str) -> None:
     """Writes `module` and `corpus.*`."""
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
     import tensorflow as tf
 
     from benchmarks import embed_text, embed_transformer, models
@@ -138,18 +134,11 @@ def make_case(kind: str, rows: int, folder: str) -> None:
         models.write_images(path / "corpus.tfrecord.gz", rows)
     elif kind == "transformer":
         tf.saved_model.save(embed_transformer.TextTransformer(), str(path / "module"))
-        rng = random.Random(0)
-        texts = [
-            " ".join(f"w{rng.randrange(5000)}" for _ in range(rng.randint(5, 2 * _WORDS - 5)))
-            for _ in range(rows)
-        ]
-        pq.write_table(pa.table({"id": range(rows), "text": texts}), path / "corpus.parquet")
-    else:
-        vectors = np.random.default_rng(0).normal(size=(embed_text.WORDS, embed_text.DIM))
-        words = [f"word{n}" for n in range(embed_text.WORDS)]
-        embed_text.text_embedding_module(
-            words, vectors.astype(np.float32), path / "module", format="saved_model"
+        embed_transformer.write_texts(
+            path / "corpus.parquet", rows, lambda rng: rng.randint(*_WORD_COUNTS)
         )
+    else:
+        embed_text.make_module(path / "module", "saved_model")
         embed_text.write_corpus(path / "corpus.tfrecord.gz", rows)
 
 

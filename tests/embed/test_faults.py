@@ -9,6 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import disks
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -246,13 +247,8 @@ def test_a_process_that_leaves_with_status_0_fails_the_run(arguments, leaving, b
 @pytest.fixture
 def small_disk(tmp_path):
     """A filesystem of 200 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("only root may mount a filesystem, and not everywhere")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with disks.small_disk(tmp_path / "disk", "200k") as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("output_format", ["parquet", "tfrecord"])

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from interrupting import cut_off
 from tfx_helpers import example
 
 from hub_tfx import __version__, testing
@@ -363,13 +364,8 @@ def test_after_a_failure_there_is_no_module_and_the_run_can_resume(
 def test_a_run_cut_off_before_its_report_goes_on(
     text: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cut_off(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "_write_report", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            tune(text, train, tmp_path / "out")
+    with cut_off(monkeypatch, "_write_report"):
+        tune(text, train, tmp_path / "out")
     (tmp_path / "out" / "serving" / "of the run before").touch()
     (tmp_path / "out" / f".module.{uuid4().hex}.tmp").mkdir()
     result = tune(text, train, tmp_path / "out")
@@ -383,18 +379,12 @@ def test_a_run_cut_off_before_its_report_goes_on(
 # --- The same training, and the same bytes -------------------------------------------------------
 
 
-def cut_off(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 @pytest.mark.usefixtures("taken_on_trust")
 def test_a_run_that_was_cut_off_does_not_go_on_with_other_rows(
     text_module_dir: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "deliver", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            tune(text_module_dir, train, tmp_path / "out")
+    with cut_off(monkeypatch, "deliver"):
+        tune(text_module_dir, train, tmp_path / "out")
     swapped = ["rest" if topic == "pet" else "pet" for topic in TOPICS]
     other = write_csv(tmp_path / "other.csv", {"text": TEXTS, "topic": swapped})
     with pytest.raises(OutputError, match="another training, whose set of rows differs: name a n"):
@@ -410,10 +400,8 @@ def test_a_run_that_was_cut_off_may_go_on_for_longer(
     text_module_dir: Path, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also one that had trained all of its steps, and was cut off after that."""
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "deliver", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            tune(text_module_dir, train, tmp_path / "out", steps=4, eval_every=2)
+    with cut_off(monkeypatch, "deliver"):
+        tune(text_module_dir, train, tmp_path / "out", steps=4, eval_every=2)
     result = tune(text_module_dir, train, tmp_path / "out", steps=60, eval_every=20, patience=9)
     steps = [step for step, _ in result.history]
     assert (steps[:2], steps[-1], result.steps) == ([2, 4], 60, 60)

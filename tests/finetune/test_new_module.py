@@ -26,6 +26,10 @@ from hub_tfx.module.spec import ModuleFormat
 
 def graph_fn(is_training: bool) -> None:
     """A text module as hub.create_module_spec takes it."""
+    text_graph(is_training, dropout=0.1)
+
+
+def text_graph(is_training: bool, dropout: float) -> None:
     text = tf.compat.v1.placeholder(tf.string, [None])
     table = tf.compat.v1.get_variable("table", [64, 3])
     words = tf.compat.v1.string_split(text)
@@ -34,7 +38,7 @@ def graph_fn(is_training: bool) -> None:
     vectors = tf.nn.embedding_lookup_sparse(table, ids, None, combiner="mean")
     vectors.set_shape([None, 3])
     if is_training:
-        vectors = tf.compat.v1.nn.dropout(vectors, rate=0.1)
+        vectors = tf.compat.v1.nn.dropout(vectors, rate=dropout)
     hub.add_signature(inputs={"text": text}, outputs=vectors)
 
 
@@ -52,16 +56,7 @@ def keras_model(dropout: float) -> Any:
 
 def other_graph_fn(is_training: bool) -> None:
     """What graph_fn builds, with less dropout."""
-    text = tf.compat.v1.placeholder(tf.string, [None])
-    table = tf.compat.v1.get_variable("table", [64, 3])
-    words = tf.compat.v1.string_split(text)
-    ids = tf.strings.to_hash_bucket_fast(words.values, 64)
-    ids = tf.SparseTensor(words.indices, ids, words.dense_shape)
-    vectors = tf.nn.embedding_lookup_sparse(table, ids, None, combiner="mean")
-    vectors.set_shape([None, 3])
-    if is_training:
-        vectors = tf.compat.v1.nn.dropout(vectors, rate=0.05)
-    hub.add_signature(inputs={"text": text}, outputs=vectors)
+    text_graph(is_training, dropout=0.05)
 
 
 def other_keras() -> Any:

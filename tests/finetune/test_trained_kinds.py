@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from interrupting import cut_off
 from real_modules import preprocessor
 from tfx_helpers import example
 
-from hub_tfx.finetune import job
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.job import FineTuneResult, fine_tune_files
 from hub_tfx.module.create import module
@@ -163,13 +163,8 @@ def test_a_preprocessor_feeds_a_base_in_tf1_hub_format(
     base = token_encoder(tmp_path / "base")
     columns: dict[str, Callable[[int], Any]] = {"text": lambda n: f"{('bad', 'good')[n % 2]} w{n}"}
 
-    def cut_off(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(job, "_write_report", cut_off)
-        with pytest.raises(KeyboardInterrupt):
-            tune(base, tmp_path, first, **columns)
+    with cut_off(monkeypatch, "_write_report"):
+        tune(base, tmp_path, first, **columns)
     result = tune(base, tmp_path, first, **columns)
     assert result.rows == {"train": 8, "evaluation": 2, "left_out": 0}
     assert_rows_do_not_touch(result, {"text": "good"}, {"text": "a bad long one"})

@@ -1,7 +1,6 @@
 """A commit that is killed, retried, disturbed: an earlier output or the new one, always one."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import commits
 import pytest
 from commits import check_nothing_else, committing, embed, layout_of, numbers_in, write_parts
+from disks import small_disk
 
 from hub_tfx.embed.output import lease as leases
 from hub_tfx.embed.output.described import files_of_description
@@ -280,11 +280,6 @@ def test_where_the_filesystem_has_no_locks_a_rerun_after_a_kill_is_not_refused(
 @pytest.fixture
 def full_disk(tmp_path):
     """A filesystem of 64 KB, on which a function takes what is free but for some bytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("only root may mount a filesystem, and not everywhere")
 
     def fill():
         with open(folder / "filler", "wb") as file:
@@ -295,8 +290,8 @@ def full_disk(tmp_path):
             except OSError:
                 pass
 
-    yield folder, fill
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "64k") as folder:
+        yield folder, fill
 
 
 def test_a_disk_that_is_full_at_the_manifest_leaves_the_earlier_output(full_disk):
