@@ -99,7 +99,7 @@ bench: $(STAMP)  ## benchmarks of embedding: ratios against bare loops and peers
 	$(PYTHON) -m benchmarks.embed_scale
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml
-	$(PIP_COMPILE) --extra bench --extra demo --extra dev --output-file requirements.lock
+	$(PIP_COMPILE) --extra bench --extra dev --output-file requirements.lock
 	$(PIP_COMPILE) --extra kfp --output-file requirements-kfp.lock
 
 clean:  ## remove what make made

@@ -1,0 +1,1 @@
+"""ModuleEvaluator, a TFX component."""

@@ -1,0 +1,1 @@
+"""ModulePublisher, a TFX component."""

@@ -1,0 +1,1 @@
+"""Published versions of modules: immutable, named, described, found again."""

@@ -1,0 +1,1 @@
+"""Other forms of a published module, made from it and tried against it."""
