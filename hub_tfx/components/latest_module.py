@@ -49,6 +49,8 @@ def latest_module(
     *,
     fallback: BaseChannel | None = None,
     blessed_by: str | None = None,
+    output_key: str = "module",
+    node_id: str = "LatestModule",
 ) -> tfx.dsl.Resolver:
     """A node whose output ``module`` is the newest module of earlier runs of the pipeline.
 
@@ -56,19 +58,21 @@ def latest_module(
     in the first run: pass ``outputs["module"].as_optional()`` to the component that takes it.
 
     Args:
-      producer: id of the component whose output ``module`` it is.
+      producer: id of the component that makes the modules.
       fallback: A channel of type `HubModule`, taken where earlier runs have no module.
       blessed_by: id of a component whose output ``blessing`` (`ModelBlessing`, with the custom
         properties of TFX's Evaluator: `blessed` and `current_model_id`) the module must have.
+      output_key: the producer's output that holds them: `published` of a ModulePublisher.
+      node_id: id of the node, where a pipeline has several.
     """
-    channels = {_MODULE: _channel(HubModule, producer, "module")}
+    channels = {_MODULE: _channel(HubModule, producer, output_key)}
     if blessed_by is not None:
         blessing = tfx.types.standard_artifacts.ModelBlessing
         channels[_BLESSING] = _channel(blessing, blessed_by, "blessing")
     if fallback is not None:
         channels[_FALLBACK] = fallback
     node = tfx.dsl.Resolver(strategy_class=LatestModuleStrategy, **channels)
-    return node.with_id("LatestModule")
+    return node.with_id(node_id)
 
 
 def _channel(artifact_type: Any, producer: str, output_key: str) -> Channel:

@@ -1,0 +1,98 @@
+"""ModulePublisher: from a blessed HubModule to a version of a repository."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import tfx.v1 as tfx
+
+from hub_tfx import __version__
+from hub_tfx._tfx import (
+    BaseChannel,
+    BaseComponent,
+    Channel,
+    ChannelParameter,
+    ComponentSpec,
+    ExecutionParameter,
+    ExecutorClassSpec,
+)
+from hub_tfx.artifacts import HubModule, ModuleEvaluation
+from hub_tfx.components.module_publisher.executor import Executor
+from hub_tfx.repository.card import Card, read_card
+from hub_tfx.repository.names import ModuleName, check_alias
+
+_artifacts = tfx.types.standard_artifacts
+
+
+class ModulePublisherSpec(ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and parameters of ModulePublisher."""
+
+    PARAMETERS = {  # noqa: RUF012
+        "repository": ExecutionParameter(type=str),
+        "name": ExecutionParameter(type=str),
+        "card": ExecutionParameter(type=str),
+        "aliases": ExecutionParameter(type=str),
+        "hub_tfx_version": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "module": ChannelParameter(type=HubModule),
+        "blessing": ChannelParameter(type=_artifacts.ModelBlessing, optional=True),
+        "evaluation": ChannelParameter(type=ModuleEvaluation, optional=True),
+    }
+    OUTPUTS = {"published": ChannelParameter(type=HubModule)}  # noqa: RUF012
+
+
+class ModulePublisher(BaseComponent):  # type: ignore[misc]
+    """Publishes a module as the next version of a name, if it is blessed.
+
+    Component `outputs` contains:
+     - `published`: Channel of type `HubModule`: the module as it was published, with its `handle`,
+       `name`, `version` and `digest`. No artifact where the blessing says no.
+    """
+
+    SPEC_CLASS = ModulePublisherSpec
+    EXECUTOR_SPEC = ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        module: BaseChannel,
+        blessing: BaseChannel | None = None,
+        *,
+        repository: str,
+        name: str,
+        card: str | Card,
+        aliases: Sequence[str] = (),
+        evaluation: BaseChannel | None = None,
+    ):
+        """Constructs a ModulePublisher.
+
+        Args:
+          module: A channel of type `HubModule`.
+          blessing: A channel of type `ModelBlessing`, such as that of ModuleEvaluator. Without one
+            every module is published.
+          repository: directory, `s3://…` or `gs://…`, that the step reaches.
+          name: `publisher/model`.
+          card: path of the card, which is read now, or a Card; see docs/cards.md.
+          aliases: aliases that stand for the version afterwards.
+          evaluation: A channel of type `ModuleEvaluation`: its measures become part of the version's
+            derived facts.
+
+        Raises:
+          HandleError, ConfigError: a name, an alias or the card breaks a rule.
+          InputError: the card cannot be read.
+        """
+        ModuleName.parse(name)
+        card = card if isinstance(card, Card) else read_card(card)
+        super().__init__(
+            spec=ModulePublisherSpec(
+                module=module,
+                blessing=blessing,
+                evaluation=evaluation,
+                repository=repository,
+                name=name,
+                card=card.text,
+                aliases=json.dumps([check_alias(alias) for alias in aliases]),
+                hub_tfx_version=__version__,
+                published=Channel(type=HubModule),
+            )
+        )
