@@ -177,7 +177,7 @@ class LocalStorage:
         """Nothing: a version appears with all that it has."""
 
     @contextmanager
-    def content(self, version: Version) -> Iterator[Content]:
+    def content(self, version: Version, folder: Path | None = None) -> Iterator[Content]:
         yield {entry.path: self.root / version.key / entry.path for entry in version.entries}
 
     def directory(self, version: Version) -> Path | None:

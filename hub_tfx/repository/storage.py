@@ -70,10 +70,16 @@ class Storage(Protocol):
     def finish(self, version: Version) -> None:
         """Puts right what a kill right after the marker left out; nothing where all is there."""
 
-    def content(self, version: Version) -> AbstractContextManager[Content]:
+    def content(
+        self, version: Version, folder: Path | None = None
+    ) -> AbstractContextManager[Content]:
         """The files of a version, on this machine while the context lasts.
 
         They are not verified, and one that is missing in the place is missing here.
+
+        Args:
+          version: the version.
+          folder: where to put what has to be downloaded; a temporary folder if None.
         """
 
     def directory(self, version: Version) -> Path | None:
