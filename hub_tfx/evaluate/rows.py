@@ -58,6 +58,12 @@ class EvaluatedRows:
     def __len__(self) -> int:
         return len(self.candidate)
 
+    @property
+    def vectors(self) -> Mapping[str, Array]:
+        """``candidate`` and, if there is one, ``baseline`` -> vectors."""
+        candidate = {"candidate": self.candidate}
+        return candidate if self.baseline is None else {**candidate, "baseline": self.baseline}
+
     def _check_lengths(self) -> None:
         columns = {f"slice {name!r}": values for name, values in self.slices.items()}
         for name in ("baseline", "labels", "groups", "shown", "content", "positions"):
