@@ -1,7 +1,7 @@
 """measure: vectors of two modules in, a verdict with its numbers and reasons out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import hub_tfx
@@ -9,7 +9,15 @@ from hub_tfx.embed.manifest import ModuleRef
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.evaluate.intervals import measure_scores
 from hub_tfx.evaluate.names import Kind
-from hub_tfx.evaluate.result import Cost, Costs, Evaluation, Measure, NotMeasured, RowCounts
+from hub_tfx.evaluate.result import (
+    Cost,
+    Costs,
+    Evaluation,
+    Measure,
+    NotMeasured,
+    RowCounts,
+    SanityCheck,
+)
 from hub_tfx.evaluate.rows import EvaluatedRows
 from hub_tfx.evaluate.sample import Sample, draw_sample, finite
 from hub_tfx.evaluate.sanity import Condition, examine, sanity_checks
@@ -39,6 +47,7 @@ def measure(
     module: ModuleRef | None = None,
     baseline: ModuleRef | None = None,
     provenance: Mapping[str, str] | None = None,
+    checks: Sequence[SanityCheck] = (),
 ) -> Evaluation:
     """Measures the candidate beside the baseline, and decides; equal for equal arguments.
 
@@ -49,10 +58,12 @@ def measure(
       deterministic: whether the candidate embeds rows twice in the same way; None if not tried.
       module, baseline: the modules.
       provenance: what else is to be told of where the rows came from.
+      checks: what was found of the modules before there were vectors.
     """
     sample = draw_sample(rows, config)
     conditions = _examine(sample, config)
-    sanity = sanity_checks(conditions["candidate"], conditions.get("baseline"), deterministic)
+    found_sane = sanity_checks(conditions["candidate"], conditions.get("baseline"), deterministic)
+    sanity = (*found_sane, *checks)
     used, left_out = finite(sample)
     found = score(used, config)
     measures, missing = _measures(used, found, {**_sane(conditions), **_cost(costs)}, config)
