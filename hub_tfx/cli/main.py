@@ -26,11 +26,12 @@ _COMMANDS: Mapping[str, str] = {
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
+    "evaluate": "hub_tfx.cli.evaluate:evaluate",
     "lineage": "hub_tfx.cli.lineage:lineage",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create"),
-    "Embeddings and training": ("embed", "fine-tune"),
+    "Embeddings and training": ("embed", "fine-tune", "evaluate"),
     "Pipelines": ("run", "compile"),
     "Lineage": ("lineage",),
 }

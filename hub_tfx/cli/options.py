@@ -185,6 +185,19 @@ tags_option = click.option(
     callback=_parse_tags,
     help="Use the graph with these tags, of a module that has several.  [the one tagged `serve`]",
 )
+no_batch_option = click.option(
+    "--no-batch",
+    is_flag=True,
+    default=None,
+    help="Call the signature once a row, without a batch dimension.  [found out where only that "
+    "fits]",
+)
+normalize_option = click.option(
+    "--normalize",
+    is_flag=True,
+    default=None,
+    help="Divide vectors by their L2 norm; zero stays zero.",
+)
 input_map_option = click.option(
     "--input-map",
     multiple=True,
@@ -233,18 +246,45 @@ def feeding_options(command: Any) -> Any:
     return add_options(command, *options)
 
 
+def call_options(batch_size: str) -> Any:
+    """The options that limit calls of a module; ``batch_size`` says how many rows have one."""
+
+    def add(command: Any) -> Any:
+        options = (
+            click.option(
+                "--batch-size",
+                type=click.IntRange(1),
+                metavar="N",
+                help=f"Call the module with N rows.  [{batch_size}]",
+            ),
+            click.option(
+                "--batch-bytes",
+                type=click.IntRange(1),
+                metavar="N",
+                help="Feed a call at most N bytes, as if all of its rows were as large as the "
+                "largest.  [64 MiB]",
+            ),
+            click.option(
+                "--call-timeout",
+                "call_timeout_s",
+                type=click.FloatRange(0, min_open=True),
+                metavar="SECONDS",
+                help="Cancel a call of the module after this time, and try it with fewer rows.  "
+                "[600]",
+            ),
+            threads_option,
+        )
+        return add_options(command, *options)
+
+    return add
+
+
 def embed_options(command: Any) -> Any:
     """Adds the options that make an EmbedConfig; see ``embed_config``."""
     options = (
         signature_option,
         tags_option,
-        click.option(
-            "--no-batch",
-            is_flag=True,
-            default=None,
-            help="Call the signature once a row, without a batch dimension.  [found out where only "
-            "that fits]",
-        ),
+        no_batch_option,
         input_map_option,
         click.option(
             "--output-map",
@@ -255,34 +295,9 @@ def embed_options(command: Any) -> Any:
         click.option(
             "--keep", multiple=True, metavar="FEATURE…", help="Copy these features to the output."
         ),
-        click.option(
-            "--batch-size",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Call the module with N rows.  [as many as are fastest, found while it works]",
-        ),
-        click.option(
-            "--batch-bytes",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Feed a call at most N bytes, as if all of its rows were as large as the "
-            "largest.  [64 MiB]",
-        ),
-        click.option(
-            "--call-timeout",
-            "call_timeout_s",
-            type=click.FloatRange(0, min_open=True),
-            metavar="SECONDS",
-            help="Cancel a call of the module after this time, and try it with fewer rows.  [600]",
-        ),
-        threads_option,
+        call_options("as many as are fastest, found while it works"),
         feeding_options,
-        click.option(
-            "--normalize",
-            is_flag=True,
-            default=None,
-            help="Divide vectors by their L2 norm; zero stays zero.",
-        ),
+        normalize_option,
         click.option(
             "--output-dtype",
             type=click.Choice(["float32", "float16", "int8"]),

@@ -128,8 +128,8 @@ def embed_files(
     _check_filesystem(output)
     config = config or EmbedConfig()
     files = find_files(inputs, input_format)
-    _check_one_format(files)
-    _check_apart(files, output)
+    check_one_format(files)
+    check_apart(files, output)
     given = [output] if previous is None else [output, previous]
     check_reach([*given, *(file.path for file in files)], beam_options)
     columns, pieces = infer_schema(files), split_row_groups(files)
@@ -292,16 +292,17 @@ def _check_filesystem(output: str) -> None:
         raise OutputError(f"cannot write to {output}: {error}") from error
 
 
-def _check_one_format(files: Sequence[SourceFile]) -> None:
+def check_one_format(files: Sequence[SourceFile]) -> None:
+    """Raises InputError where files have several formats."""
     first = files[0]
     for file in files:
         if file.format != first.format:
             raise InputError(
-                f"{first.path} and {file.path} have different formats: embed them in two runs"
+                f"{first.path} and {file.path} have different formats: take them in two runs"
             )
 
 
-def _check_apart(files: Sequence[SourceFile], output: str) -> None:
+def check_apart(files: Sequence[SourceFile], output: str) -> None:
     """Refuses input that lies in the output, which would replace it."""
     folder = os.path.join(real_path(output), "")
     for file in files:

@@ -77,7 +77,7 @@ def measure_vectors(batches: Iterable[Array], rows: int, seed: int = 0) -> Vecto
     for batch in batches:
         if lowest is None:
             chosen = choose_sample(rows, batch.shape[1], seed)
-        norms.append(_norms(batch))
+        norms.append(norms_of(batch))
         low, high = batch.min(axis=0), batch.max(axis=0)
         lowest = low if lowest is None else np.minimum(lowest, low)
         highest = high if highest is None else np.maximum(highest, high)
@@ -99,33 +99,39 @@ def measure_vectors(batches: Iterable[Array], rows: int, seed: int = 0) -> Vecto
         dead_dimensions=int(np.count_nonzero(lowest == highest)) if rows > 1 else 0,
         sample=chosen,
         duplicate_rows=len(vectors) - len(np.unique(vectors, axis=0)),
-        cosines=_random_cosines(vectors, rng),
+        cosines=random_cosines(vectors, rng),
         projection=projection,
         explained_variance=explained,
         neighbours=_neighbours(vectors, chosen, rng),
     )
 
 
-def _norms(vectors: Array) -> Array:
+def norms_of(vectors: Array) -> Array:
     """``[n]`` float64: the squares of large float32s are beyond float32."""
     squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
     norms: Array = np.sqrt(squares)
     return norms
 
 
-def _unit(vectors: Array) -> Array:
-    norms = _norms(vectors).astype(vectors.dtype)[:, None]
-    unit: Array = vectors / np.where(norms == 0, 1, norms)
+def unit_vectors(vectors: Array) -> Array:
+    """Vectors of length 1, of the same type; those of zeros stay zeros.
+
+    They are divided by their largest number first: the norm may be beyond their type.
+    """
+    largest = np.abs(vectors).max(axis=1, keepdims=True, initial=0)
+    scaled = vectors / np.where(largest == 0, 1, largest)
+    norms = norms_of(scaled).astype(vectors.dtype)[:, None]
+    unit: Array = scaled / np.where(norms == 0, 1, norms)
     return unit
 
 
-def _random_cosines(vectors: Array, rng: np.random.Generator) -> Array:
+def random_cosines(vectors: Array, rng: np.random.Generator) -> Array:
     """Cosines of random pairs of different rows."""
     if len(vectors) < 2:
         return np.zeros(0, np.float32)
     first = rng.integers(len(vectors), size=_PAIRS)
     second = (first + rng.integers(1, len(vectors), size=_PAIRS)) % len(vectors)
-    unit = _unit(vectors)
+    unit = unit_vectors(vectors)
     pieces = -(-_PAIRS * vectors.shape[1] // _PAIRS_AT_ONCE_NUMBERS)
     pairs = zip(np.array_split(first, pieces), np.array_split(second, pieces), strict=True)
     return np.concatenate([np.einsum("ij,ij->i", unit[one], unit[two]) for one, two in pairs])
@@ -137,7 +143,7 @@ def _principal_components(vectors: Array) -> tuple[Array, tuple[float, ...]]:
     centred = vectors / np.float32(largest)
     centred -= centred.mean(axis=0)
     directions, variances = _main_directions(centred)
-    total = float(np.square(_norms(centred)).sum())
+    total = float(np.square(norms_of(centred)).sum())
     shares = variances / total if total > 0 else np.zeros(len(variances))
     projection = np.zeros((len(vectors), 2), np.float32)
     projection[:, : len(shares)] = centred @ directions * np.float32(largest)
@@ -159,7 +165,7 @@ def _main_directions(centred: Array) -> tuple[Array, Array]:
 def _neighbours(
     vectors: Array, rows: Array, rng: np.random.Generator
 ) -> tuple[tuple[int, tuple[tuple[int, float], ...]], ...]:
-    unit = _unit(vectors)
+    unit = unit_vectors(vectors)
     found = []
     for query in np.sort(rng.choice(len(unit), min(_QUERIES, len(unit)), replace=False)):
         cosines = unit @ unit[query]
