@@ -1,4 +1,8 @@
-"""ExampleGen -> statistics, schema, validation -> Transform -> ModuleResolver -> ModuleTrainer."""
+"""From files to a tuned module, its verdict and its version.
+
+ExampleGen -> statistics, schema, validation -> Transform -> ModuleResolver -> ModuleTrainer
+    -> ModuleEvaluator -> ModulePublisher
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +23,7 @@ from hub_tfx_pipelines.common import (
     resolve_preprocessor,
 )
 from hub_tfx_pipelines.preprocessing import DEFAULT_TEXT
+from hub_tfx_pipelines.publishing import Gate, Publication, judge_and_publish
 
 _PREPROCESSING_FN = "hub_tfx_pipelines.preprocessing.preprocessing_fn"
 
@@ -38,6 +43,8 @@ class FineTunePipelineConfig(PipelineConfig):
         data need not have where ``kept`` names others.
       kept: other features that the module takes, such as encoded images.
       run_fn: ``package.module:function`` that trains in place of ours.
+      gate: how the new module is judged; None where it is not.
+      publication: where it is published if it is blessed; None where it is not published.
     """
 
     fine_tune: FineTuneConfig
@@ -48,6 +55,18 @@ class FineTunePipelineConfig(PipelineConfig):
     texts: Sequence[str] | None = None
     kept: Sequence[str] = ()
     run_fn: str | None = None
+    gate: Gate | None = None
+    publication: Publication | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        published = self.publication
+        return super().folders + (() if published is None else (published.repository,))
+
+    @property
+    def handles(self) -> tuple[str, ...]:
+        baseline = self.gate and self.gate.baseline
+        return super().handles + (() if baseline is None else (baseline,))
 
     def __post_init__(self) -> None:
         missing = [self.module, self.module_fn].count(None)
@@ -88,7 +107,15 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         run_fn=config.run_fn,
     )
     components = [example_gen, statistics_gen, schema_gen, validator, transform]
-    return make_pipeline(config, [*components, *starting_from, *preprocessing, trainer])
+    ending = judge_and_publish(
+        config.gate,
+        config.publication,
+        examples=examples,
+        module=trainer.outputs["module"],
+        feeding=config.fine_tune.feeding,
+        preprocessor=preprocessor,
+    )
+    return make_pipeline(config, [*components, *starting_from, *preprocessing, trainer, *ending])
 
 
 def _features(config: FineTunePipelineConfig) -> dict[str, Any]:

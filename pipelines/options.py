@@ -20,6 +20,7 @@ from hub_tfx.cli.options import (
     sha256_option,
 )
 from hub_tfx.errors import UsageError
+from hub_tfx_pipelines.ending_options import ending_configs, ending_of, ending_options
 
 if TYPE_CHECKING:
     from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
@@ -117,6 +118,7 @@ def fine_tune_pipeline_options(command: Any) -> Any:
             help="Train with this function of yours instead of ours.",
         ),
         fine_tune_options,
+        ending_options,
     )
     return add_options(command, *_input_options("finetune"), *options)
 
@@ -134,6 +136,8 @@ def fine_tune_pipeline_config(
         raise UsageError("--sha256 is that of --module: give both")
     check_preprocessor_digest(of_pipeline["preprocessor"], of_pipeline["preprocessor_digest"])
     of_pipeline["texts"] = of_pipeline["texts"] or None
+    is_of_classes = options["task"] in (None, "classification")
+    ending = ending_of(options, options["label"] if is_of_classes else None)
     fine_tune, beam = fine_tune_config(**options), tuple(beam_options())
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
 
@@ -141,6 +145,7 @@ def fine_tune_pipeline_config(
         pipeline_root=pipeline_root,
         metadata_path=metadata_path,
         fine_tune=fine_tune,
+        **ending_configs(ending),
         beam_pipeline_args=beam,
         **of_pipeline,
     )

@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
 
 _Config = TypeVar("_Config", bound="PipelineConfig")
+_Steps = Mapping[str, Mapping[str, dict[str, Any]]]
+"""Name of a step -> output -> its URI as the output's name has it, and its properties."""
 
 
 def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
@@ -37,7 +39,7 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
-    return _run(config, create_pipeline, "EmbeddingGenerator", "embeddings")
+    return _run(config, create_pipeline)["EmbeddingGenerator"]["embeddings"]
 
 
 def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
@@ -47,20 +49,51 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
       config: a FineTunePipelineConfig with a metadata_path.
 
     Returns:
-      The URI of the new ``module`` artifact and its properties.
+      The URI of the new ``module`` artifact and its properties. If the config has a gate, also the
+      ``verdict``, its ``reason`` and the page with the ``report``; if it was published, the handle
+      of the version as ``published``.
 
     Raises:
       HubTfxError: as ``run_embed``.
     """
     from hub_tfx_pipelines.finetune_pipeline import create_pipeline
 
-    return _run(config, create_pipeline, "ModuleTrainer", "module")
+    steps = _run(_with_baseline(config), create_pipeline)
+    return {**steps["ModuleTrainer"]["module"], **_outcome(steps)}
 
 
-def _run(
-    config: _Config, create_pipeline: Callable[[_Config], Any], step: str, output: str
-) -> dict[str, Any]:
-    """Runs a pipeline, and reads an output of a step back.
+def _with_baseline(config: "FineTunePipelineConfig") -> "FineTunePipelineConfig":
+    """The config with the baseline pinned: the one it names, otherwise the version in use."""
+    from hub_tfx.store.cache import ModuleCache
+
+    gate = config.gate
+    if gate is None:
+        return config
+    baseline = gate.baseline or (config.publication and config.publication.in_use())
+    if baseline is None:
+        return config
+    resolved = ModuleCache().resolve(baseline, digest=gate.baseline_digest)
+    pinned = replace(gate, baseline=baseline, baseline_digest=resolved.digest)
+    return replace(config, gate=pinned)
+
+
+def _outcome(steps: _Steps) -> dict[str, Any]:
+    """What became of the module: its verdict, and its version."""
+    if "ModuleEvaluator" not in steps:
+        return {}
+    evaluation = steps["ModuleEvaluator"]["evaluation"]
+    outcome = {
+        "verdict": evaluation["verdict"],
+        "reason": evaluation["reason"],
+        "report": f"{evaluation['evaluation']}/report.html",
+    }
+    if published := steps.get("ModulePublisher", {}).get("published"):
+        outcome["published"] = published["handle"]
+    return outcome
+
+
+def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
+    """Runs a pipeline, and reads what its steps made back.
 
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
     cache notices new bytes behind an old handle.
@@ -95,9 +128,13 @@ def _run(
     store = open_sqlite(metadata_path)
     executions = metadata.latest_run(store, config.pipeline_name)
     metadata.check_complete(executions, len(pipeline.components))
-    execution = next(e for e in executions if e.type.endswith(step))
-    artifact = metadata.outputs(store, execution)[output]
-    return {output: artifact.uri, **properties_of(artifact)}
+    return {
+        execution.type.rpartition(".")[2]: {
+            output: {output: artifact.uri, **properties_of(artifact)}
+            for output, artifact in metadata.outputs(store, execution).items()
+        }
+        for execution in executions
+    }
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from hub_tfx.cli.options import (
 )
 from hub_tfx.errors import UsageError
 
-_OF_CONFIG = {
-    "label": "label",
+_OF_GATE = {
     "pairs_feature": "pairs",
     "slices": "slices",
     "primary": "primary",
@@ -28,14 +27,27 @@ _OF_CONFIG = {
     "sample_rows": "sample_rows",
     "neighbours": "neighbours",
     "probe": "probe",
-    "seed": "seed",
 }
+_OF_CONFIG = {"label": "label", **_OF_GATE, "seed": "seed"}
 """Parameter of the command -> key of the EvaluateConfig."""
 
 
 def evaluate_options(command: Any) -> Any:
     """Adds the options that make an EvaluateConfig, and those of how rows are fed."""
-    return add_options(command, *_MEASURING, *_FEEDING)
+    return add_options(command, *_LABEL, *_MEASURING, *_SEED, *_FEEDING)
+
+
+def gate_options(command: Any) -> Any:
+    """Adds the options that say what is measured, for a command with a label and a seed."""
+    return add_options(command, *_MEASURING)
+
+
+def gate_config(label: str | None, options: dict[str, Any]) -> Any:
+    """The EvaluateConfig of what ``gate_options`` parsed, which is taken out of the options."""
+    from hub_tfx.evaluate.config import EvaluateConfig
+
+    given = {key: options.pop(name) for name, key in _OF_GATE.items()}
+    return EvaluateConfig(label=label, **{k: v for k, v in given.items() if v is not None})
 
 
 def evaluate_config(options: dict[str, Any]) -> Any:
@@ -96,10 +108,12 @@ def _outputs(key: str | None) -> dict[str, str]:
     return {} if key is None else {key: "embedding"}
 
 
-_MEASURING = (
+_LABEL = (
     click.option(
         "--label", metavar="FEATURE", help="Ask how well the vectors tell the class in FEATURE."
     ),
+)
+_MEASURING = (
     click.option(
         "--pairs",
         "pairs_feature",
@@ -150,6 +164,8 @@ _MEASURING = (
         type=click.Choice(["logistic", "ridge"]),
         help="Learn labels by logistic regression, or by the faster ridge.  [logistic]",
     ),
+)
+_SEED = (
     click.option(
         "--seed",
         type=click.IntRange(0),

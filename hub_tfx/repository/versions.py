@@ -126,6 +126,12 @@ def latest(storage: Storage, name: ModuleName) -> int | None:
     return None
 
 
+def in_use(storage: Storage, name: ModuleName, alias: str | None = None) -> int | None:
+    """Number of the version that an alias stands for; without it, or without one, the latest."""
+    record = None if alias is None else records.newest(storage, alias_key(name, alias))
+    return latest(storage, name) if record is None else int(record.values["to"])
+
+
 def aliases(storage: Storage, name: ModuleName) -> dict[str, Record]:
     """The newest record of each alias; its ``values["to"]`` is the version."""
     folder = f"{layout.module_key(name)}/{layout.RESERVED}/aliases"
