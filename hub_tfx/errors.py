@@ -5,6 +5,7 @@ One root, so that ``except HubTfxError`` is enough::
     HubTfxError
     ├── UsageError               what the caller asked for makes no sense
     │   ├── HandleError          the handle cannot be parsed, or nothing fetches its scheme
+    │   ├── CardError            a module's card has errors, each with its line
     │   ├── ConfigError          a config or option is wrong for this module or this input
     │   └── SignatureError       the module has no such signature, tag set or key
     ├── NotAModuleError          the bytes are there, but they are not a module
@@ -19,6 +20,7 @@ One root, so that ``except HubTfxError`` is enough::
     ├── VariantError             a module cannot be had in another format, or differs in it
     ├── InputError               an input file is missing or cannot be read
     ├── OutputError              the output cannot be written, or is not ours to replace
+    │   └── TakenError           a name or number in a repository is another's
     ├── ModuleStuckError         a call of the module does not end
     ├── RejectedRowsError        too many rows went to the dead letters
     └── IncompleteError          rows were lost or counted twice: nothing was committed
@@ -27,6 +29,7 @@ One root, so that ``except HubTfxError`` is enough::
 ``exit_code`` is what the command line ends with.
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -35,6 +38,11 @@ class HubTfxError(Exception):
 
     exit_code: ClassVar[int] = 1
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message in lines that stand alone, as a terminal shows them: one for most errors."""
+        return (str(self),)
+
 
 class UsageError(HubTfxError):
     exit_code = 2
@@ -42,6 +50,22 @@ class UsageError(HubTfxError):
 
 class HandleError(UsageError):
     pass
+
+
+class CardError(UsageError):
+    """A card cannot be read, or has errors.
+
+    Attributes:
+      problems: ``file:line: key: what is wrong`` for each of them, by line.
+    """
+
+    def __init__(self, problems: Sequence[str]):
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self.problems
 
 
 class ConfigError(UsageError):
@@ -97,6 +121,10 @@ class InputError(HubTfxError):
 
 
 class OutputError(HubTfxError):
+    pass
+
+
+class TakenError(OutputError):
     pass
 
 

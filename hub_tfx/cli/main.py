@@ -141,21 +141,22 @@ def run_command(command: click.Command, arguments: list[str], name: str) -> int:
             _check_utf8(arguments)
             result = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:
-        return _fail(error.format_message(), error.exit_code)
+        return _fail([error.format_message()], error.exit_code)
     except HubTfxError as error:
         if _debug():
             raise
-        return _fail(str(error), error.exit_code)
+        return _fail(error.lines, error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         told = _received.pop() if _received else signal.SIGINT
-        return _fail("interrupted", _SIGNALLED + told)
+        return _fail(["interrupted"], _SIGNALLED + told)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
     except Exception as error:
         if _debug():
             raise
-        return _fail(f"unexpected {type(error).__name__}: {error} (HUB_TFX_DEBUG=1 shows where)", 1)
+        message = f"unexpected {type(error).__name__}: {error} (HUB_TFX_DEBUG=1 shows where)"
+        return _fail([message], 1)
     return result if isinstance(result, int) else 0
 
 
@@ -188,6 +189,7 @@ def _debug() -> bool:
     return os.environ.get("HUB_TFX_DEBUG", "") not in ("", "0")
 
 
-def _fail(message: str, exit_code: int) -> int:
-    tell(f"error: {message}")
+def _fail(messages: Sequence[str], exit_code: int) -> int:
+    for message in messages:
+        tell(f"error: {message}")
     return exit_code
