@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hub_tfx._files import MAKE_ROOM, read_regular
+from hub_tfx._files import MAKE_ROOM
 from hub_tfx._files import why as why_of
-from hub_tfx.errors import ConfigError, InputError, NotAModuleError, OutputError
+from hub_tfx.errors import ConfigError, NotAModuleError, OutputError
 from hub_tfx.module.check import check
 from hub_tfx.module.manifest import FileEntry, Manifest, hash_file, is_inside
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository import layout
+from hub_tfx.repository.card import read_card
+from hub_tfx.repository.changes import set_alias
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, check_alias
 from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.storage import Content, Storage, open_storage
-from hub_tfx.repository.versions import found, holding, numbers, prepare, set_alias, taken
+from hub_tfx.repository.versions import found, holding, numbers, prepare, taken
 from hub_tfx.store.archive import pack
 
 _MUST_PASS = ("assets",)
@@ -78,7 +80,8 @@ def publish(
 
     Raises:
       HandleError: name or alias breaks a rule.
-      ConfigError: the card, a number or an alias is wrong.
+      CardError: the card has errors.
+      ConfigError: a number or an alias is wrong.
       NotAModuleError, DigestMismatchError: the directory is not the module that was resolved.
       TakenError: the number is taken by other bytes, or the name differs from one that is there
         only in upper and lower case.
@@ -87,7 +90,7 @@ def publish(
     parsed, storage = ModuleName.parse(name), open_storage(repository)
     wanted = [check_alias(alias) for alias in aliases]
     _check_wanted(wanted, version)
-    text = _read_card(card)
+    text = read_card(card).source
     manifest = _checked(module)
     made, created = _published(storage, parsed, manifest, version), False
     if made is None:
@@ -138,14 +141,6 @@ def _published(
     if there is not None and there.digest != manifest.digest:
         raise taken(storage, there)
     return there
-
-
-def _read_card(card: str | os.PathLike[str]) -> bytes:
-    """The text of a card that has been checked."""
-    try:
-        return read_regular(card)
-    except OSError as error:
-        raise InputError(f"{card} cannot be read: {why_of(error)}: name the card's file") from error
 
 
 def _beside(

@@ -36,6 +36,15 @@ class Record:
     why: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    def value(self, name: str, kind: type) -> Any:
+        """A value of this type; raises DigestMismatchError where the record does not have it."""
+        found = self.values.get(name)
+        if type(found) is not kind:
+            raise DigestMismatchError(
+                f"a record of {self.when} by {self.who} has no {name!r}: copy it from elsewhere"
+            )
+        return found
+
 
 def newest(storage: Storage, folder: str) -> Record | None:
     """The record that counts; None where there is none yet."""

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
-from hub_tfx.errors import ConfigError, FetchError, InputError, TakenError
+from hub_tfx.errors import FetchError, InputError, TakenError
 from hub_tfx.repository import layout, records
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, Reference, is_version
@@ -12,6 +11,7 @@ from hub_tfx.repository.records import Record
 from hub_tfx.repository.storage import Storage
 
 _NAMED = 5
+_VERIFY = "see `hub-tfx repo verify`"
 
 
 def check_repository(storage: Storage) -> None:
@@ -82,6 +82,14 @@ def read_version(storage: Storage, name: ModuleName, number: int) -> Version:
     return version
 
 
+def listed(storage: Storage, name: ModuleName) -> list[Version]:
+    """The versions of a module, in order; raises FetchError where there is none."""
+    if not numbers(storage, name):
+        raise _missing(storage, name, "")
+    versions = (found(storage, name, number) for number in numbers(storage, name))
+    return [version for version in versions if version is not None]
+
+
 def holding(storage: Storage, name: ModuleName, digest: str) -> Version | None:
     """The newest version of a module that has these bytes; None where none has them."""
     for number in reversed(numbers(storage, name)):
@@ -102,18 +110,14 @@ def find(storage: Storage, reference: Reference) -> Version:
     name = reference.name
     if reference.version is not None:
         return read_version(storage, name, reference.version)
-    if reference.alias in (None, LATEST):
+    if reference.alias is None or reference.alias == LATEST:
         number = latest(storage, name)
         if number is None:
             raise _missing(storage, name, "has no version that is not yanked")
     else:
-        record = records.newest(storage, alias_key(name, reference.alias))
-        if record is None:
-            known = ", ".join(["latest", *aliases(storage, name)])
-            raise FetchError(
-                f"{storage.url}: {name} has no alias {reference.alias!r}: use one of {known}"
-            )
-        number = int(record.values["to"])
+        if not numbers(storage, name):
+            raise _missing(storage, name, "")
+        number = read_alias(storage, name, reference.alias)
     return read_version(storage, name, number)
 
 
@@ -126,16 +130,33 @@ def latest(storage: Storage, name: ModuleName) -> int | None:
     return None
 
 
-def aliases(storage: Storage, name: ModuleName) -> dict[str, Record]:
-    """The newest record of each alias; its ``values["to"]`` is the version."""
-    folder = f"{layout.module_key(name)}/{layout.RESERVED}/aliases"
-    found = {alias: records.newest(storage, f"{folder}/{alias}") for alias in storage.names(folder)}
-    return {alias: record for alias, record in found.items() if record is not None}
+def alias_names(storage: Storage, name: ModuleName) -> list[str]:
+    """The aliases of a module, sorted, without ``latest``."""
+    return storage.names(f"{layout.module_key(name)}/{layout.RESERVED}/aliases")
+
+
+def read_alias(storage: Storage, name: ModuleName, alias: str) -> int:
+    """The number that an alias stands for.
+
+    Raises:
+      FetchError: there is no such alias.
+      DigestMismatchError: its record is damaged.
+    """
+    record = records.newest(storage, alias_key(name, alias))
+    if record is None:
+        known = ", ".join([LATEST, *alias_names(storage, name)])
+        raise FetchError(f"{storage.url}: {name} has no alias {alias!r}: use one of {known}")
+    return int(record.value("to", int))
+
+
+def aliases(storage: Storage, name: ModuleName) -> dict[str, int]:
+    """Alias -> number, of every alias but ``latest``."""
+    return {alias: read_alias(storage, name, alias) for alias in alias_names(storage, name)}
 
 
 def aliases_of(storage: Storage, name: ModuleName, number: int) -> list[str]:
     """The aliases that stand for a version."""
-    return [a for a, record in aliases(storage, name).items() if record.values["to"] == number]
+    return [alias for alias, to in aliases(storage, name).items() if to == number]
 
 
 def yanked(storage: Storage, name: ModuleName) -> dict[int, Record]:
@@ -144,7 +165,7 @@ def yanked(storage: Storage, name: ModuleName) -> dict[int, Record]:
     hidden = {}
     for number in filter(is_version, storage.names(folder)):
         record = records.newest(storage, f"{folder}/{number}")
-        if record is not None and record.values["yanked"]:
+        if record is not None and record.value("yanked", bool):
             hidden[int(number)] = record
     return hidden
 
@@ -152,59 +173,38 @@ def yanked(storage: Storage, name: ModuleName) -> dict[int, Record]:
 def yank_of(storage: Storage, name: ModuleName, number: int) -> Record | None:
     """The record that has a version yanked now; None where it is not."""
     record = records.newest(storage, yank_key(name, number))
-    return record if record is not None and record.values["yanked"] else None
+    return record if record is not None and record.value("yanked", bool) else None
 
 
-def set_alias(
-    storage: Storage, name: ModuleName, alias: str, number: int, why: str, who: str | None = None
-) -> Record:
-    """Has an alias stand for a version from now on; where it does already, nothing is written.
-
-    Raises:
-      ConfigError: the alias cannot be set, or the version is yanked.
-      FetchError: there is no such version.
-    """
-    if alias == LATEST:
-        raise ConfigError(
-            "the alias latest cannot be set: it is the newest version that is not yanked"
-        )
-    read_version(storage, name, number)
-    if hidden := yank_of(storage, name, number):
-        raise ConfigError(
-            f"{name}/{number} is yanked ({hidden.why}): name a version that is not, or take the "
-            "yank back"
-        )
-
-    def change(before: Record | None) -> dict[str, Any] | None:
-        now = before.values["to"] if before else None
-        return None if now == number else {"from": now, "to": number}
-
-    record = records.append(storage, alias_key(name, alias), change, why, who)
-    assert record is not None  # None is left only where there was nothing to change.
-    return record
+def happened(storage: Storage, version: Version) -> list[tuple[str, Record]]:
+    """(what, record) of every change that was about a version, the oldest first."""
+    name, number = version.name, version.number
+    changes = list[tuple[str, Record]]()
+    for alias in alias_names(storage, name):
+        for record in records.history(storage, alias_key(name, alias)):
+            if number in (before := record.values.get("from"), record.values.get("to")):
+                verb = "no longer" if before == number else "now"
+                changes.append((f"{alias}: {verb} this version", record))
+    for record in records.history(storage, yank_key(name, number)):
+        changes.append(("yanked" if record.value("yanked", bool) else "no longer yanked", record))
+    for record in records.history(storage, card_key(name, number)):
+        changes.append(("card corrected", record))
+    return sorted(changes, key=lambda change: change[1].when)
 
 
-def set_yanked(
-    storage: Storage,
-    name: ModuleName,
-    number: int,
-    why: str,
-    *,
-    yanked: bool = True,
-    who: str | None = None,
-) -> Record | None:
-    """Hides a version from ``latest``, or shows it again; it is never deleted.
+def card_text(storage: Storage, version: Version) -> bytes:
+    """The card of a version as it is now: its newest revision, or what it was published with."""
+    record = records.newest(storage, card_key(version.name, version.number))
+    if record is not None:
+        return str(record.value("card", str)).encode()
+    text = storage.read(f"{version.key}/{layout.CARD}")
+    if text is None:
+        raise InputError(f"{storage.url}: {version.key} has no card: {_VERIFY}")
+    return text
 
-    Raises:
-      FetchError: there is no such version.
-    """
-    read_version(storage, name, number)
 
-    def change(before: Record | None) -> dict[str, Any] | None:
-        now = before is not None and before.values["yanked"]
-        return None if now == yanked else {"yanked": yanked}
-
-    return records.append(storage, yank_key(name, number), change, why, who)
+def card_key(name: ModuleName, number: int) -> str:
+    return layout.records_key(name, "cards", number)
 
 
 def alias_key(name: ModuleName, alias: str) -> str:

@@ -143,8 +143,8 @@ class ModuleCache:
         if module.digest != known.digest:
             raise DigestMismatchError(
                 f"{known.handle}: the files in {known.directory} are not those that were published "
-                f"(digest {module.digest}, not {known.digest}): see `hub-tfx repo verify`, and copy "
-                "the version from elsewhere"
+                f"(digest {module.digest}, not {known.digest}): see `hub-tfx repo verify`, and "
+                "copy the version from elsewhere"
             )
         return replace(module, cache_hit=True, signed_by=known.signed_by)
 

@@ -79,7 +79,11 @@ class StorageContract:
             storage.create(key, b"x")
         assert storage.names("a") == ["b", "c"]
         assert storage.names("a/b") == ["1.json", "2.json"]
-        assert {key for key, _ in storage.files("a")} == {"a/b/1.json", "a/b/2.json", "a/c/d/1.json"}
+        assert {key for key, _ in storage.files("a")} == {
+            "a/b/1.json",
+            "a/b/2.json",
+            "a/c/d/1.json",
+        }
 
     def test_of_several_creators_one_is_first(self, storage: Storage) -> None:
         for race in range(3):
