@@ -1,6 +1,7 @@
 """Publishing: a module becomes the next version of a name, complete or not at all."""
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,10 +20,13 @@ from hub_tfx.repository.changes import set_alias
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, check_alias
 from hub_tfx.repository.records import now, whoami
+from hub_tfx.repository.signing import check_private_key, sign_version
 from hub_tfx.repository.storage import Content, Storage, open_storage
+from hub_tfx.repository.variants.make import make_variants
 from hub_tfx.repository.versions import found, holding, numbers, prepare, taken
 from hub_tfx.store.archive import pack
 
+_log = logging.getLogger(__name__)
 _MUST_PASS = ("assets",)
 """Checks that a module has to pass: without them it works on its author's machine only."""
 
@@ -37,6 +41,8 @@ class PublishedVersion:
       version: 1, 2, 3 ...
       digest: SHA-256 of the module's manifest, in hex.
       created: whether this call made it; False where these bytes were published before.
+      signed_by: fingerprint of the public key that belongs to the one it was signed with; None
+        where none was given.
     """
 
     handle: str
@@ -44,6 +50,7 @@ class PublishedVersion:
     version: int
     digest: str
     created: bool
+    signed_by: str | None = None
 
 
 def publish(
@@ -56,7 +63,10 @@ def publish(
     aliases: Iterable[str] = (),
     facts: Mapping[str, Any] | None = None,
     beside: Mapping[str, Path] | None = None,
+    variants: Iterable[str] = (),
+    imports: Iterable[str] = (),
     archive: bool = True,
+    sign_key: str | os.PathLike[str] | None = None,
     why: str = "published",
     who: str | None = None,
 ) -> PublishedVersion:
@@ -74,14 +84,18 @@ def publish(
       aliases: aliases that stand for the version afterwards.
       facts: what ``module.json`` is to say beside what follows from the module.
       beside: path in the version, such as ``variants/tflite/model.tflite`` -> file.
+      variants: formats that the module is published in, too; see ``variants.make.KINDS``.
+      imports: packages that register the module's ops, where variants are made.
       archive: whether to write the archive that TensorFlow Hub loads from a web server.
+      sign_key: file with the private key that signs the version; see ``signing``.
       why: reason in the record of an alias.
       who: who publishes; the user of this process if None.
 
     Raises:
       HandleError: name or alias breaks a rule.
       CardError: the card has errors.
-      ConfigError: a number or an alias is wrong.
+      ConfigError: a number, an alias or a variant is wrong.
+      VariantError: the module cannot be had in one of these formats. Nothing is published then.
       NotAModuleError, DigestMismatchError: the directory is not the module that was resolved.
       TakenError: the number is taken by other bytes, or the name differs from one that is there
         only in upper and lower case.
@@ -91,22 +105,33 @@ def publish(
     wanted = [check_alias(alias) for alias in aliases]
     _check_wanted(wanted, version)
     text = read_card(card).source
+    if sign_key is not None:
+        check_private_key(sign_key)
     manifest = _checked(module)
     made, created = _published(storage, parsed, manifest, version), False
-    if made is None:
+    signed_by = None
+    if made is None or sign_key is not None:
         with storage.work() as work:
+            tried = make_variants(module, variants, work / layout.VARIANTS, imports)
+            said = {**(facts or {}), **({"variants": tried.facts} if tried.facts else {})}
             content = {f"{layout.MODULE}/{e.path}": module.path / e.path for e in manifest.files}
-            content |= _beside(module, work, text, facts or {}, archive=archive)
+            content |= _beside(module, work, text, said, archive=archive)
+            content |= {f"{layout.VARIANTS}/{path}": file for path, file in tried.files.items()}
             content |= beside or {}
             draft = _draft(parsed, manifest, content, who or whoami())
-            prepare(storage, parsed)
-            made, created = _commit(storage, draft, content, work, version)
+            if made is None:
+                prepare(storage, parsed)
+                made, created = _commit(storage, draft, content, work, version)
+            if sign_key is not None:
+                _check_ours(draft, made)
+                signed_by = sign_version(storage, parsed, made.number, sign_key, who)
     if not created:
         storage.finish(made)
+        _warn_of_missing(made, variants)
     for alias in wanted:
         set_alias(storage, parsed, alias, made.number, why, who)
     handle = f"repo+{storage.url}//{made.key}"
-    return PublishedVersion(handle, name, made.number, made.digest, created)
+    return PublishedVersion(handle, name, made.number, made.digest, created, signed_by)
 
 
 def _check_wanted(aliases: Iterable[str], version: int | None) -> None:
@@ -170,6 +195,27 @@ def _draft(name: ModuleName, manifest: Manifest, content: Content, who: str) -> 
         if not layout.lies_beside(entry.path) or not is_inside(entry.path):
             raise ConfigError(f"{entry.path!r} cannot lie beside a module: begin with variants/")
     return Version(name, 0, manifest, tuple(beside), who, now())
+
+
+def _warn_of_missing(made: Version, variants: Iterable[str]) -> None:
+    there = {entry.path.split("/")[1] for entry in made.variants}
+    if missing := sorted(set(variants) - there):
+        _log.warning(
+            "%s was published without the variant %s, and never changes", made.key, missing[0]
+        )
+
+
+def _check_ours(draft: Version, made: Version) -> None:
+    """Raises ConfigError where somebody else has put other files beside the same module: whoever
+    signs a version answers for these, too. Derived facts may differ."""
+    ours, theirs = set(draft.beside), set(made.beside)
+    differs = sorted(entry.path for entry in ours ^ theirs if entry.path != layout.FACTS)
+    if differs:
+        raise ConfigError(
+            f"{made.key} is not signed: it was published by {made.who} with another {differs[0]} "
+            "than this one: sign with the card, variants and archive that it has, or publish "
+            "another module"
+        )
 
 
 def _commit(

@@ -32,6 +32,11 @@ _PUBLIC_KEY = "openssl ec -in FILE -pubout"
 Key = str | os.PathLike[str]
 
 
+def check_private_key(private_key: Key) -> None:
+    """Raises as ``sign`` does, before there is anything to sign."""
+    _signer(private_key)
+
+
 def sign(content: bytes, private_key: Key) -> bytes:
     """The signature of some bytes.
 
@@ -43,15 +48,7 @@ def sign(content: bytes, private_key: Key) -> bytes:
       ConfigError: model-signing is not installed.
       InputError: the file cannot be read, or does not hold such a key.
     """
-    _check_readable(private_key)
-    signing = _model_signing().signing.Config()
-    try:
-        signing.use_elliptic_key_signer(private_key=private_key)
-    except Exception as error:  # Not its message: what is in the file is a secret.
-        raise InputError(
-            f"{private_key} does not hold a key to sign with: use a private key of an elliptic "
-            f"curve in PEM without a password, as `{_NEW_KEY}` writes one"
-        ) from error
+    signing = _signer(private_key)
     with tempfile.TemporaryDirectory() as folder:
         signed, signature = _written(folder, content), Path(folder, "signature")
         signing.sign(signed, signature)
@@ -70,7 +67,7 @@ def verify(content: bytes, signature: bytes, public_key: Key) -> str:
     verifying = _model_signing().verifying.Config()
     try:
         verifying.use_elliptic_key_verifier(public_key=public_key)
-    except Exception as error:
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{public_key} does not hold a key to verify with: use the public key in PEM, as "
             f"`{_PUBLIC_KEY}` writes it"
@@ -87,24 +84,21 @@ def verify(content: bytes, signature: bytes, public_key: Key) -> str:
 
 def sign_version(
     storage: Storage, name: ModuleName, number: int, private_key: Key, who: str | None = None
-) -> Record:
-    """Adds a signature to a version; where this key has signed it already, nothing is written.
+) -> str:
+    """Adds a signature to a version, and returns the fingerprint of the key.
+
+    Where this key has signed it already, nothing is written.
 
     Raises:
       InputError: there is no such version, or the file does not hold a private key.
     """
     marker = _marker(storage, name, number)
     bundle = sign(marker, private_key)
-
-    def change(_: Record | None) -> dict[str, Any] | None:
-        return {"signature": bundle.decode(), "key": _fingerprint(bundle)}
-
-    for record in signatures(storage, name, number):
-        if _is_of(record, marker, private_key):
-            return record
-    record = records.append(storage, _folder(name, number), change, "signed", who)
-    assert record is not None  # None is left only where there was nothing to change.
-    return record
+    key = _fingerprint(bundle)
+    if not any(_is_of(r, marker, private_key) for r in signatures(storage, name, number)):
+        values = {"signature": bundle.decode(), "key": key}
+        records.append(storage, _folder(name, number), lambda _: values, "signed", who)
+    return key
 
 
 def verify_version(storage: Storage, version: Version, public_key: Key) -> str:
@@ -115,20 +109,33 @@ def verify_version(storage: Storage, version: Version, public_key: Key) -> str:
       InputError: the file does not hold a public key.
     """
     marker = _marker(storage, version.name, version.number)
+    if Version.from_json(marker, version.key) != version:
+        raise UntrustedError(f"{version.key} in {storage.url} changes while it is read: try again")
     found = signatures(storage, version.name, version.number)
     for record in reversed(found):
         with suppress(UntrustedError):
             return verify(marker, _bundle(record), public_key)
-    has = f"none of its {len(found)} signatures is of the key" if found else "no signature of the key"
+    has = f"{len(found)} signatures, none of them valid and" if found else "no signature"
     raise UntrustedError(
-        f"{version.key} in {storage.url} has {has} {public_key}: do not use it until you know why; "
-        "its publisher signs it by `hub-tfx publish --sign-key`"
+        f"{version.key} in {storage.url} has {has} of the key {public_key}: do not use it until "
+        "you know why; its publisher signs it by `hub-tfx publish --sign-key`"
     )
 
 
 def signatures(storage: Storage, name: ModuleName, number: int) -> list[Record]:
     """The records of a version's signatures, the oldest first; none of them is checked here."""
     return records.history(storage, _folder(name, number))
+
+
+def _signer(private_key: Key) -> Any:
+    _check_readable(private_key)
+    try:
+        return _model_signing().signing.Config().use_elliptic_key_signer(private_key=private_key)
+    except (ValueError, TypeError, AttributeError) as error:  # Its message may quote the secret.
+        raise InputError(
+            f"{private_key} does not hold a key to sign with: use a private key of an elliptic "
+            f"curve in PEM without a password, as `{_NEW_KEY}` writes one"
+        ) from error
 
 
 def _folder(name: ModuleName, number: int) -> str:
