@@ -125,7 +125,7 @@ def _checked(module: ResolvedModule) -> Manifest:
       NotAModuleError, DigestMismatchError: they are not.
     """
     module.verify()
-    report = check(module.path)
+    report = check(module.path, run=False)
     if failed := [c for c in report.checks if c.name in _MUST_PASS and c.outcome == "fail"]:
         raise NotAModuleError(f"{module.path}: {failed[0].why}: {failed[0].fix}")
     return Manifest.of_directory(module.path)
