@@ -26,11 +26,14 @@ _COMMANDS: Mapping[str, str] = {
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
+    "card": "hub_tfx.cli.card:card",
+    "diff": "hub_tfx.cli.diff:diff",
     "lineage": "hub_tfx.cli.lineage:lineage",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create"),
     "Embeddings and training": ("embed", "fine-tune"),
+    "Publishing": ("card", "diff"),
     "Pipelines": ("run", "compile"),
     "Lineage": ("lineage",),
 }
