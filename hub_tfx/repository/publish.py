@@ -1,11 +1,9 @@
 """Publishing: a module becomes the next version of a name, complete or not at all."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hub_tfx._files import MAKE_ROOM
 from hub_tfx._files import why as why_of
@@ -16,6 +14,7 @@ from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository import layout
 from hub_tfx.repository.card import read_card
 from hub_tfx.repository.changes import set_alias
+from hub_tfx.repository.facts import ModuleFacts, module_facts
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, check_alias
 from hub_tfx.repository.records import now, whoami
@@ -54,7 +53,7 @@ def publish(
     card: str | os.PathLike[str],
     version: int | None = None,
     aliases: Iterable[str] = (),
-    facts: Mapping[str, Any] | None = None,
+    facts: ModuleFacts | None = None,
     beside: Mapping[str, Path] | None = None,
     archive: bool = True,
     why: str = "published",
@@ -72,7 +71,8 @@ def publish(
       card: path of the card, Markdown with YAML front matter.
       version: number that the version must get; the next free one if None.
       aliases: aliases that stand for the version afterwards.
-      facts: what ``module.json`` is to say beside what follows from the module.
+      facts: what is known of the module; what can be read from it alone if None. The handle is
+        left out, since repositories move.
       beside: path in the version, such as ``variants/tflite/model.tflite`` -> file.
       archive: whether to write the archive that TensorFlow Hub loads from a web server.
       why: reason in the record of an alias.
@@ -90,13 +90,15 @@ def publish(
     parsed, storage = ModuleName.parse(name), open_storage(repository)
     wanted = [check_alias(alias) for alias in aliases]
     _check_wanted(wanted, version)
+    if facts is not None and facts.digest != module.digest:
+        raise ConfigError(f"the facts are those of {facts.digest}, not of {module.digest}")
     text = read_card(card).source
     manifest = _checked(module)
     made, created = _published(storage, parsed, manifest, version), False
     if made is None:
         with storage.work() as work:
             content = {f"{layout.MODULE}/{e.path}": module.path / e.path for e in manifest.files}
-            content |= _beside(module, work, text, facts or {}, archive=archive)
+            content |= _beside(module, work, text, facts, archive=archive)
             content |= beside or {}
             draft = _draft(parsed, manifest, content, who or whoami())
             prepare(storage, parsed)
@@ -144,13 +146,14 @@ def _published(
 
 
 def _beside(
-    module: ResolvedModule, work: Path, card: bytes, facts: Mapping[str, Any], *, archive: bool
+    module: ResolvedModule, work: Path, card: bytes, facts: ModuleFacts | None, *, archive: bool
 ) -> dict[str, Path]:
     """Makes what lies beside the module, in the folder of work."""
+    known = replace(facts or module_facts(module), handle=None)
     files = {name: work / name for name in (layout.CARD, layout.FACTS)}
     try:
         files[layout.CARD].write_bytes(card)
-        files[layout.FACTS].write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        files[layout.FACTS].write_text(known.to_json())
     except OSError as error:
         raise OutputError(f"{work} cannot be written: {why_of(error)}; {MAKE_ROOM}") from error
     if archive:
@@ -176,13 +179,19 @@ def _commit(
     storage: Storage, draft: Version, content: Content, work: Path, wanted: int | None
 ) -> tuple[Version, bool]:
     """The version that has the bytes of a draft afterwards, and whether it was made here."""
+    looked_at = 0
     while True:
-        number = wanted or ([0, *numbers(storage, draft.name)])[-1] + 1
+        number = wanted
+        if number is None:  # Another publisher of the same bytes may have been first.
+            if there := holding(storage, draft.name, draft.digest, looked_at):
+                return there, False
+            looked_at = ([0, *numbers(storage, draft.name)])[-1]
+            number = looked_at + 1
         version = replace(draft, number=number)
         if storage.commit(version, content, work):
             return version, True
-        there = found(storage, draft.name, number)  # Another publisher was first.
-        if there is not None and there.digest == draft.digest:
-            return there, False
+        taken_by = found(storage, draft.name, number)
+        if taken_by is not None and taken_by.digest == draft.digest:
+            return taken_by, False
         if wanted is not None:
-            raise taken(storage, there or version)
+            raise taken(storage, taken_by or version)
