@@ -28,12 +28,14 @@ _COMMANDS: Mapping[str, str] = {
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
     "publish": "hub_tfx.cli.publish:publish",
     "repo": "hub_tfx.cli.repo:repo",
+    "card": "hub_tfx.cli.card:card",
+    "diff": "hub_tfx.cli.diff:diff",
     "lineage": "hub_tfx.cli.lineage:lineage",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create"),
     "Embeddings and training": ("embed", "fine-tune"),
-    "Publishing": ("publish", "repo"),
+    "Publishing": ("publish", "repo", "card", "diff"),
     "Pipelines": ("run", "compile"),
     "Lineage": ("lineage",),
 }

@@ -1,12 +1,10 @@
 """Publishing: a module becomes the next version of a name, complete or not at all."""
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hub_tfx._files import MAKE_ROOM
 from hub_tfx._files import why as why_of
@@ -17,6 +15,7 @@ from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository import layout
 from hub_tfx.repository.card import read_card
 from hub_tfx.repository.changes import set_alias
+from hub_tfx.repository.facts import ModuleFacts, module_facts
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, check_alias
 from hub_tfx.repository.records import now, whoami
@@ -61,7 +60,7 @@ def publish(
     card: str | os.PathLike[str],
     version: int | None = None,
     aliases: Iterable[str] = (),
-    facts: Mapping[str, Any] | None = None,
+    facts: ModuleFacts | None = None,
     beside: Mapping[str, Path] | None = None,
     variants: Iterable[str] = (),
     imports: Iterable[str] = (),
@@ -82,7 +81,8 @@ def publish(
       card: path of the card, Markdown with YAML front matter.
       version: number that the version must get; the next free one if None.
       aliases: aliases that stand for the version afterwards.
-      facts: what ``module.json`` is to say beside what follows from the module.
+      facts: what is known of the module; what can be read from it alone if None. The handle is
+        left out, since repositories move.
       beside: path in the version, such as ``variants/tflite/model.tflite`` -> file.
       variants: formats that the module is published in, too; see ``variants.make.KINDS``.
       imports: packages that register the module's ops, where variants are made.
@@ -104,6 +104,8 @@ def publish(
     parsed, storage = ModuleName.parse(name), open_storage(repository)
     wanted = [check_alias(alias) for alias in aliases]
     _check_wanted(wanted, version)
+    if facts is not None and facts.digest != module.digest:
+        raise ConfigError(f"the facts are those of {facts.digest}, not of {module.digest}")
     text = read_card(card).source
     if sign_key is not None:
         check_private_key(sign_key)
@@ -113,9 +115,9 @@ def publish(
     if made is None or sign_key is not None:
         with storage.work() as work:
             tried = make_variants(module, variants, work / layout.VARIANTS, imports)
-            said = {**(facts or {}), **({"variants": tried.facts} if tried.facts else {})}
+            known = replace(facts or module_facts(module), handle=None, variants=tried.facts)
             content = {f"{layout.MODULE}/{e.path}": module.path / e.path for e in manifest.files}
-            content |= _beside(module, work, text, said, archive=archive)
+            content |= _beside(module, work, text, known, archive=archive)
             content |= {f"{layout.VARIANTS}/{path}": file for path, file in tried.files.items()}
             content |= beside or {}
             draft = _draft(parsed, manifest, content, who or whoami())
@@ -150,7 +152,7 @@ def _checked(module: ResolvedModule) -> Manifest:
       NotAModuleError, DigestMismatchError: they are not.
     """
     module.verify()
-    report = check(module.path)
+    report = check(module.path, run=False)
     if failed := [c for c in report.checks if c.name in _MUST_PASS and c.outcome == "fail"]:
         raise NotAModuleError(f"{module.path}: {failed[0].why}: {failed[0].fix}")
     return Manifest.of_directory(module.path)
@@ -169,13 +171,13 @@ def _published(
 
 
 def _beside(
-    module: ResolvedModule, work: Path, card: bytes, facts: Mapping[str, Any], *, archive: bool
+    module: ResolvedModule, work: Path, card: bytes, facts: ModuleFacts, *, archive: bool
 ) -> dict[str, Path]:
     """Makes what lies beside the module, in the folder of work."""
     files = {name: work / name for name in (layout.CARD, layout.FACTS)}
     try:
         files[layout.CARD].write_bytes(card)
-        files[layout.FACTS].write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+        files[layout.FACTS].write_text(facts.to_json())
     except OSError as error:
         raise OutputError(f"{work} cannot be written: {why_of(error)}; {MAKE_ROOM}") from error
     if archive:
@@ -222,13 +224,19 @@ def _commit(
     storage: Storage, draft: Version, content: Content, work: Path, wanted: int | None
 ) -> tuple[Version, bool]:
     """The version that has the bytes of a draft afterwards, and whether it was made here."""
+    looked_at = 0
     while True:
-        number = wanted or ([0, *numbers(storage, draft.name)])[-1] + 1
+        number = wanted
+        if number is None:  # Another publisher of the same bytes may have been first.
+            if there := holding(storage, draft.name, draft.digest, looked_at):
+                return there, False
+            looked_at = ([0, *numbers(storage, draft.name)])[-1]
+            number = looked_at + 1
         version = replace(draft, number=number)
         if storage.commit(version, content, work):
             return version, True
-        there = found(storage, draft.name, number)  # Another publisher was first.
-        if there is not None and there.digest == draft.digest:
-            return there, False
+        taken_by = found(storage, draft.name, number)
+        if taken_by is not None and taken_by.digest == draft.digest:
+            return taken_by, False
         if wanted is not None:
-            raise taken(storage, there or version)
+            raise taken(storage, taken_by or version)

@@ -91,10 +91,10 @@ def listed(storage: Storage, name: ModuleName) -> list[Version]:
     return [version for version in versions if version is not None]
 
 
-def holding(storage: Storage, name: ModuleName, digest: str) -> Version | None:
-    """The newest version of a module that has these bytes; None where none has them."""
+def holding(storage: Storage, name: ModuleName, digest: str, above: int = 0) -> Version | None:
+    """The newest version, above a number, that has these bytes; None where none has them."""
     for number in reversed(numbers(storage, name)):
-        version = found(storage, name, number)
+        version = found(storage, name, number) if number > above else None
         if version is not None and version.digest == digest:
             return version
     return None

@@ -14,6 +14,7 @@ from hub_tfx.errors import OutputError, SignatureError, VariantError
 from hub_tfx.module.load import load
 from hub_tfx.module.proto import read_graphs
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository.facts import VariantFacts
 from hub_tfx.repository.variants import child
 from hub_tfx.repository.variants.serving import ServingVariant, make_serving
 
@@ -171,15 +172,11 @@ def test_it_is_made_in_a_process_of_its_own_and_appears_complete(tmp_path: Path)
     path = testing.text_module(tmp_path / "module", "tf1_hub")
     module = ResolvedModule.of_directory(path)
     variant = make_serving(module, tmp_path / "deep" / "out")
+    size_bytes = ResolvedModule.of_directory(variant.path).size_bytes
     assert variant == ServingVariant(
-        tmp_path / "deep" / "out", "default", ("default", "serving_default"), 0.0
+        tmp_path / "deep" / "out", "default", ("default", "serving_default"), 0.0, size_bytes
     )
-    assert (variant.path / "saved_model.pb").is_file()
-    assert variant.facts() == {
-        "signature": "default",
-        "signatures": ["default", "serving_default"],
-        "largest_difference": 0.0,
-    }
+    assert variant.facts == VariantFacts("serving", "default", 0.0, size_bytes)
     with pytest.raises(OutputError, match="out is not empty: name another"):
         make_serving(module, variant.path, timeout_s=0.01)
 

@@ -1,5 +1,6 @@
 """`--variant tflite`: a TensorFlow Lite model that was run beside the module, or a reason."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hub_tfx.module.create import text_embedding_module
 from hub_tfx.module.load import load
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
+from hub_tfx.repository.facts import ModuleFacts, module_facts
 from hub_tfx.repository.variants import child
 from hub_tfx.repository.variants.tflite import TfliteVariant, make_tflite
 
@@ -120,7 +122,10 @@ def test_it_is_made_in_a_process_of_its_own_and_appears_complete(tmp_path: Path)
     file = tmp_path / "out" / "model.tflite"
     expected = TfliteVariant(file, "serving_default", 0.0, True, file.stat().st_size)
     assert variant == expected
-    assert variant.facts()["needs_flex"] is True
+    facts = ModuleFacts.from_json(
+        replace(module_facts(module), variants=(variant.facts,)).to_json()
+    )
+    assert facts.variants[0].needs_flex
 
 
 def test_a_refusal_names_the_module_and_leaves_nothing(tmp_path: Path) -> None:

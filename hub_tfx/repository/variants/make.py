@@ -7,6 +7,7 @@ from typing import Any
 
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository.facts import VariantFacts
 from hub_tfx.repository.variants.serving import make_serving
 from hub_tfx.repository.variants.tflite import make_tflite
 
@@ -20,11 +21,11 @@ class Variants:
 
     Attributes:
       files: path below the folder of variants, such as ``tflite/model.tflite`` -> file.
-      facts: kind -> what a page or a card says about it.
+      facts: what ``module.json`` says about each.
     """
 
     files: Mapping[str, Path] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: tuple[VariantFacts, ...] = ()
 
 
 def make_variants(
@@ -39,13 +40,11 @@ def make_variants(
     wanted = sorted(set(kinds))
     if unknown := [kind for kind in wanted if kind not in _MAKERS]:
         raise ConfigError(f"there is no variant {unknown[0]!r}: use {' or '.join(KINDS)}")
-    facts = {}
-    for kind in wanted:
-        facts[kind] = _MAKERS[kind](module, folder / kind, imports=imports).facts()
+    made = [_MAKERS[kind](module, folder / kind, imports=imports) for kind in wanted]
     files = {
         path.relative_to(folder).as_posix(): path
         for kind in wanted
         for path in sorted((folder / kind).rglob("*"))
         if path.is_file()
     }
-    return Variants(files, facts)
+    return Variants(files, tuple(variant.facts for variant in made))

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository.facts import VariantFacts
 from hub_tfx.repository.variants.start import DEFAULT_TIMEOUT_S, made_by_child
 
 
@@ -19,20 +20,19 @@ class ServingVariant:
       signature: the module's signature that ``serving_default`` is.
       signatures: all that it has, by name.
       largest_difference: from the module, over all numbers that it gave for the probe rows.
+      size_bytes: size of all files together.
     """
 
     path: Path
     signature: str
     signatures: tuple[str, ...]
     largest_difference: float
+    size_bytes: int
 
-    def facts(self) -> dict[str, Any]:
-        """What a page or a card says about it."""
-        return {
-            "signature": self.signature,
-            "signatures": list(self.signatures),
-            "largest_difference": self.largest_difference,
-        }
+    @property
+    def facts(self) -> VariantFacts:
+        """What ``module.json`` says about it."""
+        return VariantFacts("serving", self.signature, self.largest_difference, self.size_bytes)
 
 
 def make_serving(
@@ -66,4 +66,5 @@ def make_serving(
         found["signature"],
         tuple(found["signatures"]),
         found["largest_difference"],
+        Manifest.of_directory(directory).size_bytes,
     )

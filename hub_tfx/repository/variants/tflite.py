@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository.facts import VariantFacts
 from hub_tfx.repository.variants.start import DEFAULT_TIMEOUT_S, made_by_child
 
 FILE = "model.tflite"
@@ -31,14 +31,11 @@ class TfliteVariant:
     needs_flex: bool
     size_bytes: int
 
-    def facts(self) -> dict[str, Any]:
-        """What a page or a card says about it."""
-        return {
-            "signature": self.signature,
-            "largest_difference": self.largest_difference,
-            "needs_flex": self.needs_flex,
-            "size_bytes": self.size_bytes,
-        }
+    @property
+    def facts(self) -> VariantFacts:
+        """What ``module.json`` says about it."""
+        difference, size_bytes = self.largest_difference, self.size_bytes
+        return VariantFacts("tflite", self.signature, difference, size_bytes, self.needs_flex)
 
 
 def make_tflite(
