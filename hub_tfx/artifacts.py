@@ -13,11 +13,10 @@ from hub_tfx.data.filesystems import (
     read_bytes,
     write_bytes,
 )
-from hub_tfx.errors import DigestMismatchError, NotAModuleError, SignatureError
+from hub_tfx.errors import DigestMismatchError, NotAModuleError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
-from hub_tfx.module.spec import ModuleSpec
 
 _MODULE = "module"
 _MANIFEST = "manifest.json"
@@ -69,7 +68,7 @@ def write_module(
             "digest": manifest.digest,
             "format": spec.format,
             "signatures": ",".join(spec.signatures),
-            "embedding_dim": embedding_dim(spec),
+            "embedding_dim": spec.embedding_dim,
             "size_bytes": manifest.size_bytes,
             **properties,
         },
@@ -135,14 +134,3 @@ def read_number(artifact: Any, name: str) -> int:
     if artifact.has_custom_property(name):
         return int(artifact.get_int_custom_property(name))
     return int(getattr(artifact, name))
-
-
-def embedding_dim(spec: ModuleSpec) -> int | None:
-    """Dimension of the default signature's only output; None where the graph does not tell."""
-    try:
-        outputs = list(spec.signature().outputs.values())
-    except SignatureError:  # There are several signatures, and none is the default.
-        return None
-    if len(outputs) != 1 or outputs[0].shape is None or len(outputs[0].shape) != 2:
-        return None
-    return outputs[0].shape[1]

@@ -9,7 +9,6 @@ import tfx.v1 as tfx
 
 from hub_tfx.artifacts import (
     HubModule,
-    embedding_dim,
     read_module,
     read_number,
     stamp,
@@ -94,12 +93,12 @@ def test_properties_that_are_none_are_left_out(artifact):
     ],
 )
 def test_the_dimension_is_that_of_the_only_output_where_the_graph_says_it(outputs, dimension):
-    assert embedding_dim(spec_of(default=signature_of(outputs))) == dimension
+    assert spec_of(default=signature_of(outputs)).embedding_dim == dimension
 
 
 def test_a_module_with_several_signatures_and_no_default_has_no_dimension():
     signature = signature_of({"default": (None, 4)})
-    assert embedding_dim(spec_of(encode=signature, decode=signature)) is None
+    assert spec_of(encode=signature, decode=signature).embedding_dim is None
 
 
 def signature_of(outputs):

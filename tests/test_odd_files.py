@@ -15,11 +15,13 @@ import pytest
 import hub_tfx
 from hub_tfx._files import odd_name, open_regular
 from hub_tfx.cli.main import run
-from hub_tfx.errors import HubTfxError, InputError, NotAModuleError, OutputError
+from hub_tfx.errors import CardError, HubTfxError, InputError, NotAModuleError, OutputError
 from hub_tfx.module.check import check
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.vectors import read_word_vectors
+from hub_tfx.repository.card import read_card
+from hub_tfx.repository.card_import import import_card
 from hub_tfx.store.archive import unpack
 from hub_tfx.store.cache import ModuleCache
 from hub_tfx.testing import minimal_module
@@ -95,6 +97,14 @@ def test_word_vectors_and_archives_that_are_odd(kind: str, tmp_path: Path) -> No
         read_word_vectors(odd)
     with pytest.raises(InputError, match=f"cannot be read: it is {kind}, not a file"):
         unpack(odd, tmp_path / "into")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_cards_that_are_odd(kind: str, tmp_path: Path) -> None:
+    odd = put(kind, tmp_path / "README.md")
+    for read in (read_card, import_card):
+        with pytest.raises(CardError, match=f"README.md: cannot be read: it is {kind}, not a file"):
+            read(odd)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -179,6 +189,10 @@ def test_a_name_that_is_not_utf_8_is_refused_by_name(what: str, tmp_path: Path) 
         ["embed", "--module", "m", "--input", f"{ODD}.csv", "--output", "o"],
         ["embed", "--module", "m", "--input", "a.csv", "--output", ODD],
         ["embed", "--module", "m", "--input", "a.csv", "--output", "o", "--previous", ODD],
+        ["card", "init", ODD],
+        ["card", "check", ODD],
+        ["card", "import", ODD],
+        ["diff", ODD, ODD],
         ["create", "text-embedding", "--vectors", ODD, "--output", "o"],
         ["create", "module", "--module-fn", f"m:{ODD}", "--output", "o"],
         ["fine-tune", "--module", "m", "--input", ODD, "--label", "y", "--output", "o"],

@@ -26,22 +26,17 @@ _COMMANDS: Mapping[str, str] = {
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
-<<<<<<< HEAD
     "evaluate": "hub_tfx.cli.evaluate:evaluate",
-=======
     "publish": "hub_tfx.cli.publish:publish",
     "repo": "hub_tfx.cli.repo:repo",
->>>>>>> R1
+    "card": "hub_tfx.cli.card:card",
+    "diff": "hub_tfx.cli.diff:diff",
     "lineage": "hub_tfx.cli.lineage:lineage",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create"),
-<<<<<<< HEAD
     "Embeddings and training": ("embed", "fine-tune", "evaluate"),
-=======
-    "Embeddings and training": ("embed", "fine-tune"),
-    "Publishing": ("publish", "repo"),
->>>>>>> R1
+    "Publishing": ("publish", "repo", "card", "diff"),
     "Pipelines": ("run", "compile"),
     "Lineage": ("lineage",),
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hub_tfx.errors import UsageError
+from hub_tfx.errors import DigestMismatchError, UsageError
 from hub_tfx.module.manifest import parse_digest
 
 if TYPE_CHECKING:
@@ -340,6 +340,32 @@ def check_preprocessor_digest(handle: str | None, digest: str | None) -> None:
     """Raises UsageError where a digest is given for a preprocessor that is not."""
     if digest and not handle:
         raise UsageError("--preprocessor-sha256 is that of --preprocessor: give both")
+
+
+def located(
+    handle: str, cache_dir: str | None = None, pinned: str | None = None
+) -> "ResolvedModule":
+    """The module of a handle, as its bytes are now. A directory is not copied to the cache first.
+
+    Raises:
+      DigestMismatchError: the module has not the digest that is pinned.
+    """
+    from hub_tfx.module.handle import ModuleHandle
+    from hub_tfx.module.resolved import ResolvedModule
+    from hub_tfx.store.cache import ModuleCache
+
+    parsed = ModuleHandle.parse(handle)
+    if not (parsed.is_local and os.path.isdir(parsed.path)):
+        resolved = ModuleCache(cache_dir).resolve(parsed, digest=pinned)
+        resolved.verify()
+        return resolved
+    module = ResolvedModule.of_directory(parsed.path, str(parsed))
+    if pinned not in (None, module.digest):
+        raise DigestMismatchError(
+            f"{parsed}: its digest is {module.digest}, but {pinned} is pinned: name the module "
+            "that has this digest, or pin the other one"
+        )
+    return module
 
 
 def pairs(option: str, values: Sequence[str], form: str = "KEY=FEATURE") -> dict[str, str]:

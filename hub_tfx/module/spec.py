@@ -173,6 +173,17 @@ class ModuleSpec:
             return next(iter(self.signatures))
         raise SignatureError(f"name a signature: the module has {_listed(self.signatures)}")
 
+    @property
+    def embedding_dim(self) -> int | None:
+        """Dimension of the default signature's only output; None where the graph does not tell."""
+        try:
+            outputs = list(self.signature().outputs.values())
+        except SignatureError:  # There are several signatures, and none is the default.
+            return None
+        if len(outputs) != 1 or outputs[0].shape is None or len(outputs[0].shape) != 2:
+            return None
+        return outputs[0].shape[1]
+
     def get_tags(self) -> list[set[str]]:
         return [set(tags) for tags in self.tags]
 

@@ -23,7 +23,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from hub_tfx._files import open_regular, why
@@ -121,13 +121,20 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     Raises:
       CardError: the file cannot be read, or the card has errors; all of them are told.
     """
-    name = os.fspath(path)
+    return parse_card(read_source(path), os.fspath(path))
+
+
+def read_source(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file that is to be a card, at most one more than a card may have.
+
+    Raises:
+      CardError: the file cannot be read.
+    """
     try:
         with open_regular(path) as file:
-            source = file.read(MAX_CARD_BYTES + 1)
+            return file.read(MAX_CARD_BYTES + 1)
     except OSError as error:
-        raise CardError((f"{name}: cannot be read: {why(error)}",)) from error
-    return parse_card(source, name)
+        raise CardError((f"{os.fspath(path)}: cannot be read: {why(error)}",)) from error
 
 
 def parse_card(source: bytes | str, name: str = "card") -> Card:
@@ -248,6 +255,3 @@ def _missing(root: Pairs, values: Mapping[str, Any]) -> Iterator[_Problem]:
             yield _Problem(lines["license"], name, what)
         if values.get("license") and not is_other and name in values:
             yield _Problem(lines[name], name, "goes with `license: other` only: remove it")
-
-
-assert {f.name for f in fields(Card)} == {*KEYS, "body", "source"}

@@ -6,8 +6,10 @@ line, and goes on, so that a person sees all errors of a card at once.
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,9 +23,11 @@ _MAX_URL_CHARS = 2000
 _MAX_ITEMS = 100
 OTHER_LICENSE = "other"
 
-# Overrides and isolates of writing direction, which make a text look like another one.
-_STEERS = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control and format characters; overrides of the writing direction make a text look like another.
+_UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"  # Persian, Hindi and emoji are written with them.
 _MARKUP = re.compile(r"<[A-Za-z/!]|\]\(|`|\*\*|^#")
+_EXPRESSION = re.compile(r"[A-Za-z0-9.+:() _-]+")
 
 Tell = Callable[[int, str], None]
 """Takes a line and what is wrong there."""
@@ -61,7 +65,7 @@ def _text(node: Node, tell: Tell, takes: str, max_chars: int = _MAX_CHARS) -> st
         return _told(tell, node, f"has {len(text)} characters; it takes at most {max_chars}")
     if "\n" in text:
         return _told(tell, node, "holds a line break; write it as one paragraph, with `>-`")
-    if _STEERS.search(text) or not text.replace("\u200d", "").replace("\u200c", "").isprintable():
+    if any(unicodedata.category(c) in _UNSEEN and c not in _JOINERS for c in text):
         return _told(tell, node, f"holds characters that cannot be seen: {ascii(text)[:80]}")
     return text
 
@@ -72,7 +76,7 @@ def _told(tell: Tell, node: Node, why: str) -> str:
 
 
 def _list(
-    node: Node, tell: Tell, takes: str, check: Callable[[str, Scalar, Tell], str] | None = None
+    node: Node, tell: Tell, takes: str, check: Callable[[str, Node, Tell], str] | None = None
 ) -> tuple[str, ...]:
     """One text or a list of texts, in order and each once."""
     if isinstance(node, Pairs):
@@ -121,7 +125,7 @@ def _tasks(node: Node, tell: Tell) -> tuple[str, ...]:
     return _list(node, tell, _TASK, _task)
 
 
-def _task(text: str, node: Scalar, tell: Tell) -> str:
+def _task(text: str, node: Node, tell: Tell) -> str:
     if text in TASKS:
         return text
     near = SAME_TASK.get(text) or nearest(text, TASKS)
@@ -133,7 +137,7 @@ def _languages(node: Node, tell: Tell) -> tuple[str, ...]:
     return _list(node, tell, _LANGUAGE, _language)
 
 
-def _language(text: str, node: Scalar, tell: Tell) -> str:
+def _language(text: str, node: Node, tell: Tell) -> str:
     standard = standard_language(text)
     if standard is not None and standard.lower() == text.lower():
         return standard
@@ -168,6 +172,8 @@ def _license(node: Node, tell: Tell) -> str:
 
 def spdx(text: str) -> tuple[str, str]:
     """The normal form of an SPDX expression, or empty and what in it is not a license."""
+    if _EXPRESSION.fullmatch(text) is None:  # license-expression fails over some characters.
+        return "", ""
     found = _licensing().validate(text)
     if found.errors or not found.normalized_expression:
         return "", next((symbol for symbol in found.invalid_symbols if symbol), "")
@@ -178,9 +184,10 @@ def nearest_license(text: str) -> str:
     """The SPDX license whose identifier is most like a text: `Apache 2.0` is near Apache-2.0."""
     by_lower = {symbol.lower(): symbol for symbol in _licensing().known_symbols}
     near = nearest(re.sub(r"[\s_]+", "-", text.lower()), by_lower)
-    return by_lower.get(near, "")
+    return str(by_lower.get(near, ""))
 
 
+@cache
 def _licensing() -> Any:
     from license_expression import get_spdx_licensing
 

@@ -1,8 +1,7 @@
 """The front matter of a card: YAML between two lines of ``---``, each value with its line.
 
-Only what a card needs is taken: one mapping of texts, lists of texts and mappings of texts.
-Anchors, aliases, tags, directives and deeper nesting are refused before anything is built from
-them, so that the time and memory of reading are bounded by the length of the text.
+Anchors, aliases, tags, directives and deep nesting are refused before anything is built from them,
+so that the time and memory of reading are bounded by the length of the text.
 """
 
 import itertools
@@ -14,7 +13,7 @@ from typing import Any, NoReturn
 _FENCE = "---"
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _NULL_TAG = "tag:yaml.org,2002:null"
-_MAX_DEPTH = 2  # The mapping of keys, and a list or mapping as the value of one.
+_MAX_DEPTH = 20  # As other cards nest their metrics; with more the scanner would be slow.
 
 
 class FrontMatterError(Exception):
@@ -45,7 +44,7 @@ class Items:
     """A list, such as ``[en, de]``."""
 
     line: int
-    items: tuple[Scalar, ...]
+    items: "tuple[Node, ...]"
 
 
 @dataclass(frozen=True)
@@ -129,31 +128,29 @@ def _node(event: Any, events: Iterator[Any], depth: int) -> Node:
     if event.tag is not None:
         _refuse_tag(event, line)
     if depth > _MAX_DEPTH:
-        raise FrontMatterError(line, "it is nested too deeply: a value is a text or a list of them")
+        raise FrontMatterError(
+            line, f"it is nested more than {_MAX_DEPTH} deep: write texts and lists"
+        )
     if isinstance(event, kinds.SequenceStartEvent):
         return Items(line, tuple(_items(events, depth)))
     return Pairs(line, tuple(_pairs(events, depth)))
 
 
-def _items(events: Iterator[Any], depth: int) -> Iterator[Scalar]:
+def _items(events: Iterator[Any], depth: int) -> Iterator[Node]:
     for event in _until(events, _event_kinds().SequenceEndEvent):
-        yield _only_scalar(_node(event, events, depth + 1), "a list")
+        yield _node(event, events, depth + 1)
 
 
 def _pairs(events: Iterator[Any], depth: int) -> Iterator[tuple[Scalar, Node]]:
     for event in _until(events, _event_kinds().MappingEndEvent):
-        key = _only_scalar(_node(event, events, depth + 1), "a key")
+        key = _node(event, events, depth + 1)
+        if not isinstance(key, Scalar):
+            raise FrontMatterError(key.line, "a key is a list or a mapping: it takes a text")
         yield key, _node(next(events), events, depth + 1)
 
 
 def _until(events: Iterator[Any], end: Any) -> Iterator[Any]:
     return itertools.takewhile(lambda event: not isinstance(event, end), events)
-
-
-def _only_scalar(node: Node, where: str) -> Scalar:
-    if not isinstance(node, Scalar):
-        raise FrontMatterError(node.line, f"it is nested too deeply: {where} holds texts only")
-    return node
 
 
 def _scalar(event: Any, line: int) -> Scalar:

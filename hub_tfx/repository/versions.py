@@ -8,6 +8,7 @@ from hub_tfx.repository import layout, records
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, Reference, is_version
 from hub_tfx.repository.records import Record
+from hub_tfx.repository.signing import signatures
 from hub_tfx.repository.storage import Storage
 
 _NAMED = 5
@@ -90,10 +91,10 @@ def listed(storage: Storage, name: ModuleName) -> list[Version]:
     return [version for version in versions if version is not None]
 
 
-def holding(storage: Storage, name: ModuleName, digest: str) -> Version | None:
-    """The newest version of a module that has these bytes; None where none has them."""
+def holding(storage: Storage, name: ModuleName, digest: str, above: int = 0) -> Version | None:
+    """The newest version, above a number, that has these bytes; None where none has them."""
     for number in reversed(numbers(storage, name)):
-        version = found(storage, name, number)
+        version = found(storage, name, number) if number > above else None
         if version is not None and version.digest == digest:
             return version
     return None
@@ -203,6 +204,8 @@ def happened(storage: Storage, version: Version) -> list[tuple[str, Record]]:
         changes.append(("yanked" if record.value("yanked", bool) else "no longer yanked", record))
     for record in records.history(storage, card_key(name, number)):
         changes.append(("card corrected", record))
+    for record in signatures(storage, name, number):
+        changes.append((f"signed by {record.values.get('key')}", record))
     return sorted(changes, key=lambda change: change[1].when)
 
 

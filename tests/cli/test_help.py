@@ -46,7 +46,7 @@ def test_commands_are_grouped_by_what_a_person_wants_to_do(
     assert {title: names for title, names in sections(capsys).items() if names} == {
         "Modules": ["resolve", "inspect", "check", "create"],
         "Embeddings and training": ["embed", "fine-tune", "evaluate"],
-        "Publishing": ["publish", "repo"],
+        "Publishing": ["publish", "repo", "card", "diff"],
         "Pipelines": ["run", "compile"],
         "Lineage": ["lineage"],
     }
@@ -95,7 +95,7 @@ def test_every_line_of_help_is_a_sentence(name: str) -> None:
         assert words[0] not in {"Of", "Such", "To", "Which"}, option.help
 
 
-@pytest.mark.parametrize("name", ["", "run", "compile", "create"])
+@pytest.mark.parametrize("name", ["", "run", "compile", "create", "card"])
 def test_no_line_of_a_list_of_commands_is_cut(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

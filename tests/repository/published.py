@@ -1,5 +1,6 @@
 """What tests of repositories share: a card, and modules that are published in milliseconds."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -35,5 +36,5 @@ def published(
     folder: Path, repository: Path | str, weights: bytes, name: str = "acme/words", **more: Any
 ) -> PublishedVersion:
     """Publishes a module with these weights from a directory of its own."""
-    made = module(folder / f"module-{weights.hex()}", weights=weights)
+    made = module(folder / f"module-{hashlib.sha256(weights).hexdigest()[:12]}", weights=weights)
     return publish(made, repository, name, card=card(folder), **more)
