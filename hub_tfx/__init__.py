@@ -34,6 +34,14 @@ Fine-tuning on labelled rows makes a new module with the signatures of its paren
         module, ["train.csv"], [], "tuned", hub_tfx.FineTuneConfig(label="topic")
     )
 
+An evaluation compares it with another module on rows that neither has learned from, and says
+whether it is better::
+
+    evaluation = hub_tfx.evaluate_files(
+        tuned, module, ["test.csv"], "evaluation", hub_tfx.EvaluateConfig(label="topic")
+    )
+    evaluation.verdict                             # 'blessed'
+
 In a Beam pipeline of your own, use ``hub_tfx.EmbedRecordBatches``, a PTransform of pyarrow record
 batches. ``hub_tfx.module.create`` makes modules from word vectors, Keras models and graphs.
 
@@ -51,12 +59,16 @@ _HOMES = {
     "EmbedRecordBatches": "hub_tfx.embed.transform",
     "EmbedResult": "hub_tfx.embed.job",
     "EmbeddingGenerator": "hub_tfx.components.embedding_generator.component",
+    "EvaluateConfig": "hub_tfx.evaluate.config",
+    "Evaluation": "hub_tfx.evaluate.result",
     "FineTuneConfig": "hub_tfx.finetune.config",
     "FineTuneResult": "hub_tfx.finetune.job",
     "HubModule": "hub_tfx.artifacts",
     "HubTfxError": "hub_tfx.errors",
     "Manifest": "hub_tfx.module.manifest",
     "ModuleCache": "hub_tfx.store.cache",
+    "ModuleEvaluation": "hub_tfx.artifacts",
+    "ModuleEvaluator": "hub_tfx.components.module_evaluator.component",
     "ModuleHandle": "hub_tfx.module.handle",
     "ModuleResolver": "hub_tfx.components.module_resolver.component",
     "ModuleSpec": "hub_tfx.module.spec",
@@ -64,6 +76,7 @@ _HOMES = {
     "NewModule": "hub_tfx.finetune.new_module",
     "ResolvedModule": "hub_tfx.module.resolved",
     "embed_files": "hub_tfx.embed.job",
+    "evaluate_files": "hub_tfx.evaluate.job",
     "fine_tune_files": "hub_tfx.finetune.job",
     "inspect": "hub_tfx.module.inspect",
     "latest_module": "hub_tfx.components.latest_module",

@@ -45,6 +45,26 @@ class HubModule(Artifact):  # type: ignore[misc]
     TYPE_NAME = "hub_tfx.HubModule"
 
 
+class ModuleEvaluation(Artifact):  # type: ignore[misc]
+    """The verdict on a HubModule, with the numbers that it rests on.
+
+    * File structure:
+      - `{uri}/`
+        - `evaluation.json`: see hub_tfx.evaluate.result.Evaluation
+        - `report.html`: the same as a page
+
+    * Custom properties (a type with PROPERTIES of its own would not compile for KFP v2):
+      - `verdict`: `blessed` or `not blessed`
+      - `reason`: the first reason, in words
+      - `primary`: name of the measure that decided
+      - `value`, `baseline_value`, `difference`: what it is for the module and for the baseline
+      - `rows`: number of rows that were measured
+      - `module_digest`, `module_handle`, `baseline_digest`, `baseline_handle`: what was compared
+    """
+
+    TYPE_NAME = "hub_tfx.ModuleEvaluation"
+
+
 def write_module(
     artifact: Any, path: str | os.PathLike[str], properties: Mapping[str, str | int | None]
 ) -> None:

@@ -47,3 +47,11 @@ def text_module_dir(module_format: ModuleFormat, tmp_path_factory: pytest.TempPa
 def image_module_dir(module_format: ModuleFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image feature module of 8 x 8 pixels."""
     return testing.image_module(tmp_path_factory.mktemp("image") / "1", module_format)
+
+
+@pytest.fixture(scope="session")
+def judged_modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """``better`` and ``worse``: see judged.make_modules."""
+    from judged import make_modules
+
+    return make_modules(tmp_path_factory.mktemp("judged"))

@@ -24,8 +24,8 @@ from hub_tfx.module.process import prepare_process
 _log = logging.getLogger(__name__)
 
 _REPEATED_ROWS = 16
-_MIN_ROUNDS, _MAX_ROUNDS = 3, 50
-_SECONDS = 2.0
+_MIN_ROUNDS, _MAX_ROUNDS = 3, 20
+_SECONDS = 1.0
 """Spent on calls of each module, after which there is no further round."""
 _LOADED_AGAIN_S = 5.0
 """A module that loads faster is loaded twice: the first load of a process takes longer."""

@@ -8,6 +8,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_helpers import examples_artifact, plain_vectors, read_examples
 
 from hub_tfx.artifacts import HubModule
+from hub_tfx.components import examples
 from hub_tfx.components.embedding_generator import executor
 from hub_tfx.components.module_resolver.executor import Executor as ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
@@ -37,13 +38,13 @@ def resolved(root, text_module_dir):
 
 
 def generate(root, resolved, rows, config=_KEEP_ID, **more):
-    examples = examples_artifact(root / "run" / "examples", {"train": rows, "eval": rows[:1]})
-    examples.uri = "remote://run/examples"
+    given = examples_artifact(root / "run" / "examples", {"train": rows, "eval": rows[:1]})
+    given.uri = "remote://run/examples"
     outputs = {
         name: [artifact(tfx.types.standard_artifacts.Examples, name)]
         for name in ("embeddings", "dead_letters")
     }
-    inputs = {"examples": [examples], "module": [resolved], **more}
+    inputs = {"examples": [given], "module": [resolved], **more}
     executor.Executor().Do(inputs, outputs, {"config": config.to_json()})
 
 
@@ -69,7 +70,7 @@ def test_a_remote_schema_is_asked_for_by_its_whole_url(root, resolved, monkeypat
         asked.append(path)
         return text_format.Parse('feature { name: "text" type: BYTES }', schema_pb2.Schema())
 
-    monkeypatch.setattr(executor.SchemaReader, "read", read)
+    monkeypatch.setattr(examples.SchemaReader, "read", read)
     schema = artifact(tfx.types.standard_artifacts.Schema, "schema")
     generate(root, resolved, [{"text": "cat"}], EmbedConfig(), schema=[schema])
     assert asked == ["remote://run/schema/schema.pbtxt"]
@@ -93,11 +94,11 @@ def test_a_remote_module_that_was_damaged_is_refused(root, resolved):
 
 
 def test_a_missing_remote_split_is_named(root, resolved):
-    examples = artifact(tfx.types.standard_artifacts.Examples, "nothing")
-    examples.split_names = '["train"]'
+    given = artifact(tfx.types.standard_artifacts.Examples, "nothing")
+    given.split_names = '["train"]'
     with pytest.raises(InputError, match="no file matches the input remote://run/nothing/Split-tr"):
         executor.Executor().Do(
-            {"examples": [examples], "module": [resolved]},
-            {n: [artifact(type(examples), n)] for n in ("embeddings", "dead_letters")},
+            {"examples": [given], "module": [resolved]},
+            {n: [artifact(type(given), n)] for n in ("embeddings", "dead_letters")},
             {"config": "{}"},
         )

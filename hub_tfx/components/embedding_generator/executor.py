@@ -5,26 +5,18 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from hub_tfx._tfx import (
     BaseBeamExecutor,
     PayloadFormat,
-    SchemaReader,
     artifact_utils,
-    get_file_format,
-    get_payload_format,
-    get_split_file_patterns,
     set_payload_format,
 )
 from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.embedding_generator.state import read_state, write_state
-from hub_tfx.data.files import SourceFile, find_files
-from hub_tfx.data.readers import schema_of_tfmd
+from hub_tfx.components.examples import columns_of_schema, files_by_split
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import SplitsResult, embed_splits
-from hub_tfx.errors import ConfigError
 
 _log = logging.getLogger(__name__)
 
@@ -66,12 +58,12 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         state_dir = exec_properties.get("state_dir")
         result = embed_splits(
             module,
-            _files_by_split(examples),
+            files_by_split(examples, "EmbeddingGenerator"),
             embeddings.uri,
             dead_letters.uri,
             EmbedConfig.from_json(exec_properties["config"]),
             self._pipeline,
-            _columns(input_dict.get("schema")),
+            columns_of_schema(input_dict.get("schema")),
             preprocessor,
             previous=_previous(input_dict.get("previous"), state_dir),
         )
@@ -91,30 +83,6 @@ def _previous(artifacts: Sequence[Any] | None, state_dir: str | None) -> str | N
     if artifacts:
         return str(artifact_utils.get_single_uri(artifacts))
     return read_state(state_dir) if state_dir else None
-
-
-def _files_by_split(examples: Sequence[Any]) -> dict[str, list[SourceFile]]:
-    for artifact in examples:
-        payload, file_format = get_payload_format(artifact), get_file_format(artifact)
-        if payload != PayloadFormat.FORMAT_TF_EXAMPLE or not file_format.startswith("tfrecord"):
-            raise ConfigError(
-                f"the Examples in {artifact.uri} are {PayloadFormat.Name(payload)} in "
-                f"{file_format}; EmbeddingGenerator reads FORMAT_TF_EXAMPLE in tfrecords_gzip"
-            )
-    splits = dict.fromkeys(split for artifact in examples for split in artifact.splits)
-    return {
-        split: find_files(
-            get_split_file_patterns([a for a in examples if split in a.splits], split), "tfrecord"
-        )
-        for split in splits
-    }
-
-
-def _columns(schemas: Sequence[Any] | None) -> pa.Schema | None:
-    if not schemas:
-        return None
-    uri = artifact_utils.get_single_uri(schemas)
-    return schema_of_tfmd(SchemaReader().read(f"{uri}/schema.pbtxt"))
 
 
 def _stamp_outputs(

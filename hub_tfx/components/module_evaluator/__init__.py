@@ -1,1 +1,1 @@
-"""ModuleEvaluator, a TFX component."""
+"""ModuleEvaluator: from a module, a baseline and Examples to a verdict."""

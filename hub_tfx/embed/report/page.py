@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from hub_tfx.beam.metrics import Distribution
 from hub_tfx.embed.manifest import OutputManifest
 from hub_tfx.embed.report import plots
+from hub_tfx.embed.report.html import Plot, render_page
 from hub_tfx.embed.report.survey import VectorStats
 from hub_tfx.embed.rows import size_edges
 
@@ -43,24 +43,6 @@ class Labels:
     grouped_by: str = ""
 
 
-@dataclass(frozen=True)
-class _Plot:
-    alt: str
-    uri: str
-    rows: Sequence[tuple[str, str]] = ()
-    head: tuple[str, str] = ("range", "count")
-
-
-@cache
-def _template() -> Any:
-    import jinja2
-
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(Path(__file__).with_name("page.html.j2").read_text())
-
-
 def render(
     manifest: OutputManifest,
     rejected: Sequence[RejectedRows],
@@ -77,7 +59,8 @@ def render(
       labels: what is shown of the rows of a sample.
       calls: rows of the calls of the module.
     """
-    page: str = _template().render(
+    return render_page(
+        Path(__file__).with_name("page.html.j2"),
         rows=f"{manifest.rows:,}",
         verdict=_verdict(manifest, surveys),
         run=[*_run(manifest), *_calls(calls)],
@@ -86,7 +69,6 @@ def render(
         columns=[_section(name, found, labels) for name, found in surveys.items()],
         provenance=_provenance(manifest),
     )
-    return page
 
 
 def _verdict(manifest: OutputManifest, surveys: Mapping[str, VectorStats]) -> str:
@@ -121,7 +103,7 @@ def _calls(calls: Distribution | None) -> list[tuple[str, str]]:
     return [("calls of the module", f"{calls.count:,}"), ("rows in a call", rows)]
 
 
-def _lengths(manifest: OutputManifest) -> list[_Plot]:
+def _lengths(manifest: OutputManifest) -> list[Plot]:
     """A histogram of the bytes that rows feed, where there are rows of several sizes."""
     counted = manifest.row_bytes
     if len(counted) < 2:
@@ -130,7 +112,7 @@ def _lengths(manifest: OutputManifest) -> list[_Plot]:
     rows_of = dict(counted)
     rows = [rows_of.get(edge, 0) for edge in edges[:-1].tolist()]
     label = "Bytes that a row feeds"
-    return [_Plot(label, *plots.bars(edges, np.array(rows), label.lower(), log=True))]
+    return [Plot(label, *plots.bars(edges, np.array(rows), label.lower(), log=True))]
 
 
 def _section(name: str, found: VectorStats, labels: Labels) -> dict[str, Any]:
@@ -155,15 +137,15 @@ def _section(name: str, found: VectorStats, labels: Labels) -> dict[str, Any]:
     return {"name": name, "facts": facts, "plots": drawn, "neighbours": neighbours}
 
 
-def _projection(found: VectorStats, labels: Labels) -> _Plot:
+def _projection(found: VectorStats, labels: Labels) -> Plot:
     every = -(-len(found.projection) // _SHOWN_POINTS)
     points, shares = found.projection[::every], found.explained_variance
     what = "The sample on its two principal components"
     if not labels.group_of_row:
-        return _Plot(what, plots.scatter(points, shares))
+        return Plot(what, plots.scatter(points, shares))
     groups = [labels.group_of_row[row] for row in found.sample[::every].tolist()]
     counts = [(name, f"{count:,}") for name, count in sorted(Counter(groups).items())]
-    return _Plot(
+    return Plot(
         f"{what}, coloured by {labels.grouped_by}",
         plots.scatter(points, shares, groups),
         counts,
@@ -171,8 +153,8 @@ def _projection(found: VectorStats, labels: Labels) -> _Plot:
     )
 
 
-def _histogram(values: Any, alt: str) -> _Plot:
-    return _Plot(alt, *plots.histogram(values, alt.lower()))
+def _histogram(values: Any, alt: str) -> Plot:
+    return Plot(alt, *plots.histogram(values, alt.lower()))
 
 
 def _provenance(manifest: OutputManifest) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ def histogram(values: Any, label: str) -> tuple[str, Table]:
 
 def bars(edges: Any, counts: Any, label: str, *, log: bool = False) -> tuple[str, Table]:
     """``histogram`` of numbers that are counted already; ``log`` has an axis in powers of two."""
-    figure, axis = _figure(5.2, 2.6)
+    drawing, axis = figure(5.2, 2.6)
     axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color="#3b6ea8")
     if log:
         axis.set_xscale("log", base=2)
@@ -50,7 +50,7 @@ def bars(edges: Any, counts: Any, label: str, *, log: bool = False) -> tuple[str
         for low, high, count in zip(edges, edges[1:], counts, strict=False)
         if count
     ]
-    return _data_uri(figure), rows
+    return data_uri(drawing), rows
 
 
 def scatter(points: Any, shares: tuple[float, ...], groups: Sequence[str] = ()) -> str:
@@ -61,7 +61,7 @@ def scatter(points: Any, shares: tuple[float, ...], groups: Sequence[str] = ()) 
       shares: share of the variance along each component.
       groups: name of the group of each point; each has a colour, and there are ten at most.
     """
-    figure, axis = _figure(5.2, 5.2)
+    drawing, axis = figure(5.2, 5.2)
     style = {"s": 6, "alpha": 0.5, "linewidths": 0, "rasterized": len(points) > _MANY_POINTS}
     if not groups:
         axis.scatter(*points.T, **style)
@@ -70,7 +70,7 @@ def scatter(points: Any, shares: tuple[float, ...], groups: Sequence[str] = ()) 
     for name, share in zip(("x", "y"), shares, strict=False):
         number = 1 if name == "x" else 2
         getattr(axis, f"set_{name}label")(f"component {number} ({share:.1%} of the variance)")
-    return _data_uri(figure)
+    return data_uri(drawing)
 
 
 def _scatter_groups(axis: Any, points: Any, groups: Sequence[str], style: dict[str, Any]) -> None:
@@ -79,29 +79,36 @@ def _scatter_groups(axis: Any, points: Any, groups: Sequence[str], style: dict[s
     for number, name in enumerate(names):
         axis.scatter(*points[of_point == name].T, color=f"C{number}", label=str(number), **style)
     legend = axis.legend(markerscale=3, fontsize="small")
-    # Set as they are: matplotlib would take $ for mathematics, and leave out names with a _.
     for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set_parse_math(False)
-        text.set_text(printable(shortened(name, _LEGEND_CHARS)))
+        write_name(text, name, _LEGEND_CHARS)
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def write_name(text: Any, name: str, chars: int) -> None:
+    """Sets a text of a drawing to a name as it is: matplotlib would take $ for mathematics, and
+    leave out names with a _."""
+    text.set_parse_math(False)
+    text.set_text(printable(shortened(name, chars)))
+
+
+def figure(width: float, height: float) -> tuple[Any, Any]:
+    """An empty drawing of a size in inches, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
+    drawing = Figure(figsize=(width, height), layout="constrained", dpi=120)
+    FigureCanvasAgg(drawing)
+    axis = drawing.subplots()
     axis.grid(alpha=0.3)
     axis.set_axisbelow(True)
-    return figure, axis
+    return drawing, axis
 
 
-def _data_uri(figure: Any) -> str:
+def data_uri(drawing: Any) -> str:
+    """A drawing as an SVG in a data URI; equal drawings have equal bytes."""
     import matplotlib
 
     drawn = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "hub_tfx"}), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # The font may lack letters of a name.
-        figure.savefig(drawn, format="svg", metadata={"Date": None})
+        drawing.savefig(drawn, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(drawn.getvalue()).decode()}"
