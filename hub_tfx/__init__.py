@@ -70,6 +70,7 @@ _HOMES = {
     "ModuleEvaluation": "hub_tfx.artifacts",
     "ModuleEvaluator": "hub_tfx.components.module_evaluator.component",
     "ModuleHandle": "hub_tfx.module.handle",
+    "ModulePublisher": "hub_tfx.components.module_publisher.component",
     "ModuleResolver": "hub_tfx.components.module_resolver.component",
     "ModuleSpec": "hub_tfx.module.spec",
     "ModuleTrainer": "hub_tfx.components.module_trainer.component",

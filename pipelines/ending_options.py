@@ -101,7 +101,8 @@ def ending_of(options: dict[str, Any], label: str | None) -> dict[str, Any]:
 
 def ending_configs(ending: Mapping[str, Any]) -> dict[str, Any]:
     """``gate`` and ``publication`` of a FineTunePipelineConfig, from what ``ending_of`` gave."""
-    from hub_tfx_pipelines.publishing import Gate, Publication, read_card
+    from hub_tfx.repository.card import read_card
+    from hub_tfx_pipelines.publishing import Gate, Publication
 
     gate = publication = None
     if ending["config"] is not None:

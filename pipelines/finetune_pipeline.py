@@ -65,7 +65,7 @@ class FineTunePipelineConfig(PipelineConfig):
 
     @property
     def handles(self) -> tuple[str, ...]:
-        baseline = self.gate and self.gate.baseline
+        baseline = None if self.gate is None else self.gate.baseline
         return super().handles + (() if baseline is None else (baseline,))
 
     def __post_init__(self) -> None:

@@ -69,7 +69,9 @@ def _with_baseline(config: "FineTunePipelineConfig") -> "FineTunePipelineConfig"
     gate = config.gate
     if gate is None:
         return config
-    baseline = gate.baseline or (config.publication and config.publication.in_use())
+    baseline = gate.baseline
+    if baseline is None and config.publication is not None:
+        baseline = config.publication.in_use()
     if baseline is None:
         return config
     resolved = ModuleCache().resolve(baseline, digest=gate.baseline_digest)

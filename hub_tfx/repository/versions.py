@@ -131,19 +131,13 @@ def latest(storage: Storage, name: ModuleName) -> int | None:
     return None
 
 
-<<<<<<< HEAD
 def in_use(storage: Storage, name: ModuleName, alias: str | None = None) -> int | None:
-    """Number of the version that an alias stands for; without it, or without one, the latest."""
-    record = None if alias is None else records.newest(storage, alias_key(name, alias))
-    return latest(storage, name) if record is None else int(record.values["to"])
+    """Number of the version that an alias stands for; without one, or without it, the latest."""
+    if alias in (None, LATEST) or alias not in alias_names(storage, name):
+        return latest(storage, name)
+    return read_alias(storage, name, alias)
 
 
-def aliases(storage: Storage, name: ModuleName) -> dict[str, Record]:
-    """The newest record of each alias; its ``values["to"]`` is the version."""
-    folder = f"{layout.module_key(name)}/{layout.RESERVED}/aliases"
-    found = {alias: records.newest(storage, f"{folder}/{alias}") for alias in storage.names(folder)}
-    return {alias: record for alias, record in found.items() if record is not None}
-=======
 def alias_names(storage: Storage, name: ModuleName) -> list[str]:
     """The aliases of a module, sorted, without ``latest``."""
     return storage.names(f"{layout.module_key(name)}/{layout.RESERVED}/aliases")
@@ -166,7 +160,6 @@ def read_alias(storage: Storage, name: ModuleName, alias: str) -> int:
 def aliases(storage: Storage, name: ModuleName) -> dict[str, int]:
     """Alias -> number, of every alias but ``latest``."""
     return {alias: read_alias(storage, name, alias) for alias in alias_names(storage, name)}
->>>>>>> R1
 
 
 def aliases_of(storage: Storage, name: ModuleName, number: int) -> list[str]:

@@ -20,6 +20,7 @@ from hub_tfx.artifacts import HubModule, ModuleEvaluation
 from hub_tfx.components.module_publisher.executor import Executor
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, check_alias
+from hub_tfx.repository.variants.make import check_kinds
 
 _artifacts = tfx.types.standard_artifacts
 
@@ -32,6 +33,7 @@ class ModulePublisherSpec(ComponentSpec):  # type: ignore[misc]
         "name": ExecutionParameter(type=str),
         "card": ExecutionParameter(type=str),
         "aliases": ExecutionParameter(type=str),
+        "variants": ExecutionParameter(type=str),
         "hub_tfx_version": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -62,6 +64,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
         name: str,
         card: str | Card,
         aliases: Sequence[str] = (),
+        variants: Sequence[str] = (),
         evaluation: BaseChannel | None = None,
     ):
         """Constructs a ModulePublisher.
@@ -74,6 +77,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
           name: `publisher/model`.
           card: path of the card, which is read now, or a Card; see docs/cards.md.
           aliases: aliases that stand for the version afterwards.
+          variants: formats that it is published in as well: `serving`, `tflite`.
           evaluation: A channel of type `ModuleEvaluation`: its measures become part of the version's
             derived facts.
 
@@ -90,8 +94,9 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
                 evaluation=evaluation,
                 repository=repository,
                 name=name,
-                card=card.text,
+                card=card.source.decode(),
                 aliases=json.dumps([check_alias(alias) for alias in aliases]),
+                variants=json.dumps(check_kinds(variants)),
                 hub_tfx_version=__version__,
                 published=Channel(type=HubModule),
             )

@@ -3,17 +3,21 @@
 import json
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, write_module
-from hub_tfx.errors import DigestMismatchError
+from hub_tfx.errors import ConfigError
+from hub_tfx.evaluate.facts import blessing_of, metrics_of
+from hub_tfx.evaluate.output import read_evaluation
+from hub_tfx.evaluate.result import Evaluation
+from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository.facts import ModuleFacts, Origin, module_facts
 from hub_tfx.repository.publish import publish
 
 _log = logging.getLogger(__name__)
-_BLESSED = evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY
 
 
 class Executor(BaseExecutor):  # type: ignore[misc]
@@ -34,37 +38,89 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             - evaluation: one ModuleEvaluation, or none.
           output_dict:
             - published: one HubModule, which is taken out where nothing is published.
-          exec_properties: repository, name, card (its text), aliases (JSON of a list).
+          exec_properties: repository, name, card (its text), aliases and variants (JSON of a list).
 
         Raises:
+          ConfigError: blessing or evaluation are about another module.
           HubTfxError: see hub_tfx.repository.publish.publish; no artifact is published.
         """
         artifact = artifact_utils.get_single_instance(input_dict["module"])
+        name = exec_properties["name"]
         if not _is_blessed(artifact, input_dict.get("blessing")):
-            _log.warning(
-                "%s was not blessed, so it is not published", exec_properties["name"]
-            )
+            _log.warning("the module is not blessed, so it is not published as %s", name)
             output_dict["published"].clear()
             return
-        module = read_module(artifact)
+        module, evaluation = read_module(artifact), _evaluation(input_dict.get("evaluation"))
         with tempfile.TemporaryDirectory() as folder:
-            card = Path(folder, "README.md")
+            card = Path(folder, "card.md")
             card.write_text(exec_properties["card"], encoding="utf-8", newline="")
             published = publish(
                 module,
                 exec_properties["repository"],
-                exec_properties["name"],
+                name,
                 card=card,
                 aliases=json.loads(exec_properties["aliases"]),
-                facts=_facts(artifact, input_dict.get("evaluation")),
+                variants=json.loads(exec_properties["variants"]),
+                facts=_facts(artifact, module, evaluation, self._run_id()),
+                why=evaluation.reasons[0] if evaluation else "published by a pipeline",
             )
         write_module(
             artifact_utils.get_single_instance(output_dict["published"]),
             module.path,
-            {
-                "handle": published.handle,
-                "name": published.name,
-                "version": published.version,
-                "parent_digest": None,
-            },
+            {"handle": published.handle, "name": name, "version": published.version},
         )
+
+    def _run_id(self) -> str | None:
+        return self._context.pipeline_run_id if self._context else None
+
+
+def _is_blessed(module: Any, blessings: Sequence[Any] | None) -> bool:
+    """Whether the blessing says yes; without one every module may be published."""
+    if not blessings:
+        return True
+    said = evaluator_constants
+    blessing = artifact_utils.get_single_instance(blessings)
+    about = blessing.get_string_custom_property(said.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY)
+    if about != module.uri:
+        raise ConfigError(
+            f"the blessing is about {about or 'nothing'}, not about the module {module.uri}: give "
+            "that of the ModuleEvaluator that judged this module"
+        )
+    blessed = blessing.get_int_custom_property(said.ARTIFACT_PROPERTY_BLESSED_KEY)
+    return bool(blessed == said.BLESSED_VALUE)
+
+
+def _evaluation(artifacts: Sequence[Any] | None) -> Evaluation | None:
+    if not artifacts:
+        return None
+    return read_evaluation(artifact_utils.get_single_instance(artifacts).uri)
+
+
+def _facts(
+    artifact: Any, module: ResolvedModule, evaluation: Evaluation | None, run: str | None
+) -> ModuleFacts:
+    """What ML Metadata and the evaluation say of the module.
+
+    Raises:
+      ConfigError: the evaluation is about another module.
+    """
+    judged = evaluation and evaluation.module
+    if judged and judged.digest != module.digest:
+        raise ConfigError(
+            f"the evaluation is about {judged.handle} (digest {judged.digest}), not about the "
+            f"module with digest {module.digest}: give that of this module"
+        )
+
+    def stamped(name: str) -> str | None:
+        return artifact.get_string_custom_property(name) or None
+
+    parent = stamped("parent_digest")
+    return module_facts(
+        module,
+        parent=None if parent is None else Origin(parent, stamped("parent_handle")),
+        metrics=metrics_of(evaluation) if evaluation else (),
+        spans=json.loads(stamped("spans") or "[]"),
+        run=run,
+        code_version=stamped("git_commit"),
+        blessing=blessing_of(evaluation) if evaluation else None,
+    )

@@ -28,6 +28,14 @@ class Variants:
     facts: tuple[VariantFacts, ...] = ()
 
 
+def check_kinds(kinds: Iterable[str]) -> list[str]:
+    """The kinds, sorted and each once; raises ConfigError where there is no such variant."""
+    wanted = sorted(set(kinds))
+    if unknown := [kind for kind in wanted if kind not in _MAKERS]:
+        raise ConfigError(f"there is no variant {unknown[0]!r}: use {' or '.join(KINDS)}")
+    return wanted
+
+
 def make_variants(
     module: ResolvedModule, kinds: Iterable[str], folder: Path, imports: Iterable[str] = ()
 ) -> Variants:
@@ -37,9 +45,7 @@ def make_variants(
       ConfigError: there is no such variant.
       VariantError: the module cannot be had in this format; the message says why.
     """
-    wanted = sorted(set(kinds))
-    if unknown := [kind for kind in wanted if kind not in _MAKERS]:
-        raise ConfigError(f"there is no variant {unknown[0]!r}: use {' or '.join(KINDS)}")
+    wanted = check_kinds(kinds)
     made = [_MAKERS[kind](module, folder / kind, imports=imports) for kind in wanted]
     files = {
         path.relative_to(folder).as_posix(): path
