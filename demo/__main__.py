@@ -3,8 +3,9 @@
 The docstrings of the standard library become a corpus, word vectors, a TF Hub module at a URL,
 and embeddings made by a TFX pipeline; three questions are asked of them, and ML Metadata says where
 they came from. Then a second pipeline fine-tunes the module: the label is the package that a
-docstring comes from, and its accuracy is that on texts which it never saw. All of it is left in
-demo/out to look at.
+docstring comes from, and its accuracy is that on texts which it never saw. It is judged on these
+texts as well, and published as a version if it is better than the one before: a worse one is
+refused. All of it is left in demo/out to look at.
 """
 
 import json
@@ -32,6 +33,7 @@ from demo.console import console, timed  # noqa: E402
 from demo.corpus import Document, read_docstrings, write_tfrecord  # noqa: E402
 from demo.labelled import labelled  # noqa: E402
 from demo.nearest import QUERIES, nearest, print_answers  # noqa: E402
+from demo.publishing import gate, publication, show_versions  # noqa: E402
 from demo.unseen import accuracy  # noqa: E402
 from demo.vectors import learn  # noqa: E402
 
@@ -56,6 +58,7 @@ def main() -> None:
     )
     console.print(f"  embeddings  {os.path.relpath(result['embeddings'])}")
     console.print(f"  module      {os.path.relpath(tuned['module'])}/module")
+    console.print(f"  versions    {os.path.relpath(OUT / 'modules')}")
     console.print(f"  metadata    {os.path.relpath(OUT / 'metadata.sqlite')}")
     console.print("Your own files: see the five-minute tour in README.md.")
 
@@ -142,21 +145,27 @@ def _fine_tune(documents: Sequence[Document], handle: str) -> dict[str, Any]:
     console.print(
         f"\n{len(documents):,} texts come from the {packages} largest packages: the label to learn"
     )
-    with timed("Training a head on the frozen module"):
+    with timed("Training a head on the frozen module, and publishing it as a first version"):
         frozen = _run_finetune(handle, freeze=True)
     with timed("Fine-tuning the module, the first steps taken from TFX's cache"):
         tuned = _run_finetune(handle, freeze=False)
-    for name, result in (("frozen", frozen), ("tuned", tuned)):
+    with timed("Spoiling it, with a learning rate that is far too high"):
+        spoilt = _run_finetune(handle, freeze=False, learning_rate=100.0, steps=100)
+    runs = {"frozen": frozen, "tuned": tuned, "spoilt": spoilt}
+    for name, result in runs.items():
         console.print(
             f"  {name:<8}accuracy {result['unseen']:.3f} on {result['rows_unseen']:,} texts that "
             f"neither trained it nor chose it ({float(result['metric_accuracy']):.3f} on those "
             "that chose the best evaluation)"
         )
+    show_versions(OUT / "modules", runs)
     return tuned
 
 
-def _run_finetune(handle: str, *, freeze: bool) -> dict[str, Any]:
-    """The new module, and its accuracy on the split that the training does not read."""
+def _run_finetune(
+    handle: str, *, freeze: bool, learning_rate: float = 0.01, steps: int = 600
+) -> dict[str, Any]:
+    """The new module, its accuracy on the split that the training does not read, its verdict."""
     import tfx.v1 as tfx
 
     from hub_tfx.finetune.config import FineTuneConfig
@@ -179,11 +188,13 @@ def _run_finetune(handle: str, *, freeze: bool) -> dict[str, Any]:
         fine_tune=FineTuneConfig(
             label="package",
             freeze=freeze,
-            steps=600,
+            steps=steps,
             batch_size=128,
-            learning_rate=0.01,
+            learning_rate=learning_rate,
             eval_every=200,
         ),
+        gate=gate("package", _UNSEEN),
+        publication=publication(OUT / "modules"),
         metadata_path=str(OUT / "metadata.sqlite"),
     )
     result = run_finetune(config)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.evaluate import BLESSED, NOT_BLESSED
 from hub_tfx.cli.names import RenamedGroup
 from hub_tfx.cli.options import BeamCommand, current_directory_on_path, errors_told_once
 from hub_tfx.cli.output import print_fields
@@ -55,15 +56,17 @@ def embed(output_root: str, **options: Any) -> None:
 @run.command("fine-tune", cls=BeamCommand, short_help="Fine-tune a module, or train a new one.")
 @fine_tune_pipeline_options
 @_output_root_option
-def fine_tune(output_root: str, **options: Any) -> None:
+def fine_tune(output_root: str, **options: Any) -> int:
     """Fine-tune a module on the files of a folder, or train a new one, tracked in ML Metadata.
 
-    Prints where the new module is, and what ML Metadata says about it. Options after `--` go to
-    Beam; without any its steps run in this process.
+    Prints where the new module is, and what ML Metadata says about it. With --evaluate or --publish
+    the new module is judged: ends with 4 if it is not blessed. Options after `--` go to Beam;
+    without any its steps run in this process.
 
     \b
     Example:
-      hub-tfx run fine-tune --data-root records --module ./my_module --label topic --output-root run
+      hub-tfx run fine-tune --data-root records --module ./my_module --label topic \\
+        --output-root run --publish ./modules --name acme/words --card card.md --alias stable
     """
     quiet_libraries()
     config = fine_tune_pipeline_config(**_places(output_root), **options)
@@ -72,6 +75,7 @@ def fine_tune(output_root: str, **options: Any) -> None:
     with errors_told_once(), current_directory_on_path():
         result = run_finetune(config)
     print_fields(result)
+    return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED
 
 
 def _places(output_root: str) -> dict[str, str]:

@@ -26,7 +26,8 @@ from hub_tfx.errors import UsageError
 if TYPE_CHECKING:
     from hub_tfx.evaluate.result import Evaluation, Interval, Measure
 
-_NOT_BLESSED = 4  # A gate said no.
+BLESSED = "blessed"
+NOT_BLESSED = 4  # A gate said no.
 _COLUMNS = (
     "measure",
     "of",
@@ -138,7 +139,7 @@ def evaluate(
             input_format=input_format,
         )
     _show(evaluation, output, time.monotonic() - started_s, as_json)
-    return 0 if evaluation.is_blessed else _NOT_BLESSED
+    return 0 if evaluation.is_blessed else NOT_BLESSED
 
 
 def _show(evaluation: "Evaluation", output: str, seconds: float, as_json: bool) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import tfx.v1 as tfx
 
@@ -78,8 +77,8 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
           card: path of the card, which is read now, or a Card; see docs/cards.md.
           aliases: aliases that stand for the version afterwards.
           variants: formats that it is published in as well: `serving`, `tflite`.
-          evaluation: A channel of type `ModuleEvaluation`: its measures become part of the version's
-            derived facts.
+          evaluation: A channel of type `ModuleEvaluation`: what it measured becomes part of the
+            version's derived facts.
 
         Raises:
           HandleError, ConfigError: a name, an alias or the card breaks a rule.
