@@ -118,7 +118,7 @@ def publish(
             known = replace(facts or module_facts(module), handle=None, variants=tried.facts)
             content = {f"{layout.MODULE}/{e.path}": module.path / e.path for e in manifest.files}
             content |= _beside(module, work, text, known, archive=archive)
-            content |= {f"{layout.VARIANTS}/{path}": file for path, file in tried.files.items()}
+            content |= tried.files
             content |= beside or {}
             draft = _draft(parsed, manifest, content, who or whoami())
             if made is None:

@@ -133,11 +133,12 @@ def test_nobody_signs_what_somebody_else_has_put_beside_the_module(
 ) -> None:
     foreign = tmp_path / "evil"
     foreign.write_bytes(b"evil")
+    for folder in ("theirs", "ours"):
+        (tmp_path / folder).mkdir()
     beside = {"variants/tflite/model.tflite": foreign}
-    published(tmp_path, tmp_path / "repository", b"a", beside=beside)
-    shutil.rmtree(tmp_path / "module-61")
+    published(tmp_path / "theirs", tmp_path / "repository", b"a", beside=beside)
     with pytest.raises(ConfigError, match=r"not signed: .* another variants/tflite/model.tflite"):
-        published(tmp_path, tmp_path / "repository", b"a", sign_key=keys[0])
+        published(tmp_path / "ours", tmp_path / "repository", b"a", sign_key=keys[0])
     assert signatures(open_storage(tmp_path / "repository"), NAME, 1) == []
 
 

@@ -1,6 +1,5 @@
 """`--variant tflite`: a TensorFlow Lite model that was run beside the module, or a reason."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,8 @@ from hub_tfx import testing
 from hub_tfx.errors import VariantError
 from hub_tfx.module.create import text_embedding_module
 from hub_tfx.module.load import load
-from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
-from hub_tfx.repository.facts import ModuleFacts, module_facts
 from hub_tfx.repository.variants import child
-from hub_tfx.repository.variants.tflite import TfliteVariant, make_tflite
 
 
 def _run(folder: Path, **inputs: Any) -> dict[str, Any]:
@@ -113,26 +109,3 @@ def test_sparse_inputs_are_refused(folder: Path) -> None:
     tf.saved_model.save(module, str(folder.parent / "module"), signatures={"default": call})
     with pytest.raises(VariantError, match="is a sparse tensor, which TensorFlow Lite does not"):
         child.tflite(folder.parent / "module", folder)
-
-
-def test_it_is_made_in_a_process_of_its_own_and_appears_complete(tmp_path: Path) -> None:
-    path = testing.text_module(tmp_path / "module", "saved_model")
-    module = ResolvedModule.of_directory(path)
-    variant = make_tflite(module, tmp_path / "out")
-    file = tmp_path / "out" / "model.tflite"
-    expected = TfliteVariant(file, "serving_default", 0.0, True, file.stat().st_size)
-    assert variant == expected
-    facts = ModuleFacts.from_json(
-        replace(module_facts(module), variants=(variant.facts,)).to_json()
-    )
-    assert facts.variants[0].needs_flex
-
-
-def test_a_refusal_names_the_module_and_leaves_nothing(tmp_path: Path) -> None:
-    path = testing.text_module(tmp_path / "module", "saved_model")
-    module = ResolvedModule.of_directory(path, "acme/text")
-    with pytest.raises(
-        VariantError, match=r"acme/text: there is no tflite variant .*no op .*; pub"
-    ):
-        make_tflite(module, tmp_path / "new" / "out", select_ops=False)
-    assert list((tmp_path / "new").iterdir()) == []

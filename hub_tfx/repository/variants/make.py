@@ -8,6 +8,7 @@ from typing import Any
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository.facts import VariantFacts
+from hub_tfx.repository.layout import VARIANTS
 from hub_tfx.repository.variants.serving import make_serving
 from hub_tfx.repository.variants.tflite import make_tflite
 
@@ -20,7 +21,7 @@ class Variants:
     """Variants that were made and tried.
 
     Attributes:
-      files: path below the folder of variants, such as ``tflite/model.tflite`` -> file.
+      files: path in the version, such as ``variants/tflite/model.tflite`` -> file.
       facts: what ``module.json`` says about each.
     """
 
@@ -48,7 +49,7 @@ def make_variants(
     wanted = check_kinds(kinds)
     made = [_MAKERS[kind](module, folder / kind, imports=imports) for kind in wanted]
     files = {
-        path.relative_to(folder).as_posix(): path
+        f"{VARIANTS}/{path.relative_to(folder).as_posix()}": path
         for kind in wanted
         for path in sorted((folder / kind).rglob("*"))
         if path.is_file()
