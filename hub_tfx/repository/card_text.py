@@ -17,7 +17,6 @@ from hub_tfx.repository.facts import ModuleFacts, model_index
 from hub_tfx.repository.vocabulary import TASKS
 
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ._/+()-]*[A-Za-z0-9._/+()-])?")
-_EXPONENT = re.compile(r"(-?[0-9]+)e")
 
 _PIPELINES = {
     "audio-event-classification": "audio-classification",
@@ -132,6 +131,10 @@ def _yaml(value: Any) -> str:
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(_yaml, value)) + "]"
-    if isinstance(value, float):  # YAML 1.1 takes 1e-05 for a text.
-        return _EXPONENT.sub(r"\1.0e", repr(value))
-    return json.dumps(value)
+    return _number(value) if isinstance(value, float) else json.dumps(value)
+
+
+def _number(value: float) -> str:
+    """A number with a point: YAML 1.1 takes 1e-05 for a text."""
+    mantissa, e, exponent = repr(value).partition("e")
+    return repr(value) if "." in mantissa else f"{mantissa}.0{e}{exponent}"
