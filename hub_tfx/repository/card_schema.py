@@ -27,7 +27,6 @@ OTHER_LICENSE = "other"
 _UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"  # Persian, Hindi and emoji are written with them.
 _MARKUP = re.compile(r"<[A-Za-z/!]|\]\(|`|\*\*|^#")
-_EXPRESSION = re.compile(r"[A-Za-z0-9.+:() _-]+")
 
 Tell = Callable[[int, str], None]
 """Takes a line and what is wrong there."""
@@ -172,12 +171,20 @@ def _license(node: Node, tell: Tell) -> str:
 
 def spdx(text: str) -> tuple[str, str]:
     """The normal form of an SPDX expression, or empty and what in it is not a license."""
-    if _EXPRESSION.fullmatch(text) is None:  # license-expression fails over some characters.
+    from license_expression import ExpressionError, ExpressionParseError, ParseError
+
+    licensing = _licensing()
+    try:  # Not by validate(), which fails with an AttributeError for some expressions.
+        parsed = licensing.parse(text, strict=True)
+    except (ExpressionError, ExpressionParseError, ParseError):
         return "", ""
-    found = _licensing().validate(text)
-    if found.errors or not found.normalized_expression:
-        return "", next((symbol for symbol in found.invalid_symbols if symbol), "")
-    return str(found.normalized_expression), ""
+    except (AssertionError, IndexError):  # Of its parser, for `()` and `( OR :`.
+        return "", ""
+    if parsed is None:
+        return "", ""
+    if unknown := licensing.unknown_license_keys(parsed):
+        return "", str(unknown[0])
+    return str(parsed.render("{symbol.key}")), ""
 
 
 def nearest_license(text: str) -> str:
@@ -226,7 +233,7 @@ def wrong_url(text: str) -> str:
         parts.port  # noqa: B018  (raises ValueError for a port that is not a number)
     except ValueError:
         return "is not a valid URL: check its host and port"
-    if "@" in parts.netloc:
+    if "@" in parts.netloc or "@" in text.rpartition("://")[2].partition("/")[0]:
         return "holds a user name or password: remove what is before the @"
     if parts.scheme != "https" or not parts.hostname:
         return f"{quoted(text)} is not a URL that starts with https://, which is all that is taken"
