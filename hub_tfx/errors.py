@@ -18,6 +18,7 @@ One root, so that ``except HubTfxError`` is enough::
     ├── AuthoringError           a module cannot be built from what was given
     ├── InputError               an input file is missing or cannot be read
     ├── OutputError              the output cannot be written, or is not ours to replace
+    │   └── TakenError           a name or number in a repository is another's
     ├── ModuleStuckError         a call of the module does not end
     ├── RejectedRowsError        too many rows went to the dead letters
     └── IncompleteError          rows were lost or counted twice: nothing was committed
@@ -110,6 +111,10 @@ class InputError(HubTfxError):
 
 
 class OutputError(HubTfxError):
+    pass
+
+
+class TakenError(OutputError):
     pass
 
 

@@ -63,7 +63,7 @@ def _run(
     """Runs a pipeline, and reads an output of a step back.
 
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
-    cache notices new bytes behind an old handle.
+    cache notices new bytes behind an old handle; an alias of a repository becomes a number.
     """
     import tfx.v1 as tfx
 
@@ -81,10 +81,12 @@ def _run(
         find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
     if config.module is not None:
         resolved = ModuleCache().resolve(config.module, digest=config.module_digest)
-        config = replace(config, module_digest=resolved.digest)
+        named = _pinned(config.module, resolved.handle)
+        config = replace(config, module=named, module_digest=resolved.digest)
     if config.preprocessor is not None:
         resolved = ModuleCache().resolve(config.preprocessor, digest=config.preprocessor_digest)
-        config = replace(config, preprocessor_digest=resolved.digest)
+        named = _pinned(config.preprocessor, resolved.handle)
+        config = replace(config, preprocessor=named, preprocessor_digest=resolved.digest)
     pipeline = create_pipeline(config)
     Path(metadata_path).parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -104,3 +106,10 @@ if __name__ == "__main__":
     from hub_tfx_pipelines.cli import run
 
     sys.exit(run_renamed(run, sys.argv[1:], f"python -m {__spec__.name}", "hub-tfx run"))
+
+
+def _pinned(handle: str, resolved: str) -> str:
+    """A handle whose alias, which may move while the pipeline runs, is the number that it had."""
+    from hub_tfx.module.handle import ModuleHandle
+
+    return resolved if ModuleHandle.parse(handle).is_in_repository else handle

@@ -8,7 +8,7 @@ from hub_tfx._quiet import quiet_libraries
 
 quiet_libraries()  # Here, since TensorFlow reads the environment once, at its import.
 
-for suite in ("readers", "writers", "fetchers", "trainers"):
+for suite in ("readers", "writers", "fetchers", "trainers", "repositories"):
     pytest.register_assert_rewrite(f"hub_tfx.testing.{suite}")
 
 from hub_tfx import testing  # noqa: E402

@@ -26,6 +26,8 @@ _COMMANDS: Mapping[str, str] = {
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
+    "publish": "hub_tfx.cli.publish:publish",
+    "repo": "hub_tfx.cli.repo:repo",
     "card": "hub_tfx.cli.card:card",
     "diff": "hub_tfx.cli.diff:diff",
     "lineage": "hub_tfx.cli.lineage:lineage",
@@ -33,7 +35,7 @@ _COMMANDS: Mapping[str, str] = {
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create"),
     "Embeddings and training": ("embed", "fine-tune"),
-    "Publishing": ("card", "diff"),
+    "Publishing": ("publish", "repo", "card", "diff"),
     "Pipelines": ("run", "compile"),
     "Lineage": ("lineage",),
 }

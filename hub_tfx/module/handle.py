@@ -1,7 +1,8 @@
 """ModuleHandle: the parts of the string that a person types to name a module.
 
 Handles follow TensorFlow Hub: a URL whose last path segment may be a version
-(``https://tfhub.dev/google/nnlm-en-dim128/2``), an archive, or a path.
+(``https://tfhub.dev/google/nnlm-en-dim128/2``), an archive, or a path. Ours also lead into a
+repository: ``repo+DIRECTORY//publisher/model/3``, or ``…@stable`` by an alias.
 """
 
 import hashlib
@@ -16,6 +17,10 @@ from hub_tfx.errors import HandleError
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _VERSION = re.compile(r"^(.*)/(0|[1-9][0-9]{0,18})$")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#]")
+_IN_REPOSITORY = "repo+"
+_REFERENCE = re.compile(
+    r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:/([1-9][0-9]{0,8})|@([A-Za-z0-9._-]+))?"
+)
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -27,12 +32,15 @@ class ModuleHandle:
     it hides user names, passwords and the values of query parameters, which may be credentials.
 
     Attributes:
-      scheme: lower case; ``file`` for a path on this machine.
-      authority: host and port, lower case, without a default port; empty for paths.
-      path: absolute path without the version; no trailing slash.
+      scheme: lower case; ``file`` for a path on this machine, ``repo`` for one in a repository.
+      authority: host and port, lower case, without a default port; empty for paths; the directory
+        or URL of a repository.
+      path: absolute path without the version; no trailing slash; ``publisher/model`` in a
+        repository.
       version: the all-digit last segment of a remote path, if there is one.
       query: query of the URL, byte for byte, since a signed URL is valid only as it was signed.
       userinfo: ``user:password`` in the URL.
+      alias: name that stands for a version in a repository, if the handle has one.
     """
 
     scheme: str
@@ -41,6 +49,7 @@ class ModuleHandle:
     version: int | None = None
     query: str = field(default="", repr=False)
     userinfo: str = field(default="", repr=False)
+    alias: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "ModuleHandle":
@@ -51,6 +60,8 @@ class ModuleHandle:
         """
         if not text.strip():
             raise HandleError("the module handle is empty: give a URL, an archive or a directory")
+        if text.startswith(_IN_REPOSITORY):
+            return cls._of_repository(text)
         scheme = _SCHEME.match(text)
         if scheme is None:
             return cls._of_path(text)
@@ -70,6 +81,20 @@ class ModuleHandle:
         if odd_name(path) is not None:
             raise HandleError(f"module handle {path!r} is not valid UTF-8: rename the directory")
         return cls("file", "", path)
+
+    @classmethod
+    def _of_repository(cls, text: str) -> "ModuleHandle":
+        root, _, named = text.removeprefix(_IN_REPOSITORY).rpartition("//")
+        reference = _REFERENCE.fullmatch(named)
+        if not root or root.endswith(":") or reference is None:
+            raise HandleError(
+                f"module handle {_without_userinfo(text)!r} names no module of a repository: give "
+                "repo+DIRECTORY//publisher/model, with /3 for a version or @stable for an alias"
+            )
+        path, version, alias = reference.groups()
+        return cls(
+            "repo", _repository(root), path, int(version) if version else None, alias=alias or ""
+        )
 
     @classmethod
     def _of_url(cls, text: str) -> "ModuleHandle":
@@ -105,6 +130,10 @@ class ModuleHandle:
         return self.scheme == "file"
 
     @property
+    def is_in_repository(self) -> bool:
+        return self.scheme == "repo"
+
+    @property
     def is_versioned(self) -> bool:
         return self.version is not None
 
@@ -118,6 +147,9 @@ class ModuleHandle:
         """The handle in full, secrets included: for fetchers only, never for logs."""
         if self.is_local:
             return self.path
+        if self.is_in_repository:
+            alias = f"@{self.alias}" if self.alias else ""
+            return f"{_IN_REPOSITORY}{self.authority}//{self._full_path}{alias}"
         userinfo = f"{self.userinfo}@" if self.userinfo else ""
         query = f"?{self.query}" if self.query else ""
         return f"{self.scheme}://{userinfo}{self.authority}{self._full_path}{query}"
@@ -132,10 +164,33 @@ class ModuleHandle:
         return self.path if self.version is None else f"{self.path}/{self.version}"
 
     def __str__(self) -> str:
-        if self.is_local:
-            return self.path
+        if self.is_local or self.is_in_repository:
+            return self.url
         query = "?" + "&".join(map(_redacted, self.query.split("&"))) if self.query else ""
         return f"{self.scheme}://{self.authority}{self._full_path}{query}"
+
+
+def _repository(root: str) -> str:
+    """The canonical form of a repository's directory or URL, which never holds a secret."""
+    url = _SCHEME.match(root)
+    if url is None or url[1].lower() == "file":
+        return ModuleHandle._of_path(root[url.end() :] if url else root).path
+    if url[1].lower() in _DEFAULT_PORTS:
+        raise HandleError(
+            "module handle leads into a repository on a web server: give the version's own URL, "
+            "https://host/publisher/model/3"
+        )
+    if bad := _FORBIDDEN.search(root) or re.search(r"[@?]", root):
+        raise HandleError(
+            f"module handle holds {bad[0]!r} in the URL of a repository: credentials come from "
+            "where the store's own tools look for them"
+        )
+    return f"{url[1].lower()}://{root[url.end() :].rstrip('/')}"
+
+
+def _without_userinfo(text: str) -> str:
+    """A handle that cannot be read, for a message: without what may be a password."""
+    return re.sub(r"(://)[^/]*@", r"\1…@", text)
 
 
 def _redacted(parameter: str) -> str:

@@ -16,12 +16,13 @@ class ResolvedModule:
     """A module on this machine, as ``ModuleCache.resolve`` and ``of_directory`` give it.
 
     Attributes:
-      handle: the handle that the user named, without secrets; fit for logs and ML Metadata.
+      handle: the handle that the user named, without secrets; fit for logs and ML Metadata. That of
+        a module in a repository ends in the version's number, whichever alias was named.
       path: the module's directory; read it, never write there.
       digest: SHA-256 of the module's manifest, in hex.
       spec: format and signatures of the module.
       size_bytes: size of all files together.
-      cache_hit: whether the module was in the cache before.
+      cache_hit: whether the module was in the cache before, or in a repository of this machine.
       remote_path: the same directory on a Beam filesystem that workers on other machines reach;
         None where they find it under ``path``.
     """

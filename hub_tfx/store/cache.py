@@ -28,6 +28,7 @@ from hub_tfx.errors import (
     HubTfxError,
     NotAModuleError,
     OutputError,
+    TransientFetchError,
 )
 from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
@@ -40,7 +41,7 @@ from hub_tfx.store.entry import (
     module_path,
     read_entry,
 )
-from hub_tfx.store.fetch.base import Fetcher, fetcher_for
+from hub_tfx.store.fetch.base import Fetcher, PinningFetcher, fetcher_for
 from hub_tfx.store.fetch.local import checked_source
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,8 @@ class ModuleCache:
     """Modules by digest, and which digest each handle gave.
 
     A remote handle is fetched once; from then on it is what it was, with or without a version, as
-    with TF Hub. A local directory or archive is followed as it changes.
+    with TF Hub. A local directory or archive is followed as it changes. An alias of a repository is
+    followed, too: it becomes a version's number first, and that version never changes.
     """
 
     def __init__(
@@ -100,6 +102,43 @@ class ModuleCache:
         if isinstance(handle, str):
             handle = ModuleHandle.parse(handle)
         pinned = None if digest is None else parse_digest(digest)
+        fetcher = self._fetcher
+        if handle.is_in_repository:
+            fetcher = fetcher or fetcher_for(handle)
+            if isinstance(fetcher, PinningFetcher):
+                return self._of_repository(handle, fetcher, pinned)
+        return self._resolve(handle, pinned)
+
+    def _of_repository(
+        self, handle: ModuleHandle, fetcher: PinningFetcher, pinned: str | None
+    ) -> ResolvedModule:
+        """A module of a repository, which says by itself which bytes a version has.
+
+        One that lies on this machine is taken where it is, and hashed: a copy would need room, and
+        a hard link would let a change of the repository change the cache.
+        """
+        try:
+            known = fetcher.pin(handle)
+        except TransientFetchError as error:
+            hit = self._look_up(handle, pinned)[0] if handle.is_versioned else None
+            if hit is None:
+                raise
+            _log.warning("%s: taken from the cache: %s", handle, error)
+            return hit
+        if pinned not in (None, known.digest):
+            _refuse_pin(handle, known.digest, str(pinned))
+        if known.directory is None:
+            return self._resolve(known.handle, known.digest)
+        module = ResolvedModule.of_directory(known.directory, str(known.handle))
+        if module.digest != known.digest:
+            raise DigestMismatchError(
+                f"{known.handle}: the files in {known.directory} are not those that were published "
+                f"(digest {module.digest}, not {known.digest}): see `hub-tfx repo verify`, and "
+                "copy the version from elsewhere"
+            )
+        return replace(module, cache_hit=True)
+
+    def _resolve(self, handle: ModuleHandle, pinned: str | None) -> ResolvedModule:
         try:
             hit, damage = self._look_up(handle, pinned)
             if hit is not None:

@@ -10,15 +10,15 @@ Modules that load and run, and where they come from::
     with testing.serve({"/acme/text/1": path}) as url: ...
     ModuleCache(root, fetcher=testing.FakeFetcher({"fake://text/1": path}))
 
-A contract suite says as tests what a protocol of ours promises. A reader, part file, fetcher or
-trainer of your own is tested by a subclass of its suite, which pytest collects::
+A contract suite says as tests what a protocol of ours promises. A reader, part file, fetcher,
+trainer or repository of your own is tested by a subclass of its suite, which pytest collects::
 
     from hub_tfx.testing.readers import ReaderContract
 
     class TestMyReader(ReaderContract): ...
 
-The suites are in ``readers``, ``writers``, ``fetchers`` and ``trainers``, which import pytest. This
-package itself imports neither pytest nor TensorFlow.
+The suites are in ``readers``, ``writers``, ``fetchers``, ``trainers`` and ``repositories``, which
+import pytest. This package itself imports neither pytest nor TensorFlow.
 """
 
 from hub_tfx.testing.fake_fetcher import FakeFetcher

@@ -36,7 +36,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         write_module(
             artifact_utils.get_single_instance(output_dict["module"]),
             resolved.path,
-            {"handle": resolved.handle, "version": handle.version},
+            {"handle": resolved.handle, "version": ModuleHandle.parse(resolved.handle).version},
         )
 
 

@@ -2,8 +2,9 @@
 
 import importlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from hub_tfx.errors import HandleError
 from hub_tfx.module.handle import ModuleHandle
@@ -36,6 +37,33 @@ class Fetcher(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Pinned:
+    """What a handle stands for, once and for all.
+
+    Attributes:
+      handle: the handle with the number of a version, whose bytes never change.
+      digest: digest that the module must have.
+      directory: the module's directory where it lies on this machine and need not be copied.
+    """
+
+    handle: ModuleHandle
+    digest: str
+    directory: Path | None = None
+
+
+@runtime_checkable
+class PinningFetcher(Fetcher, Protocol):
+    """A fetcher that knows the bytes of a handle before it fetches them."""
+
+    def pin(self, handle: ModuleHandle) -> Pinned:
+        """Finds the version that a handle, with an alias perhaps, stands for now.
+
+        Raises:
+          FetchError: there is none; TransientFetchError if trying again may help.
+        """
+
+
 _fetchers: dict[str, Fetcher] = {}
 
 # Imported when first asked for: a module that is in the cache needs no HTTP library.
@@ -43,6 +71,7 @@ _BUILT_IN = {
     "file": "hub_tfx.store.fetch.local:LocalFetcher",
     "http": "hub_tfx.store.fetch.http:HttpFetcher",
     "https": "hub_tfx.store.fetch.http:HttpFetcher",
+    "repo": "hub_tfx.repository.fetch:RepositoryFetcher",
 }
 
 

@@ -79,10 +79,10 @@ def copy_files(source: Path, into: Path) -> None:
                 raise OutputError(message) from error
             copy_files(Path(entry.path), target)
         else:
-            _copy_file(Path(entry.path), target)
+            copy_file(Path(entry.path), target)
 
 
-def _copy_file(source: Path, target: Path) -> None:
+def copy_file(source: Path, target: Path) -> None:
     try:
         # This follows no link that was just put there, and does not wait at a FIFO.
         file = open_regular(source, follow_link=False)

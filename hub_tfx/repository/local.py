@@ -1,0 +1,280 @@
+"""A repository in a directory of this machine.
+
+A version is staged beside the others, on the disk, and appears by the rename of its directory,
+which fails where the number is taken. Its files are hard links of the blobs, so that what versions
+share is there once; a version needs no blob, so that losing one costs room and nothing else.
+"""
+
+import errno
+import fcntl
+import hashlib
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hub_tfx._files import MAKE_ROOM, odd_name, open_regular, read_regular, sync, sync_tree, why
+from hub_tfx._lock import sole_writer
+from hub_tfx.errors import DigestMismatchError, HandleError, InputError, OutputError
+from hub_tfx.module.manifest import FileEntry, hash_file
+from hub_tfx.repository import layout
+from hub_tfx.repository.layout import Version
+from hub_tfx.repository.storage import Content, Garbage
+
+_log = logging.getLogger(__name__)
+_STAGED = "version"
+_CHUNK_BYTES = 1 << 20
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+
+
+class LocalStorage:
+    """See ``storage.Storage``."""
+
+    def __init__(self, root: str):
+        """A repository in a directory, which need not be there yet.
+
+        Raises:
+          HandleError: its name is not valid UTF-8, or holds what no handle can.
+        """
+        path = os.path.abspath(os.path.expanduser(root))
+        if (shown := odd_name(path)) is not None or "\0" in path:
+            raise HandleError(f"the repository {shown or path!r} has a name that is not UTF-8")
+        self.root = Path(path)
+        self.url = path
+
+    def read(self, key: str) -> bytes | None:
+        try:
+            return read_regular(self.root / key)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return None
+            raise self._unreadable(key, error) from error
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self.root / folder))
+        except OSError as error:
+            if error.errno in _MISSING:
+                return []
+            raise self._unreadable(folder, error) from error
+
+    def create(self, key: str, data: bytes) -> bool:
+        target = self.root / key
+        with self._written(key):
+            if target.exists():
+                return False
+            target.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                with suppress(FileNotFoundError):  # Garbage was collected just now.
+                    return self._create(target, data)
+
+    def _create(self, target: Path, data: bytes) -> bool:
+        folder = self.root / layout.WORK
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / uuid.uuid4().hex
+        with temporary.open("xb") as file:
+            try:
+                with suppress(OSError):  # Some filesystems have no locks.
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+            finally:
+                temporary.unlink(missing_ok=True)
+        sync(target.parent)
+        return True
+
+    @contextmanager
+    def work(self) -> Iterator[Path]:
+        folder = self.root / layout.WORK / uuid.uuid4().hex
+        with sole_writer(folder):
+            files = folder / "files"
+            with self._written(layout.WORK):
+                files.mkdir()
+            try:
+                yield files
+            finally:
+                shutil.rmtree(files, ignore_errors=True)
+
+    def commit(self, version: Version, content: Content, work: Path) -> bool:
+        staged, target = work / _STAGED, self.root / version.key
+        with self._written(version.key):
+            if not staged.exists():
+                self._stage(version, content, staged, work)
+            marker = staged / layout.MARKER
+            marker.unlink(missing_ok=True)
+            marker.write_text(version.to_json())
+            marker.chmod(0o444)
+            sync_tree(staged)
+            self._keep_blobs(version, staged)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.rename(staged, target)
+            except OSError as error:
+                if error.errno not in _TAKEN:
+                    raise
+                return False
+            for folder in (target.parent, *target.parent.parents[:2]):
+                sync(folder)
+        return True
+
+    def _stage(self, version: Version, content: Content, staged: Path, work: Path) -> None:
+        staged.mkdir()
+        for entry in version.entries:
+            source, target = content[entry.path], staged / entry.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if self._link_blob(entry, target) or self._move(entry, source, target, work):
+                continue
+            copied = _copy(source, target)
+            _compare(entry, copied, source)
+            target.chmod(target.stat().st_mode & 0o444)
+
+    def _link_blob(self, entry: FileEntry, target: Path) -> bool:
+        """Links a file to the blob of its bytes, if there is one that has them."""
+        blob = self.root / layout.blob_key(entry.sha256)
+        try:
+            if hash_file(blob) != (entry.size_bytes, entry.sha256):
+                return False  # `verify` finds it in the version that it is a part of.
+            os.link(blob, target)
+        except OSError:  # Missing, or with as many links as a file may have.
+            return False
+        return True
+
+    def _move(self, entry: FileEntry, source: Path, target: Path, work: Path) -> bool:
+        """Takes a file that was made in the folder of work, where it need not be copied."""
+        if work not in source.parents:
+            return False
+        os.link(source, target)
+        _compare(entry, hash_file(target), source)
+        target.chmod(target.stat().st_mode & 0o444)
+        return True
+
+    def _keep_blobs(self, version: Version, staged: Path) -> None:
+        """Names the files of a version by their digest, for the versions to come."""
+        made = list[Path]()
+        try:
+            for entry in version.entries:
+                blob = self.root / layout.blob_key(entry.sha256)
+                blob.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileExistsError):
+                    os.link(staged / entry.path, blob)
+                    made.append(blob)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:  # Otherwise they would keep what fills the disk.
+                for blob in made:
+                    blob.unlink(missing_ok=True)
+                raise
+            _log.info("%s: versions do not share files: %s", self.root, why(error))
+
+    def finish(self, version: Version) -> None:
+        """Nothing: a version appears with all that it has."""
+
+    @contextmanager
+    def content(self, version: Version, folder: Path | None = None) -> Iterator[Content]:
+        yield {entry.path: self.root / version.key / entry.path for entry in version.entries}
+
+    def directory(self, version: Version) -> Path | None:
+        return self.root / version.key / layout.MODULE
+
+    def files(self, folder: str) -> Iterator[tuple[str, int]]:
+        for below, _, names in os.walk(self.root / folder):
+            for name in names:
+                path = Path(below, name)
+                with suppress(FileNotFoundError):
+                    yield path.relative_to(self.root).as_posix(), path.lstat().st_size
+
+    # --- Garbage --------------------------------------------------------------------------------
+
+    def collect(
+        self, named: Callable[[], Set[str]], *, execute: bool, forget: bool = False
+    ) -> Garbage:
+        """Folders of work whose lock nobody holds, and blobs that are linked from nowhere.
+
+        A publisher that has linked a blob has the bytes: removing the blob does not hurt it.
+        """
+        found, at_work = list[tuple[str, int]](), list[str]()
+        with self._written(layout.WORK):
+            for name in self.names(layout.WORK):
+                key = f"{layout.WORK}/{name}"
+                size_bytes = sum(size for _, size in self.files(key)) or _size(self.root / key)
+                if _is_left(self.root / key, execute=execute):
+                    found.append((key, size_bytes))
+                else:
+                    at_work.append(key)
+            for key, _ in self.files(layout.BLOBS):
+                status = (self.root / key).stat()
+                if status.st_nlink == 1:
+                    found.append((key, status.st_size))
+                    if execute:
+                        (self.root / key).unlink(missing_ok=True)
+        return Garbage(tuple(found), tuple(at_work))
+
+    # --- Errors ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def _written(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            message = f"{self.root / key} cannot be written: {why(error)}; {MAKE_ROOM}"
+            raise OutputError(message) from error
+
+    def _unreadable(self, key: str, error: OSError) -> InputError:
+        return InputError(
+            f"{self.root / key} cannot be read: {why(error)}; see that you may read it"
+        )
+
+
+def _copy(source: Path, target: Path) -> tuple[int, str]:
+    """Copies a file; returns length and SHA-256 of what was written."""
+    sha256, size_bytes = hashlib.sha256(), 0
+    try:
+        file = open_regular(source, follow_link=False)
+    except OSError as error:
+        raise InputError(f"{source} cannot be read: {why(error)}; see that you may") from error
+    with file, target.open("xb") as copy:
+        while chunk := file.read(_CHUNK_BYTES):
+            sha256.update(chunk)
+            copy.write(chunk)
+            size_bytes += len(chunk)
+    return size_bytes, sha256.hexdigest()
+
+
+def _compare(entry: FileEntry, actual: tuple[int, str], source: Path) -> None:
+    if actual != (entry.size_bytes, entry.sha256):
+        raise DigestMismatchError(
+            f"{source} changed while it was published: nothing was; try again when it is at rest"
+        )
+
+
+def _size(path: Path) -> int:
+    return 0 if path.is_dir() else path.lstat().st_size
+
+
+def _is_left(path: Path, *, execute: bool) -> bool:
+    """Whether nobody is at work in a file or folder of work; removes it then if asked to."""
+    if path.is_dir():
+        try:
+            with sole_writer(path):
+                if execute:
+                    shutil.rmtree(path / "files", ignore_errors=True)
+        except OutputError:
+            return False
+        if execute:
+            shutil.rmtree(path, ignore_errors=True)
+        return True
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if execute:
+            path.unlink(missing_ok=True)
+    return True

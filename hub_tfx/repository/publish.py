@@ -1,0 +1,197 @@
+"""Publishing: a module becomes the next version of a name, complete or not at all."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hub_tfx._files import MAKE_ROOM
+from hub_tfx._files import why as why_of
+from hub_tfx.errors import ConfigError, NotAModuleError, OutputError
+from hub_tfx.module.check import check
+from hub_tfx.module.manifest import FileEntry, Manifest, hash_file, is_inside
+from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository import layout
+from hub_tfx.repository.card import read_card
+from hub_tfx.repository.changes import set_alias
+from hub_tfx.repository.facts import ModuleFacts, module_facts
+from hub_tfx.repository.layout import Version
+from hub_tfx.repository.names import LATEST, ModuleName, check_alias
+from hub_tfx.repository.records import now, whoami
+from hub_tfx.repository.storage import Content, Storage, open_storage
+from hub_tfx.repository.versions import found, holding, numbers, prepare, taken
+from hub_tfx.store.archive import pack
+
+_MUST_PASS = ("assets",)
+"""Checks that a module has to pass: without them it works on its author's machine only."""
+
+
+@dataclass(frozen=True)
+class PublishedVersion:
+    """A version that is published now.
+
+    Attributes:
+      handle: handle by which it is resolved, with its number.
+      name: ``publisher/model``.
+      version: 1, 2, 3 ...
+      digest: SHA-256 of the module's manifest, in hex.
+      created: whether this call made it; False where these bytes were published before.
+    """
+
+    handle: str
+    name: str
+    version: int
+    digest: str
+    created: bool
+
+
+def publish(
+    module: ResolvedModule,
+    repository: str | os.PathLike[str],
+    name: str,
+    *,
+    card: str | os.PathLike[str],
+    version: int | None = None,
+    aliases: Iterable[str] = (),
+    facts: ModuleFacts | None = None,
+    beside: Mapping[str, Path] | None = None,
+    archive: bool = True,
+    why: str = "published",
+    who: str | None = None,
+) -> PublishedVersion:
+    """Publishes a module under a name, with the next free number.
+
+    The same bytes again are the same version, whichever holds them; its card and what lies beside
+    it stay as they were published.
+
+    Args:
+      module: the module; its bytes are compared with its digest again.
+      repository: directory, ``s3://…`` or ``gs://…``; made where it is missing.
+      name: ``publisher/model``.
+      card: path of the card, Markdown with YAML front matter.
+      version: number that the version must get; the next free one if None.
+      aliases: aliases that stand for the version afterwards.
+      facts: what is known of the module; what can be read from it alone if None. The handle is
+        left out, since repositories move.
+      beside: path in the version, such as ``variants/tflite/model.tflite`` -> file.
+      archive: whether to write the archive that TensorFlow Hub loads from a web server.
+      why: reason in the record of an alias.
+      who: who publishes; the user of this process if None.
+
+    Raises:
+      HandleError: name or alias breaks a rule.
+      CardError: the card has errors.
+      ConfigError: a number or an alias is wrong.
+      NotAModuleError, DigestMismatchError: the directory is not the module that was resolved.
+      TakenError: the number is taken by other bytes, or the name differs from one that is there
+        only in upper and lower case.
+      InputError, OutputError: a file cannot be read or written. Nothing is published then.
+    """
+    parsed, storage = ModuleName.parse(name), open_storage(repository)
+    wanted = [check_alias(alias) for alias in aliases]
+    _check_wanted(wanted, version)
+    if facts is not None and facts.digest != module.digest:
+        raise ConfigError(f"the facts are those of {facts.digest}, not of {module.digest}")
+    text = read_card(card).source
+    manifest = _checked(module)
+    made, created = _published(storage, parsed, manifest, version), False
+    if made is None:
+        with storage.work() as work:
+            content = {f"{layout.MODULE}/{e.path}": module.path / e.path for e in manifest.files}
+            content |= _beside(module, work, text, facts, archive=archive)
+            content |= beside or {}
+            draft = _draft(parsed, manifest, content, who or whoami())
+            prepare(storage, parsed)
+            made, created = _commit(storage, draft, content, work, version)
+    if not created:
+        storage.finish(made)
+    for alias in wanted:
+        set_alias(storage, parsed, alias, made.number, why, who)
+    handle = f"repo+{storage.url}//{made.key}"
+    return PublishedVersion(handle, name, made.number, made.digest, created)
+
+
+def _check_wanted(aliases: Iterable[str], version: int | None) -> None:
+    if LATEST in aliases:
+        raise ConfigError(
+            "the alias latest cannot be set: it is the newest version that is not yanked"
+        )
+    if version is not None and version < 1:
+        raise ConfigError(f"{version} is not the number of a version: use 1, 2, 3 and so on")
+
+
+def _checked(module: ResolvedModule) -> Manifest:
+    """The manifest of a module whose bytes are those that were resolved, and fit to be passed on.
+
+    Raises:
+      NotAModuleError, DigestMismatchError: they are not.
+    """
+    module.verify()
+    report = check(module.path, run=False)
+    if failed := [c for c in report.checks if c.name in _MUST_PASS and c.outcome == "fail"]:
+        raise NotAModuleError(f"{module.path}: {failed[0].why}: {failed[0].fix}")
+    return Manifest.of_directory(module.path)
+
+
+def _published(
+    storage: Storage, name: ModuleName, manifest: Manifest, version: int | None
+) -> Version | None:
+    """The version that has these bytes already; raises TakenError where its number is another."""
+    if version is None:
+        return holding(storage, name, manifest.digest)
+    there = found(storage, name, version)
+    if there is not None and there.digest != manifest.digest:
+        raise taken(storage, there)
+    return there
+
+
+def _beside(
+    module: ResolvedModule, work: Path, card: bytes, facts: ModuleFacts | None, *, archive: bool
+) -> dict[str, Path]:
+    """Makes what lies beside the module, in the folder of work."""
+    known = replace(facts or module_facts(module), handle=None)
+    files = {name: work / name for name in (layout.CARD, layout.FACTS)}
+    try:
+        files[layout.CARD].write_bytes(card)
+        files[layout.FACTS].write_text(known.to_json())
+    except OSError as error:
+        raise OutputError(f"{work} cannot be written: {why_of(error)}; {MAKE_ROOM}") from error
+    if archive:
+        files[layout.ARCHIVE] = work / layout.ARCHIVE
+        pack(module.path, files[layout.ARCHIVE])
+    return files
+
+
+def _draft(name: ModuleName, manifest: Manifest, content: Content, who: str) -> Version:
+    """The version as its marker is to be, except for its number."""
+    beside = sorted(
+        FileEntry(path, *hash_file(file))
+        for path, file in content.items()
+        if not path.startswith(f"{layout.MODULE}/")
+    )
+    for entry in beside:
+        if not layout.lies_beside(entry.path) or not is_inside(entry.path):
+            raise ConfigError(f"{entry.path!r} cannot lie beside a module: begin with variants/")
+    return Version(name, 0, manifest, tuple(beside), who, now())
+
+
+def _commit(
+    storage: Storage, draft: Version, content: Content, work: Path, wanted: int | None
+) -> tuple[Version, bool]:
+    """The version that has the bytes of a draft afterwards, and whether it was made here."""
+    looked_at = 0
+    while True:
+        number = wanted
+        if number is None:  # Another publisher of the same bytes may have been first.
+            if there := holding(storage, draft.name, draft.digest, looked_at):
+                return there, False
+            looked_at = ([0, *numbers(storage, draft.name)])[-1]
+            number = looked_at + 1
+        version = replace(draft, number=number)
+        if storage.commit(version, content, work):
+            return version, True
+        taken_by = found(storage, draft.name, number)
+        if taken_by is not None and taken_by.digest == draft.digest:
+            return taken_by, False
+        if wanted is not None:
+            raise taken(storage, taken_by or version)

@@ -1,0 +1,109 @@
+"""Reads a whole repository again and compares it with what its markers say."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hub_tfx.errors import DigestMismatchError, HandleError
+from hub_tfx.module.manifest import hash_file
+from hub_tfx.repository import layout, records
+from hub_tfx.repository.layout import Version
+from hub_tfx.repository.names import ModuleName, is_version
+from hub_tfx.repository.storage import Storage
+from hub_tfx.repository.versions import (
+    alias_names,
+    check_repository,
+    found,
+    modules,
+    numbers,
+    read_alias,
+)
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is not as it was published.
+
+    Attributes:
+      key: where, below the root of the repository.
+      what: what is wrong, in words.
+    """
+
+    key: str
+    what: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at, and the damage that was found."""
+
+    versions: int
+    size_bytes: int
+    damages: tuple[Damage, ...]
+
+
+def verify(storage: Storage, name: ModuleName | None = None) -> Verified:
+    """Hashes every file of every version again; changes nothing.
+
+    Args:
+      storage: the place of the repository.
+      name: the only module to look at; all if None.
+
+    Raises:
+      InputError: there is no repository, or it cannot be read.
+    """
+    check_repository(storage)
+    versions, size_bytes, damages = 0, 0, list[Damage]()
+    for module in modules(storage) if name is None else [name]:
+        damages += _damaged_records(storage, module)
+        for number in numbers(storage, module):
+            versions += 1
+            version, damage = _read(storage, module, number)
+            damages += damage
+            if version is not None:
+                size_bytes += sum(entry.size_bytes for entry in version.entries)
+                damages += _damaged_files(storage, version)
+    return Verified(versions, size_bytes, tuple(damages))
+
+
+def _read(
+    storage: Storage, name: ModuleName, number: int
+) -> tuple[Version | None, tuple[Damage, ...]]:
+    key = layout.version_key(name, number)
+    try:
+        version = found(storage, name, number)
+    except DigestMismatchError as error:
+        return None, (Damage(f"{key}/{layout.MARKER}", str(error)),)
+    if version is None:
+        return None, (Damage(key, f"it has no {layout.MARKER}, so that it is not a version"),)
+    return version, ()
+
+
+def _damaged_files(storage: Storage, version: Version) -> Iterator[Damage]:
+    with storage.content(version) as content:
+        for entry in version.entries:
+            key, file = f"{version.key}/{entry.path}", content[entry.path]
+            if not file.exists():
+                yield Damage(key, "it is missing")
+            elif file.is_symlink() or hash_file(file) != (entry.size_bytes, entry.sha256):
+                yield Damage(key, "it has other bytes than were published")
+    known = {entry.path for entry in version.entries} | {layout.MARKER}
+    for key, _ in storage.files(version.key):
+        if key.removeprefix(f"{version.key}/") not in known:
+            yield Damage(key, "it does not belong there")
+
+
+def _damaged_records(storage: Storage, name: ModuleName) -> Iterator[Damage]:
+    there = numbers(storage, name)
+    for alias in alias_names(storage, name):
+        key = layout.records_key(name, "aliases", alias)
+        try:
+            if (number := read_alias(storage, name, alias)) not in there:
+                yield Damage(key, f"it stands for version {number}, which is not there")
+        except (DigestMismatchError, HandleError) as error:
+            yield Damage(key, str(error))
+    folder = layout.records_key(name, "yanks", "")
+    for yank in filter(is_version, storage.names(folder)):
+        try:
+            records.newest(storage, f"{folder}{yank}")
+        except DigestMismatchError as error:
+            yield Damage(f"{folder}{yank}", str(error))

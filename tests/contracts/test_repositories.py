@@ -1,0 +1,74 @@
+"""Every storage of ours keeps the contract of storages."""
+
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hub_tfx.repository.storage import Storage, open_storage
+from hub_tfx.testing.repositories import StorageContract
+
+
+class TestDisk(StorageContract):
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Storage:
+        return open_storage(tmp_path / "repository")
+
+
+class TestS3(StorageContract):
+    """S3, as moto's server answers."""
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Iterator[str]:
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
+
+    @pytest.fixture
+    def storage(self, server: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
+        bucket = f"bucket-{uuid.uuid4().hex}"
+        s3fs.S3FileSystem().mkdir(bucket)
+        return open_storage(f"s3://{bucket}/modules")
+
+
+@pytest.mark.engines
+class TestGcs(StorageContract):
+    """Google Cloud Storage, as fake-gcs-server answers; where that is on the PATH."""
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Iterator[str]:
+        if (program := shutil.which("fake-gcs-server")) is None:
+            pytest.skip("go install github.com/fsouza/fake-gcs-server@latest")
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
+        options = ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url]
+        with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
+            yield url
+            running.terminate()
+
+    @pytest.fixture
+    def storage(self, server: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+        bucket = f"bucket-{uuid.uuid4().hex}"
+        storage = open_storage(f"gs://{bucket}/modules")
+        import gcsfs
+
+        gcsfs.GCSFileSystem(token="anon", project="test").mkdir(bucket)
+        return storage
