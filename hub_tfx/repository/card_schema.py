@@ -27,6 +27,8 @@ OTHER_LICENSE = "other"
 _UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"  # Persian, Hindi and emoji are written with them.
 _MARKUP = re.compile(r"<[A-Za-z/!]|\]\(|`|\*\*|^#")
+_OPERATOR = re.compile(r"\b(?:and|or|with)\b|[()+]", re.IGNORECASE)
+_FILLERS = ("license", "licence", "the", "version")
 
 Tell = Callable[[int, str], None]
 """Takes a line and what is wrong there."""
@@ -141,7 +143,7 @@ def _language(text: str, node: Node, tell: Tell) -> str:
     if standard is not None and standard.lower() == text.lower():
         return standard
     near = standard or nearest(text, _LANGUAGES, _LANGUAGES.__getitem__)
-    why = f"{quoted(text)} is not a language tag of BCP-47, such as en, de or zh-Hant{_hint(near)}"
+    why = f"{quoted(text)} is not a language tag of BCP-47 such as en, de or zh-Hant{_hint(near)}"
     return _told(tell, node, why)
 
 
@@ -164,6 +166,8 @@ def _license(node: Node, tell: Tell) -> str:
     normal, unknown = spdx(text)
     if normal:
         return normal
+    if not _OPERATOR.search(text):  # Of `MIT License` only the second word is unknown.
+        unknown = text
     near = nearest_license(unknown or text)
     what = f"{quoted(unknown)} is not an SPDX license" if unknown else "is not an SPDX expression"
     return _told(tell, node, f"{what}; it takes {_LICENSE}{_hint(near)}")
@@ -190,7 +194,8 @@ def spdx(text: str) -> tuple[str, str]:
 def nearest_license(text: str) -> str:
     """The SPDX license whose identifier is most like a text: `Apache 2.0` is near Apache-2.0."""
     by_lower = {symbol.lower(): symbol for symbol in _licensing().known_symbols}
-    near = nearest(re.sub(r"[\s_]+", "-", text.lower()), by_lower)
+    words = re.split(r"[\s_-]+", text.lower())
+    near = nearest("-".join(w for w in words if w not in _FILLERS), by_lower)
     return str(by_lower.get(near, ""))
 
 

@@ -14,7 +14,7 @@ from hub_tfx.repository.card import Card
 from hub_tfx.repository.card_schema import KEYS
 from hub_tfx.repository.card_yaml import is_yaml_text
 from hub_tfx.repository.facts import ModuleFacts, model_index
-from hub_tfx.repository.vocabulary import TASKS
+from hub_tfx.repository.vocabulary import TASKS, is_of_text
 
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ._/+()-]*[A-Za-z0-9._/+()-])?")
 
@@ -92,7 +92,7 @@ def _skeleton_lines(values: Mapping[str, Any], like: tuple[str, ...]) -> Iterato
 def _needed(values: Mapping[str, Any], like: Iterable[str]) -> set[str]:
     """Keys that other values make required."""
     needed = set()
-    if any(task.startswith("text-") for task in (*values.get("task", ()), *like)):
+    if any(map(is_of_text, (*values.get("task", ()), *like))):
         needed.add("language")
     if values.get("license") == "other":
         needed |= {"license_name", "license_link"}
