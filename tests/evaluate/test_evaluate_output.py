@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hub_tfx.data.filesystems import make_folder, write_bytes
 from hub_tfx.errors import InputError, OutputError
 from hub_tfx.evaluate.output import EVALUATION, REPORT, evaluation_directory, read_evaluation
 from hub_tfx.testing.remote import RemoteFileSystem
@@ -23,6 +24,15 @@ def write(output: str, report: bytes) -> None:
         writing.files |= {EVALUATION: JSON, REPORT: report}
 
 
+def fail(output: str) -> None:
+    """As a job does that has written something, and then cannot go on."""
+    with evaluation_directory(output) as writing:
+        make_folder(writing.folder)
+        write_bytes(f"{writing.folder}/rows", b"of a job")
+        writing.files[EVALUATION] = b"half"
+        raise ZeroDivisionError
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
@@ -34,15 +44,10 @@ def test_an_earlier_evaluation_is_replaced(output: str, tmp_path: Path) -> None:
 
 
 def test_a_failure_leaves_what_was_there_and_nothing_else(output: str, tmp_path: Path) -> None:
-    from hub_tfx.data.filesystems import make_folder, write_bytes
-
     write(output, b"one")
     before = contents(tmp_path)
-    with pytest.raises(ZeroDivisionError), evaluation_directory(output) as writing:
-        make_folder(writing.folder)
-        write_bytes(f"{writing.folder}/rows", b"of a job")
-        writing.files[EVALUATION] = b"half"
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail(output)
     assert contents(tmp_path) == before
 
 

@@ -39,9 +39,7 @@ def sample(columns: dict[str, Any], **of_side: SideRows) -> EmbeddedSample:
         SHOWN: pa.array(["a text", None, "another", None]),
         CONTENT: pa.array([b"1", b"2", b"3", b"3"]),
     }
-    return EmbeddedSample(
-        COUNTS, pa.table(about | columns), of_side or {"candidate": side()}, None
-    )
+    return EmbeddedSample(COUNTS, pa.table(about | columns), of_side or {"candidate": side()}, None)
 
 
 @pytest.mark.parametrize(
