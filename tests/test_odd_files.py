@@ -196,6 +196,8 @@ def test_a_name_that_is_not_utf_8_is_refused_by_name(what: str, tmp_path: Path) 
         ["create", "text-embedding", "--vectors", ODD, "--output", "o"],
         ["create", "module", "--module-fn", f"m:{ODD}", "--output", "o"],
         ["fine-tune", "--module", "m", "--input", ODD, "--label", "y", "--output", "o"],
+        ["evaluate", "--module", "m", "--input", ODD, "--label", "y", "--output", "o"],
+        ["evaluate", "--module", "m", "--baseline", ODD, "--input", "a", "--output", "o"],
         ["lineage", ODD, "--metadata", "m"],
         ["lineage", "ab", "--metadata", ODD],
         ["run", "embed", "--module", ODD],

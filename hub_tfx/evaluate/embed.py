@@ -297,7 +297,8 @@ def _write(results: Sequence[_Result], folder: str) -> None:
     totals = contents.pop(_TOTALS)
     for name, batches in contents.items():
         write_bytes(str(FileSystems.join(folder, name)), _as_stream([*map(from_bytes, batches)]))
-    write_bytes(str(FileSystems.join(folder, _TOTALS)), totals[0])  # Last: it says that all is there.
+    # The last file, which says that all others are there.
+    write_bytes(str(FileSystems.join(folder, _TOTALS)), totals[0])
 
 
 def _as_stream(batches: Sequence[pa.RecordBatch]) -> bytes:

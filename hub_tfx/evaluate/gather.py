@@ -12,11 +12,11 @@ from hub_tfx.data.arrow import is_bytes, is_number, leaf_type
 from hub_tfx.embed.dead_letters import check_rejected
 from hub_tfx.embed.output.read_back import as_text
 from hub_tfx.errors import ConfigError, InputError, RejectedRowsError
+from hub_tfx.evaluate.choose import Places, file_and_row, sole_value
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.evaluate.embed import CONTENT, SHOWN, EmbeddedSample, file_paths
 from hub_tfx.evaluate.result import SanityCheck
 from hub_tfx.evaluate.rows import EvaluatedRows
-from hub_tfx.evaluate.choose import Places, file_and_row, sole_value
 from hub_tfx.evaluate.tasks import BASELINE, CANDIDATE, EvaluationTask
 
 _REASONS = 20
@@ -41,8 +41,8 @@ def check_types(task: EvaluationTask, config: EvaluateConfig) -> None:
     fed = {name for of in task.of_side.values() for name in of.plan.features.values()}
     if config.label in fed:
         raise ConfigError(
-            f"label {config.label!r} is what the modules are fed, which tells nothing of them: name "
-            "another feature"
+            f"label {config.label!r} is what the modules are fed, which tells nothing of them: "
+            "name another feature"
         )
 
 
@@ -145,9 +145,7 @@ def _positions(sample: EmbeddedSample, places: Places) -> Any:
     return np.array([first[file] + row for file, row in found], np.int64)
 
 
-def _shown(
-    task: EvaluationTask, texts: Sequence[str | None], places: Places
-) -> Iterator[str]:
+def _shown(task: EvaluationTask, texts: Sequence[str | None], places: Places) -> Iterator[str]:
     paths = file_paths(task)
     for text, place in zip(texts, places.tolist(), strict=True):
         file, row = file_and_row(place)

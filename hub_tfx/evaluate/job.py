@@ -1,8 +1,7 @@
 """Evaluation jobs: checked before they start, and written as a whole."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import apache_beam as beam
 import numpy as np
@@ -19,6 +18,7 @@ from hub_tfx.embed.job import check_apart, check_one_format
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.manifest import ModuleRef
 from hub_tfx.embed.progress import IN_THIS_PROCESS
+from hub_tfx.evaluate.choose import PLACE
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.evaluate.embed import EmbeddedSample, EmbedSample, file_paths, read_sample
 from hub_tfx.evaluate.gather import check_of_rejected, check_sample, check_types, rows_of
@@ -26,7 +26,6 @@ from hub_tfx.evaluate.measure import measure
 from hub_tfx.evaluate.output import EVALUATION, REPORT, evaluation_directory
 from hub_tfx.evaluate.page import render
 from hub_tfx.evaluate.result import Costs, Evaluation
-from hub_tfx.evaluate.choose import PLACE
 from hub_tfx.evaluate.tasks import (
     BASELINE,
     CANDIDATE,
@@ -176,7 +175,9 @@ def _expect_rows(task: EvaluationTask, config: EvaluateConfig) -> None:
 def _evaluated(task: EvaluationTask, sample: EmbeddedSample, config: EvaluateConfig) -> Evaluation:
     rows = rows_of(task, sample, config)
     tried = _try(task, sample)
-    refs = {side: ModuleRef(of.module.handle, of.module.digest) for side, of in task.of_side.items()}
+    refs = {
+        side: ModuleRef(of.module.handle, of.module.digest) for side, of in task.of_side.items()
+    }
     return measure(
         rows,
         config,
@@ -205,8 +206,8 @@ def _try(task: EvaluationTask, sample: EmbeddedSample) -> dict[str, Tried]:
 def _costs(tried: Mapping[str, Tried]) -> Costs | None:
     if not tried:
         return None
-    baseline = tried.get(BASELINE)
-    return Costs(tried[CANDIDATE].cost, baseline and baseline.cost)
+    costs = {side: of.cost for side, of in tried.items()}
+    return Costs(costs[CANDIDATE], costs.get(BASELINE))
 
 
 def _is_deterministic(tried: Mapping[str, Tried]) -> bool | None:

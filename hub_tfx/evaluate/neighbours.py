@@ -8,6 +8,8 @@ Array = np.ndarray[Any, Any]
 
 _BLOCK_NUMBERS = 1 << 24
 """Cosines that are held at one time: 64 MiB."""
+_GROUPS_PER_NEIGHBOUR = 8
+_GROUP_COLUMNS = 64
 
 
 def nearest(queries: Array, corpus: Array, k: int, own: Array | None = None) -> Array:
@@ -39,14 +41,29 @@ def nearest(queries: Array, corpus: Array, k: int, own: Array | None = None) -> 
 
 
 def _largest(cosines: Array, k: int) -> Array:
-    """``[q, k]`` columns of the largest numbers in each row."""
-    columns = np.argpartition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]
-    least = np.take_along_axis(cosines, columns, axis=1).min(axis=1, keepdims=True)
-    # A partition takes any of the columns that are equal at its border.
-    for row in np.flatnonzero((cosines >= least).sum(axis=1) > k):
-        tied = np.flatnonzero(cosines[row] >= least[row])
-        columns[row] = tied[np.argsort(-cosines[row, tied], kind="stable")[:k]]
-    columns.sort(axis=1)
-    order = np.argsort(-np.take_along_axis(cosines, columns, axis=1), axis=1, kind="stable")
-    largest: Array = np.take_along_axis(columns, order, axis=1)
+    """``[q, k]`` columns of the largest numbers in each row, the largest first."""
+    bounds = _lower_bounds(cosines, k)
+    return np.stack(
+        [_largest_of(row, least, k) for row, least in zip(cosines, bounds, strict=True)]
+    )
+
+
+def _largest_of(numbers: Array, least: Any, k: int) -> Array:
+    candidates = np.flatnonzero(numbers >= least)
+    order = np.argsort(-numbers[candidates], kind="stable")[:k]
+    largest: Array = candidates[order]
     return largest
+
+
+def _lower_bounds(cosines: Array, k: int) -> Array:
+    """``[q]``: a number that at least ``k`` of the row reach, and few others.
+
+    Of groups of columns, each has its largest number: the k-th of these is one that the k-th of all
+    numbers reaches. That takes a tenth of the time of a partition of all numbers.
+    """
+    columns = cosines.shape[1]
+    groups = min(columns, max(_GROUPS_PER_NEIGHBOUR * k, columns // _GROUP_COLUMNS))
+    inside = cosines[:, : columns // groups * groups]
+    largest = inside.reshape(len(cosines), -1, groups).max(axis=1)
+    bounds: Array = np.partition(largest, groups - k, axis=1)[:, groups - k]
+    return bounds

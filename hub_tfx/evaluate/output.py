@@ -24,7 +24,7 @@ from hub_tfx.data.filesystems import (
 )
 from hub_tfx.embed.output import lease as leases
 from hub_tfx.embed.output.layout import TEMPORARY, is_manifest, is_temporary
-from hub_tfx.errors import HubTfxError, InputError, OutputError
+from hub_tfx.errors import InputError, OutputError
 from hub_tfx.evaluate.result import Evaluation
 
 EVALUATION, REPORT = "evaluation.json", "report.html"

@@ -16,6 +16,7 @@ def render(evaluation: Evaluation) -> str:
     """The page."""
     of_rows = [measure for measure in evaluation.measures if measure.n]
     whole = [measure for measure in of_rows if measure.slice is None]
+    whole.sort(key=lambda measure: measure.name != evaluation.primary)
     plain = [measure for measure in evaluation.measures if not measure.n]
     return render_page(
         Path(__file__).with_name("page.html.j2"),
@@ -47,7 +48,7 @@ def render(evaluation: Evaluation) -> str:
 def _cells(measure: Measure) -> tuple[str, ...]:
     rows = f"{measure.n:,}"
     if measure.units != measure.n:
-        rows += f" ({measure.units:,} drawn apart)"
+        rows += f" ({measure.units:,} independent)"
     return (
         _with(measure.value, measure.interval),
         _with(measure.baseline, measure.baseline_interval),

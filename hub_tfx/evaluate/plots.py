@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hub_tfx.embed.report.plots import data_uri, figure, write_name
+from hub_tfx.embed.report.plots import as_drawn, data_uri, figure
 from hub_tfx.evaluate.result import Interval
 
 _NAME_CHARS = 32
@@ -34,9 +34,9 @@ def forest(lines: Sequence[Line], label: str, border: float | None) -> str:
         axis.plot([line.value], [at], marker="o", color="#3b6ea8", markersize=5)
     if border is not None:
         axis.axvline(border, color="#a03030", linewidth=1, linestyle="--")
-    axis.set_yticks(range(len(lines)), [str(at) for at in range(len(lines))])
-    for text, line in zip(axis.get_yticklabels(), lines, strict=True):
-        write_name(text, line.name, _NAME_CHARS)
+    axis.set_yticks(range(len(lines)), [as_drawn(line.name, _NAME_CHARS) for line in lines])
+    for text in axis.get_yticklabels():
+        text.set_parse_math(False)
     axis.set_ylim(len(lines) - 0.5, -0.5)
     axis.set_xlabel(label)
     return data_uri(drawing)

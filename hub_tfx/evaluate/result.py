@@ -213,13 +213,17 @@ class Evaluation:
     def from_json(cls, text: str | bytes) -> "Evaluation":
         """Raises ValueError for anything but what ``to_json`` writes."""
         try:
-            document = json.loads(text)
+            document = json.loads(text, parse_constant=_no_number)
             if not isinstance(document, dict) or document.pop("made_by", None) != MADE_BY:
                 raise ValueError("it was not made by hub_tfx")
             evaluation: Evaluation = _read(cls, document)
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not an evaluation: {error}") from error
         return evaluation
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is not JSON")
 
 
 def _read(hint: Any, value: Any) -> Any:

@@ -17,7 +17,7 @@ from hub_tfx.evaluate.threshold import Threshold
 def rule_in_words(config: EvaluateConfig, has_baseline: bool) -> str:
     """What it takes to be blessed."""
     primary = config.decides or "a measure of labels or pairs"
-    share = f"{config.confidence:.4g}"
+    share = f"{100 * config.confidence:g}%"
     if not has_baseline:
         how = f"the {share} interval of {primary} is above what chance gives (there is no baseline)"
     elif config.margin:
@@ -140,8 +140,8 @@ def check_threshold(
         return ThresholdResult(text, found.value, None, False, why)
     is_met = threshold.is_met(found.value, bound)
     verb = "meets" if is_met else "does not meet"
-    beside = f", here {figure(bound)}" if threshold.factor is not None else ""
-    why = f"{what} is {figure(found.value)} and {verb} the threshold {text}{beside}."
+    beside = f", here {bound:.6g}" if threshold.factor is not None else ""
+    why = f"{what} is {found.value:.6g} and {verb} the threshold {text}{beside}."
     return ThresholdResult(text, found.value, bound, is_met, why)
 
 
@@ -157,7 +157,11 @@ def _because(whys: Sequence[str]) -> str:
 
 def figure(value: float) -> str:
     """A number for a person."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    if abs(value) >= 1:
+        return f"{value:.4g}"
+    return f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1g}"
 
 
 def signed(value: float) -> str:

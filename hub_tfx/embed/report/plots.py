@@ -79,15 +79,15 @@ def _scatter_groups(axis: Any, points: Any, groups: Sequence[str], style: dict[s
     for number, name in enumerate(names):
         axis.scatter(*points[of_point == name].T, color=f"C{number}", label=str(number), **style)
     legend = axis.legend(markerscale=3, fontsize="small")
+    # Set as they are: matplotlib would take $ for mathematics, and leave out names with a _.
     for text, name in zip(legend.get_texts(), names, strict=True):
-        write_name(text, name, _LEGEND_CHARS)
+        text.set_parse_math(False)
+        text.set_text(as_drawn(name, _LEGEND_CHARS))
 
 
-def write_name(text: Any, name: str, chars: int) -> None:
-    """Sets a text of a drawing to a name as it is: matplotlib would take $ for mathematics, and
-    leave out names with a _."""
-    text.set_parse_math(False)
-    text.set_text(printable(shortened(name, chars)))
+def as_drawn(name: str, chars: int) -> str:
+    """A name that a user gave, for a drawing."""
+    return printable(shortened(name, chars))
 
 
 def figure(width: float, height: float) -> tuple[Any, Any]:
