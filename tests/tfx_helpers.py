@@ -16,9 +16,7 @@ from hub_tfx.lineage.graph import ArtifactNode, Lineage
 Row = Mapping[str, Any]
 
 # TFX packs itself for remote workers at each step that runs Beam: seconds, for the same package.
-dependency_utils.build_ephemeral_package = functools.cache(
-    dependency_utils.build_ephemeral_package
-)
+dependency_utils.build_ephemeral_package = functools.cache(dependency_utils.build_ephemeral_package)
 
 
 def example(row: Row) -> tf.train.Example:
