@@ -1,8 +1,10 @@
 """Quiet libraries, and modules that many tests read and none changes."""
 
+import gc
 from pathlib import Path
 
 import pytest
+from trust import trust_tuned
 
 from hub_tfx._quiet import quiet_libraries
 
@@ -19,6 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write golden files again")
 
 
+def pytest_collection_finish() -> None:
+    """What is imported stays: without this each full collection looks at all of TFX again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written instead of compared."""
@@ -27,8 +35,8 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saves the child process that loads every tuned module, where that is not what is tested."""
-    monkeypatch.setattr("hub_tfx.finetune.checks.check_hermetic", lambda tuned, imports: None)
+    """See ``trust_tuned``."""
+    trust_tuned(monkeypatch)
 
 
 @pytest.fixture(scope="session", params=["tf1_hub", "saved_model"])

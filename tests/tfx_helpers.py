@@ -1,5 +1,6 @@
 """Examples artifacts as ExampleGen leaves them, and what plain TensorFlow reads and computes."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_hub as hub
 import tfx.v1 as tfx
+from tfx.utils import dependency_utils
 
 from hub_tfx.lineage.graph import ArtifactNode, Lineage
 
 Row = Mapping[str, Any]
+
+# TFX packs itself for remote workers at each step that runs Beam: seconds, for the same package.
+dependency_utils.build_ephemeral_package = functools.cache(dependency_utils.build_ephemeral_package)
 
 
 def example(row: Row) -> tf.train.Example:

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from importlib import metadata
 from pathlib import Path
 
@@ -139,17 +138,12 @@ def test_they_do_not_take_the_place_of_ours(capsys: pytest.CaptureFixture[str]) 
     assert "without running it" in capsys.readouterr().out
 
 
-def test_the_help_is_quick_and_light() -> None:
+def test_the_help_is_light() -> None:
     code = (
         "import sys; from hub_tfx.cli.main import run; run(['--help']);"
         "heavy = {'tensorflow', 'tfx', 'apache_beam', 'ml_metadata'} & sys.modules.keys();"
         "sys.exit(' '.join(heavy) or 0)"
     )
-    seconds = []
-    for _ in range(3):  # The best of three: other tests run beside this one.
-        started_s = time.monotonic()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        seconds.append(time.monotonic() - started_s)
-        assert done.returncode == 0, done.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     assert "check" in done.stdout
-    assert min(seconds) < 1  # 0.2 s where nothing else runs.

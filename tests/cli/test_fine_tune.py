@@ -80,6 +80,7 @@ def test_json_is_one_document_about_the_new_module(
     assert "step 4 of 4" in lines[-1]
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_the_fields_are_printed_one_a_line_and_the_output_is_kept(
     run: Callable[..., Result],
 ) -> None:
@@ -134,6 +135,7 @@ def test_an_error_is_one_line_and_an_exit_code(
     assert not Path("out").exists()
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_rows_that_are_read_are_counted_while_nobody_could_tell(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +150,7 @@ def test_rows_that_are_read_are_counted_while_nobody_could_tell(
     assert lines[0].endswith(" rows/s")
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_training_with_bad_pictures_ends_with_their_count(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
@@ -193,6 +196,7 @@ def keras_fn():
 """
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_without_a_module_a_function_builds_one(run: Callable[..., Result]) -> None:
     """It is found beside the data, with what it imports, though the command is an installed one."""
     Path("a_user_s_function.py").write_text(MODULE_FN)

@@ -47,18 +47,16 @@ def test_a_command_that_returns_has_its_exit_code(code):
     "body",
     [
         "os._exit(0)",
-        "threading.Thread(target=os._exit, args=(0,)).start(); time.sleep(20)",
+        "threading.Thread(target=os._exit, args=(0,)).start(); time.sleep(60)",
         "os.execv('/bin/true', ['true'])",
         "sys.exit(0)",
-        "(os.fork() or time.sleep(5)) and os._exit(0)",
+        "(os.fork() or time.sleep(1)) and os._exit(0)",
     ],
 )
 def test_a_process_that_leaves_with_status_0_before_it_is_done_has_failed(body):
-    began_s = time.monotonic()
     code, _, stderr = end(body)
     assert code == 1
     assert "hub-tfx: error: the process left with status 0 before it was done" in stderr
-    assert time.monotonic() - began_s < 15
 
 
 def test_a_process_that_leaves_with_another_status_keeps_it():
@@ -74,12 +72,11 @@ def test_a_process_that_is_ended_by_a_signal_says_so(received):
 
 _SLEEPING = "print(os.getpid(), flush=True); time.sleep(30)"
 _COUNTING = """
-    print(os.getpid(), flush=True)
     interrupts = 0
-    until = time.monotonic() + 0.6
-    while time.monotonic() < until:
+    for seconds in (60, 0.4):  # The second time for a second signal.
         try:
-            time.sleep(0.05)
+            print(os.getpid(), flush=True)
+            time.sleep(seconds)
         except KeyboardInterrupt:
             interrupts += 1
     return 10 + interrupts
@@ -90,8 +87,7 @@ _COUNTING = """
 @pytest.mark.parametrize("to_group", [False, True], ids=["to the parent", "to the group"])
 def test_a_signal_interrupts_the_command_once(received, to_group):
     process = start(_COUNTING)
-    process.stdout.readline()
-    time.sleep(0.1)  # Until it sleeps.
+    process.stdout.readline()  # It is ready.
     (os.killpg if to_group else os.kill)(process.pid, received)
     process.communicate(timeout=30)
     assert process.returncode == 11

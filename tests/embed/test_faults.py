@@ -20,7 +20,7 @@ from hub_tfx.errors import OutputError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
-_FILES, _ROWS = 12, 60
+_FILES, _ROWS = 12, 30
 _COMMAND = """
 from hub_tfx.cli.main import main
 from hub_tfx.embed.job import embed_files
@@ -135,7 +135,10 @@ def arguments(steady, inputs, tmp_path):
     return output, [*options, "--keep", "n", "--batch-size", "16"]
 
 
-@pytest.mark.parametrize("received", [signal.SIGTERM, signal.SIGINT])
+# That the one signal interrupts a command as the other does is shown in cli/test_guard.py.
+@pytest.mark.parametrize(
+    "received", [pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_a_run_that_is_told_to_stop_says_so_and_the_next_one_goes_on(
     arguments, steady, inputs, received
 ):

@@ -18,6 +18,8 @@ from hub_tfx.finetune.run_fn import run_fn
 from hub_tfx.module.create import module
 from hub_tfx.module.spec import ModuleFormat
 
+pytestmark = pytest.mark.usefixtures("taken_on_trust")
+
 POINTS = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
 
 
@@ -45,7 +47,9 @@ def scaling_module(path: Path, module_format: ModuleFormat) -> Path:
 def train(transform: Any, tmp_path: Path) -> Callable[..., Path]:
     """Runs run_fn on points and the sum of their coordinates; returns the serving model."""
 
-    def run(base: Path, points: list[Any], unlabelled: Sequence[Any] = ()) -> Path:
+    def run(
+        base: Path, points: list[Any], unlabelled: Sequence[Any] = (), steps: int = 100
+    ) -> Path:
         spec = {
             "point": tf.io.VarLenFeature(tf.float32),  # As a schema without shapes has it.
             "total": tf.io.VarLenFeature(tf.float32),
@@ -59,7 +63,7 @@ def train(transform: Any, tmp_path: Path) -> Callable[..., Path]:
             spec,
             {"label": "total", "task": "regression", "texts": [], "kept": ["point"]},
         )
-        options = {"steps": 100, "batch_size": 8, "learning_rate": 0.1, "eval_every": 100}
+        options = {"steps": steps, "batch_size": 8, "learning_rate": 0.1, "eval_every": 100}
         config = FineTuneConfig("total", task="regression", **options).to_json()
         serving = tmp_path / "serving"
         run_fn(
@@ -92,7 +96,7 @@ def test_a_row_of_another_length_or_without_a_label_is_left_out_with_the_reason(
     train: Any, module_format: ModuleFormat, tmp_path: Path
 ) -> None:
     base = scaling_module(tmp_path / "point", module_format)
-    train(base, [*POINTS.tolist(), [1.0, 2.0, 3.0]], unlabelled=[[1.0, 2.0]])
+    train(base, [*POINTS.tolist(), [1.0, 2.0, 3.0]], unlabelled=[[1.0, 2.0]], steps=1)
     assert read_rows(tmp_path / "run") == {"train": 32, "eval": 32, "left_out": 4}
     reasons = set(pq.read_table(tmp_path / "run" / "left_out")["reason"].to_pylist())
     assert reasons == {

@@ -54,7 +54,11 @@ def train_canned(column: Any, folder: Path, features: Any, labels: Any) -> Any:
         return tf.data.Dataset.from_tensor_slices((features, labels)).map(split_words).batch(16)
 
     estimator = tf.compat.v1.estimator.DNNClassifier(
-        (8,), [column], str(folder), optimizer=lambda: tf.compat.v1.train.AdamOptimizer(0.05)
+        (8,),
+        [column],
+        optimizer=lambda: tf.compat.v1.train.AdamOptimizer(0.05),
+        activation_fn=tf.nn.tanh,  # Units of ReLU may be dead from the start.
+        config=tf.estimator.RunConfig(str(folder), tf_random_seed=1),
     )
     estimator.train(lambda: rows().repeat(), max_steps=80)
     assert estimator.evaluate(rows)["accuracy"] == 1

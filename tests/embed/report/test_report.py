@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -43,27 +44,40 @@ def source(tmp_path_factory):
     return str(path)
 
 
-def test_what_rows_feed_is_counted_by_size(tmp_path, module, source):
-    result = embed_files(module, [source], str(tmp_path / "out"), report=True)
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory, module, source):
+    """The result of a job with a report and projector files, and its output, which none changes."""
+    output, config = tmp_path_factory.mktemp("reported") / "out", EmbedConfig(batch_size=3)
+    result = embed_files(module, [source], str(output), config, report=True, projector=True)
+    return result, output
+
+
+@pytest.fixture
+def output(reported, tmp_path):
+    """A copy of the output of ``reported``."""
+    return shutil.copytree(reported[1], tmp_path / "out")
+
+
+def test_what_rows_feed_is_counted_by_size(reported):
+    result, output = reported
     fed = sorted(len(text.encode()) for text in TEXTS[:-1])
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = json.loads((output / "manifest.json").read_text())
     sizes = [size for size, _ in manifest["row_bytes"]]
     found = np.searchsorted(sizes, fed, side="right") - 1
     assert [rows for _, rows in manifest["row_bytes"]] == np.bincount(found).tolist()
-    assert 'alt="Bytes that a row feeds"' in (tmp_path / "out/report/report.html").read_text()
+    assert 'alt="Bytes that a row feeds"' in (output / "report/report.html").read_text()
     assert result.metrics["fed_bytes"] == sum(fed)
     assert result.metrics["module_loads"] == 1
     assert result.metrics["module_us"] > 0
 
 
-def test_the_rows_of_calls_are_told(tmp_path, module, source):
-    config = EmbedConfig(batch_size=3)
-    result = embed_files(module, [source], str(tmp_path / "out"), config, report=True)
-    said = json.loads((tmp_path / "out/report/report.json").read_text())["calls"]
+def test_the_rows_of_calls_are_told(reported):
+    result, output = reported
+    said = json.loads((output / "report/report.json").read_text())["calls"]
     calls = result.metrics["batch_rows"]
     assert said == {"count": calls.count, "sum": len(TEXTS) - 1, "min": calls.min, "max": 3}
     shown = f"{calls.min} to 3, {calls.sum / calls.count:.1f} on average"
-    assert shown in (tmp_path / "out/report/report.html").read_text()
+    assert shown in (output / "report/report.html").read_text()
 
 
 @given(st.lists(st.integers(0, 1 << 40), min_size=1))
@@ -77,6 +91,12 @@ def test_each_row_is_counted_in_the_size_it_has(row_bytes):
 def job(module, source, output, output_format="parquet", **config):
     embed_files(module, [source], str(output), EmbedConfig(**config), output_format)
     return OutputLayout.of_directory(str(output), output_format)
+
+
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory, module, source):
+    """An output that keeps the texts."""
+    return job(module, source, tmp_path_factory.mktemp("kept") / "out", keep=("text",))
 
 
 @pytest.mark.parametrize(
@@ -152,8 +172,7 @@ def test_without_a_kept_feature_rows_are_numbers_and_points_have_one_colour(
     assert "coloured by" not in html
 
 
-def test_the_same_output_gives_the_same_bytes(tmp_path, module, source):
-    layout = job(module, source, tmp_path / "out", keep=("text",))
+def test_the_same_output_gives_the_same_bytes(tmp_path, layout):
     pages = [write_report(layout, str(tmp_path / name)) for name in "ab"]
     one, other = (open(page, "rb").read() for page in pages)  # noqa: SIM115
     assert one == other
@@ -166,8 +185,7 @@ def test_an_output_without_a_row_has_a_report(tmp_path, module):
         assert "0 rows embedded, 0 rejected." in file.read()
 
 
-def test_projector_files_are_what_was_embedded(tmp_path, module, source):
-    layout = job(module, source, tmp_path / "out", keep=("text",))
+def test_projector_files_are_what_was_embedded(tmp_path, layout):
     write_projector(layout, str(tmp_path / "projector"))
     table = pq.read_table(layout.parts_there("embeddings"))
     vectors = np.loadtxt(tmp_path / "projector" / "embedding.tsv", delimiter="\t")
@@ -180,15 +198,15 @@ def test_projector_files_are_what_was_embedded(tmp_path, module, source):
     assert "cat and <b>dog</b>" in (line[1] for line in metadata)
 
 
-def test_tensorboard_reads_the_projector_config(tmp_path, module, source):
+def test_tensorboard_reads_the_projector_config(reported):
     from google.protobuf import text_format
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
-    write_projector(job(module, source, tmp_path / "out"), str(tmp_path / "projector"))
-    text = (tmp_path / "projector" / "projector_config.pbtxt").read_text()
+    projector = reported[1] / "projector"
+    text = (projector / "projector_config.pbtxt").read_text()
     embedding = text_format.Parse(text, ProjectorConfig()).embeddings[0]
-    assert (tmp_path / "projector" / embedding.tensor_path).exists()
-    assert (tmp_path / "projector" / embedding.metadata_path).exists()
+    assert (projector / embedding.tensor_path).exists()
+    assert (projector / embedding.metadata_path).exists()
 
 
 ODD_NAMES = {
@@ -228,9 +246,7 @@ def test_names_that_a_module_made_up_stay_names_in_the_config_of_the_projector(t
     assert len(list(folder.iterdir())) == 2 * len(ODD_NAMES) + 2  # The config, and the list.
 
 
-def test_a_job_writes_them_on_request_and_keeps_no_old_ones(tmp_path, module, source):
-    output = tmp_path / "out"
-    embed_files(module, [source], str(output), report=True, projector=True)
+def test_a_job_writes_them_on_request_and_keeps_no_old_ones(output, module, source):
     assert (output / "report" / "report.html").exists()
     assert (output / "projector" / "projector_config.pbtxt").exists()
     embed_files(module, [source], str(output))
@@ -239,9 +255,7 @@ def test_a_job_writes_them_on_request_and_keeps_no_old_ones(tmp_path, module, so
 
 
 @pytest.mark.parametrize("folder", ["report", "projector"])
-def test_a_file_that_somebody_put_beside_them_is_not_removed(tmp_path, module, source, folder):
-    output = tmp_path / "out"
-    embed_files(module, [source], str(output), report=True, projector=True)
+def test_a_file_that_somebody_put_beside_them_is_not_removed(output, module, source, folder):
     notes = output / folder / "notes.txt"
     notes.write_text("mine")
     before = sorted(output.rglob("*"))
@@ -250,9 +264,7 @@ def test_a_file_that_somebody_put_beside_them_is_not_removed(tmp_path, module, s
     assert sorted(output.rglob("*")) == before
 
 
-def test_a_list_of_files_of_theirs_names_none_elsewhere(tmp_path, module, source):
-    output = tmp_path / "out"
-    embed_files(module, [source], str(output), report=True)
+def test_a_list_of_files_of_theirs_names_none_elsewhere(tmp_path, output, module, source):
     (tmp_path / "thesis.txt").write_text("mine")
     listed = {"made_by": "hub_tfx", "files": ["../../thesis.txt", "report.html", "report.json", 7]}
     (output / "report" / ".hub_tfx.json").write_text(json.dumps(listed))
@@ -261,9 +273,7 @@ def test_a_list_of_files_of_theirs_names_none_elsewhere(tmp_path, module, source
     assert not (output / "report").exists()
 
 
-def test_a_report_of_hub_tfx_0_1_is_replaced(tmp_path, module, source):
-    output = tmp_path / "out"
-    embed_files(module, [source], str(output), report=True)
+def test_a_report_of_hub_tfx_0_1_is_replaced(output, module, source):
     (output / "report" / ".hub_tfx.json").unlink()
     embed_files(module, [source], str(output))
     assert not (output / "report").exists()

@@ -74,9 +74,10 @@ def test_one_row_is_enough():
     assert (found.duplicate_rows, found.dead_dimensions) == (0, 0)
 
 
-def test_the_report_on_feature_maps_takes_little_memory():
-    """7 x 7 x 1280 numbers a row: the matrix of their covariances alone would be 14.7 GiB."""
-    dims, rows = 7 * 7 * 1280, 1200
+def test_the_report_on_feature_maps_takes_little_memory(monkeypatch):
+    """7 x 7 x 320 numbers a row: the matrix of their covariances alone would be 0.9 GiB."""
+    monkeypatch.setattr(survey_module, "_SAMPLE_NUMBERS", 1 << 23)
+    dims, rows = 7 * 7 * 320, 1200
     rng = np.random.default_rng(0)
     batches = (rng.standard_normal((50, dims), np.float32) for _ in range(rows // 50))
     tracemalloc.start()
@@ -85,7 +86,7 @@ def test_the_report_on_feature_maps_takes_little_memory():
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 1.2e9
+    assert peak < 0.3e9
     assert (found.dimensions, len(found.norms)) == (dims, rows)
     assert 100 < len(found.sample) == len(found.projection) < rows
     assert set(found.sample.tolist()) <= set(choose_sample(rows).tolist())
@@ -130,7 +131,7 @@ def test_a_histogram_of_equal_numbers_has_a_bar_that_can_be_seen(values):
     assert any(float(right) - float(left) > 3 for left, right in bars)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=10)
 @given(st.lists(st.floats(-(2.0**90), 2.0**90, width=32), min_size=1, max_size=30))
 def test_a_histogram_counts_all_numbers(values):
     _, rows = plots.histogram(np.array(values, np.float32), "norm")

@@ -79,8 +79,10 @@ def keras_dict(tmp_path_factory: pytest.TempPathFactory) -> Path:
     layers = tf.keras.layers
     inputs = {"left": layers.Input([3], name="left"), "right": layers.Input([2], name="right")}
     vectors = layers.Concatenate()([inputs["left"], inputs["right"]])
-    vectors = layers.Dense(4, kernel_regularizer="l2", activation="tanh")(vectors)
-    vectors = layers.Dropout(0.2)(layers.BatchNormalization(momentum=0.5)(vectors))
+    glorot = tf.keras.initializers.GlorotUniform(seed=1)
+    dense = layers.Dense(4, "tanh", kernel_initializer=glorot, kernel_regularizer="l2")
+    vectors = layers.BatchNormalization(momentum=0.5)(dense(vectors))
+    vectors = layers.Dropout(0.2, seed=1)(vectors)
     model = tf.keras.Model(inputs, vectors)
     model.compile("adam", "mse")
     rows = {"left": tf.ones([4, 3]), "right": tf.ones([4, 2])}
