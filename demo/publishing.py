@@ -35,7 +35,9 @@ def show_versions(repository: Path, runs: Mapping[str, Mapping[str, Any]]) -> No
     table = Table("run", "verdict", "version", "why", box=None, header_style="bold")
     for name, result in runs.items():
         published = result.get("published", "")
-        table.add_row(name, result["verdict"], published.rpartition("/")[2] or "-", result["reason"])
+        table.add_row(
+            name, result["verdict"], published.rpartition("/")[2] or "-", result["reason"]
+        )
     console.print(f"\n[bold]Versions of {NAME}[/bold]")
     console.print(table)
     for version in _versions(repository):

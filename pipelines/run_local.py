@@ -58,12 +58,16 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.finetune_pipeline import create_pipeline
 
-    steps = _run(_with_baseline(config), create_pipeline)
+    steps = _run(with_baseline(config), create_pipeline)
     return {**steps["ModuleTrainer"]["module"], **_outcome(steps)}
 
 
-def _with_baseline(config: "FineTunePipelineConfig") -> "FineTunePipelineConfig":
-    """The config with the baseline pinned: the one it names, otherwise the version in use."""
+def with_baseline(config: "FineTunePipelineConfig") -> "FineTunePipelineConfig":
+    """The config with the baseline pinned: the one it names, otherwise the version in use.
+
+    Raises:
+      HubTfxError: the baseline cannot be resolved, or the repository cannot be read.
+    """
     from hub_tfx.store.cache import ModuleCache
 
     gate = config.gate

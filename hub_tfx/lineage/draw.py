@@ -7,6 +7,8 @@ from hub_tfx._text import printable
 from hub_tfx.lineage.graph import ArtifactNode, Lineage, Step
 
 _FACTS = (
+    "verdict",
+    "reason",
     "handle",
     "version",
     "digest",
@@ -14,6 +16,8 @@ _FACTS = (
     "frozen",
     "module_fn",
     "module_digest",
+    "baseline_handle",
+    "baseline_digest",
     "signature",
     "span",
     "spans",
