@@ -88,7 +88,7 @@ lint: $(STAMP)  ## ruff, mypy, import-linter
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(STAMP)  ## benchmarks of embedding: ratios against bare loops and peers, some 40 minutes
+bench: $(STAMP)  ## benchmarks: embedding against bare loops and peers, a growing repository; some 45 minutes
 	$(PYTHON) -m benchmarks.whole image --peers
 	$(PYTHON) -m benchmarks.whole transformer --sweep
 	$(PYTHON) -m benchmarks.whole text
@@ -97,6 +97,7 @@ bench: $(STAMP)  ## benchmarks of embedding: ratios against bare loops and peers
 	$(PYTHON) -m benchmarks.embed_transformer
 	$(PYTHON) -m benchmarks.embed_incremental
 	$(PYTHON) -m benchmarks.embed_scale
+	$(PYTHON) -m benchmarks.repository_scale
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml
 	$(PIP_COMPILE) --extra bench --extra dev --output-file requirements.lock

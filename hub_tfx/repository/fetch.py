@@ -13,6 +13,7 @@ from hub_tfx.repository.layout import MODULE, Version
 from hub_tfx.repository.names import ModuleName, Reference
 from hub_tfx.repository.signing import verify_version
 from hub_tfx.repository.storage import Storage, open_storage
+from hub_tfx.repository.verify import damage_of
 from hub_tfx.repository.versions import aliases_of, find, yank_of
 from hub_tfx.store.fetch.base import Pinned
 from hub_tfx.store.fetch.local import copy_file
@@ -37,10 +38,10 @@ class RepositoryFetcher:
             with storage.content(version, into.parent) as content:
                 for entry in version.manifest.files:
                     source = content[f"{MODULE}/{entry.path}"]
-                    if not source.exists():
+                    if damage := damage_of(source, entry):
                         raise DigestMismatchError(
-                            f"{entry.path} of {version.key} is missing in {storage.url}: copy the "
-                            "version from elsewhere"
+                            f"{entry.path} of {version.key}: {damage}: copy the version from "
+                            "elsewhere"
                         )
                     _take(source, into / entry.path, into.parent)
 

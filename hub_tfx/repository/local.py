@@ -270,7 +270,7 @@ def _is_left(path: Path, *, execute: bool) -> bool:
         if execute:
             shutil.rmtree(path, ignore_errors=True)
         return True
-    with suppress(FileNotFoundError), path.open("rb") as file:
+    with suppress(FileNotFoundError), open_regular(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

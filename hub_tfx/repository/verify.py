@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from hub_tfx.errors import DigestMismatchError, HandleError
-from hub_tfx.module.manifest import hash_file
+from hub_tfx.module.manifest import FileEntry, hash_file
 from hub_tfx.repository import layout, records
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import ModuleName, is_version
@@ -81,15 +82,23 @@ def _read(
 def _damaged_files(storage: Storage, version: Version) -> Iterator[Damage]:
     with storage.content(version) as content:
         for entry in version.entries:
-            key, file = f"{version.key}/{entry.path}", content[entry.path]
-            if not file.exists():
-                yield Damage(key, "it is missing")
-            elif file.is_symlink() or hash_file(file) != (entry.size_bytes, entry.sha256):
-                yield Damage(key, "it has other bytes than were published")
+            if damage := damage_of(content[entry.path], entry):
+                yield Damage(f"{version.key}/{entry.path}", damage)
     known = {entry.path for entry in version.entries} | {layout.MARKER}
     for key, _ in storage.files(version.key):
         if key.removeprefix(f"{version.key}/") not in known:
             yield Damage(key, "it does not belong there")
+
+
+def damage_of(file: Path, entry: FileEntry) -> str | None:
+    """In words: how a file is not what was published; None where it is."""
+    if not file.exists():
+        return "it is missing"
+    if file.is_symlink() or not file.is_file():
+        return "it is not a file"
+    if hash_file(file) != (entry.size_bytes, entry.sha256):
+        return "it has other bytes than were published"
+    return None
 
 
 def _damaged_records(storage: Storage, name: ModuleName) -> Iterator[Damage]:

@@ -1,11 +1,15 @@
 """Every fetcher of ours keeps the contract of fetchers."""
 
 import tarfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository.fetch import RepositoryFetcher
+from hub_tfx.repository.publish import publish
 from hub_tfx.store.archive import pack
 from hub_tfx.store.fetch.http import HttpFetcher
 from hub_tfx.store.fetch.local import LocalFetcher
@@ -47,6 +51,20 @@ class TestHttp(FetcherContract):
             host = url.replace("http://", f"http://ann:{SECRET}@")
             handle = f"{host}/{{}}{request.param}?token={SECRET}".format
             yield Source(HttpFetcher(attempts=2, max_wait_s=0.01), handle, archive)
+
+
+class TestRepository(FetcherContract):
+    """In a directory, and in a bucket, as fsspec keeps one in memory."""
+
+    @pytest.fixture(params=["directory", "bucket"])
+    def source(self, place: Path, request: pytest.FixtureRequest) -> Source:
+        root = str(place / "r") if request.param == "directory" else f"memory://{uuid.uuid4().hex}"
+        card = place / "card.md"
+        front = ["summary: Words", "task: text-embedding", "license: MIT", "owners: [a]"]
+        card.write_text("\n".join(["---", *front, "language: en", "---", ""]))
+        module = ResolvedModule.of_directory(place / "module")
+        publish(module, root, "acme/module", card=card)
+        return Source(RepositoryFetcher(), f"repo+{root}//acme/{{}}/1".format)
 
 
 class TestFake(FetcherContract):

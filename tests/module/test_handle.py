@@ -11,6 +11,11 @@ from hub_tfx.module.handle import ModuleHandle
 
 parse = ModuleHandle.parse
 
+_IN_REPOSITORIES = st.builds(
+    "repo+{}//{}".format,
+    st.text("ab/.~:s3@? é", max_size=10),
+    st.text("ab/.@0129-%", max_size=12),
+)
 _URLS = st.builds(
     "{}://{}/{}".format,
     st.sampled_from(["http", "https", "HTTPS", "gs", "s3", "file"]),
@@ -19,11 +24,14 @@ _URLS = st.builds(
 )
 
 
-@given(text=_URLS | st.text() | st.text(alphabet=st.characters()))
+@given(text=_URLS | _IN_REPOSITORIES | st.text() | st.text(alphabet=st.characters()))
 @example("http://:80/")
 @example("https://u@h//1//2/")
 @example("//two/slashes")
 @example("https://h/a/1?sig=/2/")
+@example("repo+/r//a/b/3")
+@example("repo+//two//a/b@x")
+@example("repo+s3://bucket//a/b")
 def test_the_url_of_a_handle_is_the_handle(text: str) -> None:
     try:
         handle = parse(text)
@@ -51,11 +59,30 @@ def test_the_canonical_form(text: str, url: str) -> None:
     assert parse(text).url == url
 
 
+@pytest.mark.parametrize(
+    ("text", "url", "version", "alias"),
+    [
+        ("repo+/r//acme/words", "repo+/r//acme/words", None, ""),
+        ("repo+/r/.//acme/words/3", "repo+/r//acme/words/3", 3, ""),
+        ("repo+file:///r//acme/words@stable", "repo+/r//acme/words@stable", None, "stable"),
+        ("repo+S3://Bucket/a///acme/words/3", "repo+s3://Bucket/a//acme/words/3", 3, ""),
+    ],
+)
+def test_handles_into_a_repository(text: str, url: str, version: int | None, alias: str) -> None:
+    handle = parse(text)
+    assert handle.url == str(handle) == url
+    assert (handle.path, handle.version, handle.alias) == ("acme/words", version, alias)
+    assert handle.is_in_repository
+    assert not handle.is_local
+
+
 def test_relative_paths_are_made_absolute(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
     assert parse("models/1").path == str(Path.cwd() / "models" / "1")
     assert parse("~/models").path == "/home/ann/models"
     assert parse("models/1").is_local
+    assert parse("repo+./r//a/b").authority == str(Path.cwd() / "r")
+    assert parse("repo+~/r//a/b").authority == "/home/ann/r"
 
 
 @pytest.mark.parametrize(
@@ -95,6 +122,19 @@ def test_versions(text: str, path: str, version: int | None) -> None:
         ("https://u:s3cret@h℀st/", "host and port"),
         ("file://u:s3cret@host/a", "another host: 'host'"),
         ("/a\0b", "NUL"),
+        ("repo+/r", "names no module of a repository: give repo"),
+        ("repo+/r//acme", "names no module of a repository"),
+        ("repo+//acme/words", "names no module of a repository"),
+        ("repo+/r//acme/words/0", "names no module of a repository"),
+        ("repo+/r//acme/words/1/x", "names no module of a repository"),
+        ("repo+/r//acme/%2e%2e", "names no module of a repository"),
+        ("repo+/r//acme/words@", "names no module of a repository"),
+        ("repo+s3://bucket", "names no module of a repository"),
+        ("repo+https://h/r//acme/words", "give the version's own URL"),
+        ("repo+s3://key:s3cret@bucket//acme/words", "credentials come from"),
+        ("repo+s3://bucket?x=s3cret//acme/words", "credentials come from"),
+        ("repo+s3://key:s3cret@bucket//acme", "names no module of a repository"),
+        ("repo+/caf\udce9//acme/words", "is not valid UTF-8"),
         ("/\ud800", "is not valid UTF-8: rename"),
         ("/caf\udce9", "is not valid UTF-8: rename"),
     ],

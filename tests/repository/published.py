@@ -27,7 +27,8 @@ def card(folder: Path) -> Path:
 
 def module(path: Path, dim: int = 4, weights: bytes = b"no variables") -> ResolvedModule:
     """A tiny module; other weights make other bytes."""
-    minimal_module(path, dim)
+    if not path.exists():
+        minimal_module(path, dim)
     (path / "variables" / "variables.index").write_bytes(weights)
     return ResolvedModule.of_directory(path)
 
