@@ -11,7 +11,7 @@ from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.repository.card import Card
-from hub_tfx.repository.names import ModuleName, Reference, check_alias
+from hub_tfx.repository.names import ModuleName, Reference, check_settable
 from hub_tfx.repository.storage import open_storage
 from hub_tfx.repository.versions import in_use
 
@@ -54,7 +54,7 @@ class Publication:
     def __post_init__(self) -> None:
         ModuleName.parse(self.name)
         for alias in self.aliases:
-            check_alias(alias)
+            check_settable(alias)
 
     def in_use(self) -> str | None:
         """Handle of the version in use now, with its number; None where there is none yet."""

@@ -102,11 +102,11 @@ def set_alias(
       hub-tfx repo alias acme/words stable 3 --why "better recall" --repository ./modules
     """
     from hub_tfx.repository import changes
-    from hub_tfx.repository.names import ModuleName, check_alias, parse_version
+    from hub_tfx.repository.names import ModuleName, parse_version
 
     storage, parsed = _opened(repository), ModuleName.parse(name)
     number = parse_version(version)
-    record = changes.set_alias(storage, parsed, check_alias(alias), number, why)
+    record = changes.set_alias(storage, parsed, alias, number, why)
     _print({"name": name, "alias": alias, **record.values, **_change(record)}, as_json)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hub_tfx.errors import ConfigError
 from hub_tfx.repository import records
 from hub_tfx.repository.card import read_card
-from hub_tfx.repository.names import LATEST, ModuleName
+from hub_tfx.repository.names import ModuleName, check_settable
 from hub_tfx.repository.records import Record
 from hub_tfx.repository.storage import Storage
 from hub_tfx.repository.versions import (
@@ -26,13 +26,11 @@ def set_alias(
     """Has an alias stand for a version from now on; where it does already, nothing is written.
 
     Raises:
+      HandleError: the alias breaks a rule.
       ConfigError: the alias cannot be set, or the version is yanked.
       FetchError: there is no such version.
     """
-    if alias == LATEST:
-        raise ConfigError(
-            "the alias latest cannot be set: it is the newest version that is not yanked"
-        )
+    check_settable(alias)
     read_version(storage, name, number)
     if hidden := yank_of(storage, name, number):
         raise ConfigError(

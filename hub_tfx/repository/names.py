@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from hub_tfx._text import quoted
-from hub_tfx.errors import HandleError
+from hub_tfx.errors import ConfigError, HandleError
 
 LATEST = "latest"
 """The alias of the newest version that is not yanked; it is derived and cannot be set."""
@@ -109,6 +109,20 @@ def check_alias(text: str) -> str:
     """Returns an alias as it is; raises HandleError with the rule that a refused one breaks."""
     if rule := _broken_rule(text):
         raise HandleError(f"{quoted(text)} is not an alias: it {rule}: use one as stable or prod")
+    return text
+
+
+def check_settable(text: str) -> str:
+    """Returns an alias that may be set as it is.
+
+    Raises:
+      HandleError: the alias breaks a rule.
+      ConfigError: the alias is derived.
+    """
+    if check_alias(text) == LATEST:
+        raise ConfigError(
+            "the alias latest cannot be set: it is the newest version that is not yanked"
+        )
     return text
 
 

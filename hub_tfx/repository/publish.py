@@ -17,7 +17,7 @@ from hub_tfx.repository.card import read_card
 from hub_tfx.repository.changes import set_alias
 from hub_tfx.repository.facts import ModuleFacts, module_facts
 from hub_tfx.repository.layout import Version
-from hub_tfx.repository.names import LATEST, ModuleName, check_alias
+from hub_tfx.repository.names import ModuleName, check_settable
 from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.signing import check_private_key, sign_version
 from hub_tfx.repository.storage import Content, Storage, open_storage
@@ -102,8 +102,9 @@ def publish(
       InputError, OutputError: a file cannot be read or written. Nothing is published then.
     """
     parsed, storage = ModuleName.parse(name), open_storage(repository)
-    wanted = [check_alias(alias) for alias in aliases]
-    _check_wanted(wanted, version)
+    wanted = [check_settable(alias) for alias in aliases]
+    if version is not None and version < 1:
+        raise ConfigError(f"{version} is not the number of a version: use 1, 2, 3 and so on")
     if facts is not None and facts.digest != module.digest:
         raise ConfigError(f"the facts are those of {facts.digest}, not of {module.digest}")
     text = read_card(card).source
@@ -134,15 +135,6 @@ def publish(
         set_alias(storage, parsed, alias, made.number, why, who)
     handle = f"repo+{storage.url}//{made.key}"
     return PublishedVersion(handle, name, made.number, made.digest, created, signed_by)
-
-
-def _check_wanted(aliases: Iterable[str], version: int | None) -> None:
-    if LATEST in aliases:
-        raise ConfigError(
-            "the alias latest cannot be set: it is the newest version that is not yanked"
-        )
-    if version is not None and version < 1:
-        raise ConfigError(f"{version} is not the number of a version: use 1, 2, 3 and so on")
 
 
 def _checked(module: ResolvedModule) -> Manifest:

@@ -16,7 +16,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +25,10 @@ from typing import NoReturn
 from hub_tfx._files import odd_name, read_regular, remove_older, replacing, sync, why
 from hub_tfx.errors import (
     DigestMismatchError,
+    FetchError,
     HubTfxError,
     NotAModuleError,
     OutputError,
-    TransientFetchError,
 )
 from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
@@ -115,6 +115,41 @@ class ModuleCache:
                 return self._of_repository(handle, fetcher, pinned)
         return self._resolve(handle, pinned)
 
+    def take(
+        self, digest: str, fetcher: Fetcher, handles: Iterable[ModuleHandle] = ()
+    ) -> ResolvedModule:
+        """Puts a module that was brought here otherwise under its digest.
+
+        Args:
+          digest: digest that it must have.
+          fetcher: gives its files, where they are not there yet.
+          handles: remote handles under which it is found from now on.
+
+        Raises:
+          DigestMismatchError: it has another digest, or a handle stood for another module before.
+          ArchiveError, NotAModuleError, UnsafeArchiveError, InputError: see Fetcher.fetch.
+          OutputError: the cache cannot be written.
+        """
+        handles = tuple(handles)
+        source = handles[0] if handles else ModuleHandle("sha256", "", digest)
+        try:
+            self._prepare()
+            for handle in handles:
+                self._check_digest(handle, digest, None)
+            entry, _ = self._entry(digest)
+            was_there = entry is not None
+            if entry is None:
+                with self._work_directory() as work:
+                    entry = _fetch(source, fetcher, work)
+                    self._check_digest(source, entry.manifest.digest, digest)
+                    entry = self._commit(entry)
+            for handle in handles:
+                self._write_record(handle, digest, "")
+        except OSError as error:
+            message = f"{source}: the cache {self.root} cannot be used: {why(error)}"
+            raise OutputError(f"{message}; {_WHAT_TO_SET}") from error
+        return _resolved(source, entry, cache_hit=was_there)
+
     def _of_repository(
         self, handle: ModuleHandle, fetcher: PinningFetcher, pinned: str | None
     ) -> ResolvedModule:
@@ -125,7 +160,7 @@ class ModuleCache:
         """
         try:
             known = fetcher.pin(handle, self._verify_key)
-        except TransientFetchError as error:
+        except FetchError as error:
             may_hit = handle.is_versioned and self._verify_key is None
             hit = self._look_up(handle, pinned)[0] if may_hit else None
             if hit is None:

@@ -18,7 +18,7 @@ from hub_tfx._tfx import (
 from hub_tfx.artifacts import HubModule, ModuleEvaluation
 from hub_tfx.components.module_publisher.executor import Executor
 from hub_tfx.repository.card import Card, read_card
-from hub_tfx.repository.names import ModuleName, check_alias
+from hub_tfx.repository.names import ModuleName, check_settable
 from hub_tfx.repository.variants.make import check_kinds
 
 _artifacts = tfx.types.standard_artifacts
@@ -94,7 +94,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
                 repository=repository,
                 name=name,
                 card=card.source.decode(),
-                aliases=json.dumps([check_alias(alias) for alias in aliases]),
+                aliases=json.dumps([check_settable(alias) for alias in aliases]),
                 variants=json.dumps(check_kinds(variants)),
                 hub_tfx_version=__version__,
                 published=Channel(type=HubModule),
