@@ -33,7 +33,7 @@ from demo.console import console, timed  # noqa: E402
 from demo.corpus import Document, read_docstrings, write_tfrecord  # noqa: E402
 from demo.labelled import labelled  # noqa: E402
 from demo.nearest import QUERIES, nearest, print_answers  # noqa: E402
-from demo.publishing import gate, publication, show_versions  # noqa: E402
+from demo.publishing import NAME, gate, publication, show_versions  # noqa: E402
 from demo.unseen import accuracy  # noqa: E402
 from demo.vectors import learn  # noqa: E402
 
@@ -52,7 +52,7 @@ def main() -> None:
         _answer_queries(documents, result)
         _show_lineage("demo", "EmbeddingGenerator", "embeddings")
         tuned = _fine_tune(labelled(documents), url + _MODULE_URL_PATH)
-    _show_lineage("demo-finetune", "ModuleTrainer", "module")
+    _show_lineage_of(tuned["published"])
     console.print(
         f"\nDone in {time.monotonic() - started_s:.0f} s; everything is in {os.path.relpath(OUT)}/:"
     )
@@ -216,16 +216,31 @@ def _latest(step: str, output: str) -> str:
 
 
 def _show_lineage(pipeline: str, step: str, output: str) -> None:
-    from hub_tfx.lineage import draw
-    from hub_tfx.lineage.graph import ancestors_of
     from hub_tfx_pipelines import metadata
 
     store = open_sqlite(str(OUT / "metadata.sqlite"))
     executions = metadata.latest_run(store, pipeline)
     execution = next(e for e in executions if e.type.endswith(step))
-    ancestors = ancestors_of(store, [metadata.outputs(store, execution)[output]])
-    console.print(f"\n[bold]Lineage of the {output}, from ML Metadata[/bold]")
-    console.print(draw.as_text(ancestors), markup=False)
+    _draw(f"the {output}", store, metadata.outputs(store, execution)[output])
+
+
+def _show_lineage_of(handle: str) -> None:
+    """That of a published version."""
+    from hub_tfx.lineage.graph import MODULE_TYPE
+    from hub_tfx.lineage.store import properties_of
+
+    store = open_sqlite(str(OUT / "metadata.sqlite"))
+    for artifact in store.get_artifacts_by_type(MODULE_TYPE):
+        if {"handle": handle, "name": NAME}.items() <= properties_of(artifact).items():
+            _draw(handle, store, artifact)
+
+
+def _draw(what: str, store: Any, artifact: Any) -> None:
+    from hub_tfx.lineage import draw
+    from hub_tfx.lineage.graph import ancestors_of
+
+    console.print(f"\n[bold]Lineage of {what}, from ML Metadata[/bold]")
+    console.print(draw.as_text(ancestors_of(store, [artifact])), markup=False)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,10 @@ def _check_no_latest(pipeline: Any) -> None:
     from hub_tfx.components.latest_module import LatestModuleStrategy
 
     unknown = {
-        LatestModuleStrategy: ("module", "start from a module by its handle"),
+        LatestModuleStrategy: (
+            "module",
+            "name it by its handle, to start from (--module) or to compare with (--baseline)",
+        ),
         LatestOrNoneStrategy: ("embeddings", "name them in a state directory (--state-dir)"),
     }
     for node in pipeline.components:

@@ -1,25 +1,19 @@
 """The options that say how a pipeline ends: with a module, its verdict, or a published version."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import click
 
-from hub_tfx.cli.evaluate_options import gate_config, gate_options
+from hub_tfx.cli.evaluate_options import OF_GATE, gate_config, gate_options
 from hub_tfx.cli.options import add_options, digest_option
 from hub_tfx.errors import UsageError
 
-_OF_ENDING = {
-    "evaluate": "--evaluate",
-    "baseline": "--baseline",
-    "baseline_digest": "--baseline-sha256",
-    "evaluate_splits": "--evaluate-split",
-    "repository": "--publish",
-    "name": "--name",
-    "card": "--card",
-    "aliases": "--alias",
-}
 _OF_PUBLICATION = ("name", "card", "aliases")
+_OF_ENDING = (
+    *("evaluate", "baseline", "baseline_digest", "evaluate_splits"),
+    *("repository", *_OF_PUBLICATION),
+)
 
 
 def ending_options(command: Any) -> Any:
@@ -28,7 +22,7 @@ def ending_options(command: Any) -> Any:
         click.option(
             "--evaluate",
             is_flag=True,
-            help="Judge the new module: is it better than --baseline?",
+            help="Judge whether the new module is better than --baseline.",
         ),
         click.option(
             "--baseline",
@@ -90,7 +84,7 @@ def ending_of(options: dict[str, Any], label: str | None) -> dict[str, Any]:
     config = _measured(label, options, is_judged)
     if given["repository"] is None:
         _refuse(given, _OF_PUBLICATION, "--publish")
-    elif missing := [_OF_ENDING[name] for name in ("name", "card") if given[name] is None]:
+    elif missing := [f"--{name}" for name in ("name", "card") if given[name] is None]:
         raise UsageError(f"--publish needs {' and '.join(missing)}")
     if given["baseline"] is None:
         _refuse(given, ("baseline_digest",), "--baseline")
@@ -124,23 +118,26 @@ def ending_configs(ending: Mapping[str, Any]) -> dict[str, Any]:
 
 def _measured(label: str | None, options: dict[str, Any], is_judged: bool) -> Any:
     """The EvaluateConfig; None where the module is not judged."""
-    before = dict(options)
+    if not is_judged:
+        measuring = {name: options.pop(name) for name in OF_GATE}
+        _refuse(measuring, OF_GATE, "--evaluate")
+        return None
     config = gate_config(label, options)
-    if is_judged:
-        if config.label is None and config.pairs is None:
-            raise UsageError(
-                "the label is not a class by which vectors can be judged: name with --pairs a "
-                "feature whose equal values belong together"
-            )
-        return config
-    for name in before.keys() - options.keys():
-        if before[name]:
-            option = "--" + name.removesuffix("_feature").replace("_", "-")
-            raise UsageError(f"{option} is for --evaluate: give both")
-    return None
+    if config.label is None and config.pairs is None:
+        raise UsageError(
+            "the label is not a class by which vectors can be judged: name with --pairs a feature "
+            "whose equal values belong together"
+        )
+    return config
 
 
-def _refuse(given: Mapping[str, Any], names: tuple[str, ...], needed: str) -> None:
+def _refuse(given: Mapping[str, Any], names: Iterable[str], needed: str) -> None:
     for name in names:
         if given[name]:
-            raise UsageError(f"{_OF_ENDING[name]} is for {needed}: give both")
+            raise UsageError(f"{_option(name)} is for {needed}: give both")
+
+
+def _option(name: str) -> str:
+    """The option of the command that has a parameter."""
+    options = (p for p in click.get_current_context().command.params if p.name == name)
+    return next(options).opts[0]

@@ -9,6 +9,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 from hub_tfx.beam.runner import parse_beam_arguments
 from hub_tfx.data.filesystems import copy_directory, is_local
 from hub_tfx.errors import ConfigError
+from hub_tfx.module.handle import IN_REPOSITORY
 from hub_tfx.module.resolved import ResolvedModule
 
 
@@ -53,6 +54,8 @@ def _refuse(paths: Iterable[str], who: str, fix: str) -> None:
 
 
 def _is_of_this_machine(path: str) -> bool:
+    if path.startswith(IN_REPOSITORY):
+        path = path.removeprefix(IN_REPOSITORY).rpartition("//")[0]
     path = path.removeprefix("file://")  # Handles may begin so, Beam's paths may not.
     return is_local(path) and (not os.path.isabs(path) or os.path.exists(path))
 

@@ -18,7 +18,7 @@ from hub_tfx.cli.options import (
 )
 from hub_tfx.errors import UsageError
 
-_OF_GATE = {
+OF_GATE = {
     "pairs_feature": "pairs",
     "slices": "slices",
     "primary": "primary",
@@ -28,7 +28,7 @@ _OF_GATE = {
     "neighbours": "neighbours",
     "probe": "probe",
 }
-_OF_CONFIG = {"label": "label", **_OF_GATE, "seed": "seed"}
+_OF_CONFIG = {"label": "label", **OF_GATE, "seed": "seed"}
 """Parameter of the command -> key of the EvaluateConfig."""
 
 
@@ -46,7 +46,7 @@ def gate_config(label: str | None, options: dict[str, Any]) -> Any:
     """The EvaluateConfig of what ``gate_options`` parsed, which is taken out of the options."""
     from hub_tfx.evaluate.config import EvaluateConfig
 
-    given = {key: options.pop(name) for name, key in _OF_GATE.items()}
+    given = {key: options.pop(name) for name, key in OF_GATE.items()}
     return EvaluateConfig(label=label, **{k: v for k, v in given.items() if v is not None})
 
 

@@ -17,7 +17,7 @@ from hub_tfx.errors import HandleError
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _VERSION = re.compile(r"^(.*)/(0|[1-9][0-9]{0,18})$")
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#]")
-_IN_REPOSITORY = "repo+"
+IN_REPOSITORY = "repo+"
 _REFERENCE = re.compile(
     r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:/([1-9][0-9]{0,8})|@([A-Za-z0-9._-]+))?"
 )
@@ -60,7 +60,7 @@ class ModuleHandle:
         """
         if not text.strip():
             raise HandleError("the module handle is empty: give a URL, an archive or a directory")
-        if text.startswith(_IN_REPOSITORY):
+        if text.startswith(IN_REPOSITORY):
             return cls._of_repository(text)
         scheme = _SCHEME.match(text)
         if scheme is None:
@@ -84,7 +84,7 @@ class ModuleHandle:
 
     @classmethod
     def _of_repository(cls, text: str) -> "ModuleHandle":
-        root, _, named = text.removeprefix(_IN_REPOSITORY).rpartition("//")
+        root, _, named = text.removeprefix(IN_REPOSITORY).rpartition("//")
         reference = _REFERENCE.fullmatch(named)
         if not root or root.endswith(":") or reference is None:
             raise HandleError(
@@ -149,7 +149,7 @@ class ModuleHandle:
             return self.path
         if self.is_in_repository:
             alias = f"@{self.alias}" if self.alias else ""
-            return f"{_IN_REPOSITORY}{self.authority}//{self._full_path}{alias}"
+            return f"{IN_REPOSITORY}{self.authority}//{self._full_path}{alias}"
         userinfo = f"{self.userinfo}@" if self.userinfo else ""
         query = f"?{self.query}" if self.query else ""
         return f"{self.scheme}://{userinfo}{self.authority}{self._full_path}{query}"

@@ -32,6 +32,16 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
     assert "digest" not in parameters(job, "ModuleResolver")
 
 
+CARD = """---
+summary: Words.
+task: text-embedding
+license: Apache-2.0
+owners: [Tests]
+language: en
+---
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [
@@ -42,6 +52,7 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
         ("finetune", ["--input-map", "body"], "--input-map takes KEY=FEATURE, not 'body'"),
         ("finetune", ["--module-fn", "package.module:build"], "give either module"),
         ("finetune", ["--warm-start"], "compile a .yaml for Kubeflow Pipelines"),
+        ("finetune", ["--publish", "gs://b/r", "--name", "a/b", "--card", "CARD"], "(--baseline)"),
         ("embed", ["--incremental"], "LatestEmbeddings: Vertex AI Pipelines cannot look for the"),
         ("embed", ["--incremental"], "or name them in a state directory (--state-dir)"),
         ("finetune", ["--class-weights", "a"], "--class-weights takes NAME=WEIGHT, not 'a'"),
@@ -50,7 +61,9 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
 def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_written(
     tmp_path, capsys, name, change, complaint
 ):
-    output = tmp_path / "pipeline.json"
+    output, card = tmp_path / "pipeline.json", tmp_path / "card.md"
+    card.write_text(CARD)
+    change = [str(card) if argument == "CARD" else argument for argument in change]
     code, out, err = run(capsys, name, *REQUIRED[name], "--output", output, *change)
     assert (code, out) == (2, "")
     assert err.startswith("hub-tfx: error: ")
@@ -84,6 +97,27 @@ def test_a_path_that_only_this_machine_has_is_refused(tmp_path, capsys, name, op
         assert (code, out) == (2, "")
         assert f"{REACH} {path}: name a bucket, a URL, or an absolute path that only they" in err
     assert not output.exists()
+
+
+def test_a_repository_that_only_this_machine_has_is_refused(tmp_path, capsys):
+    output, card = tmp_path / "pipeline.json", tmp_path / "card.md"
+    card.write_text(CARD)
+    publish = ["--name", "a/b", "--card", card, "--output", output]
+    here, there = f"repo+{tmp_path}//a/b@stable", "repo+/mnt/nowhere-on-this-machine//a/b@stable"
+    for places in (
+        ["--publish", tmp_path, "--baseline", there],
+        ["--publish", "gs://bucket/modules", "--baseline", here],
+        ["--publish", "gs://bucket/modules", "--baseline", there, "--module", here],
+    ):
+        code, _, err = run(capsys, "finetune", *REQUIRED["finetune"], *publish, *places)
+        assert (code, f"{REACH} " in err) == (2, True)
+        assert str(tmp_path) in err
+    places = ["--publish", "gs://bucket/modules", "--baseline", there]
+    assert run(capsys, "finetune", *REQUIRED["finetune"], *publish, *places)[0] == 0
+    job = json.loads(output.read_text())
+    assert parameters(job, "BaselineResolver")["handle"] == there
+    assert parameters(job, "ModulePublisher")["repository"] == "gs://bucket/modules"
+    assert parameters(job, "ModulePublisher")["card"] == CARD
 
 
 def test_an_absolute_path_that_is_not_here_may_be_that_of_a_volume(tmp_path, capsys):

@@ -8,8 +8,10 @@ from click.testing import CliRunner
 
 from hub_tfx.cli.options import BeamCommand
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.errors import ConfigError, UsageError
+from hub_tfx.errors import CardError, ConfigError, UsageError
+from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.repository.card import parse_card
 from hub_tfx_kubeflow.cli import compile_
 from hub_tfx_pipelines.cli import run
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
@@ -20,12 +22,21 @@ from hub_tfx_pipelines.options import (
     fine_tune_pipeline_config,
     fine_tune_pipeline_options,
 )
+from hub_tfx_pipelines.publishing import Gate, Publication
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 PLACES = {
     "run": {"--output-root"},
     "compile": {"--pipeline-root", "--image", "--output"},
 }
+CARD = """---
+summary: Words.
+task: text-embedding
+license: Apache-2.0
+owners: [Tests]
+language: en
+---
+"""
 OF_BOTH = {"data_root": "records", "pipeline_root": "root"}
 OF_EMBEDDING = OF_BOTH | {"pipeline_name": "embed", "module": "text"}
 OF_FINE_TUNING = OF_BOTH | {"pipeline_name": "finetune", "fine_tune": FineTuneConfig("topic")}
@@ -166,6 +177,23 @@ def test_options_are_the_attributes_of_a_fine_tuning_pipeline(
             "--preprocessor-sha256 is that of --preprocessor: give both",
         ),
         (fine_tune, ["--label", "topic"], "give either module"),
+        *(
+            (fine_tune, ["--module", "text", "--label", "topic", *given], complaint)
+            for given, complaint in {
+                ("--publish", "r", "--name", "a/b"): "--publish needs --card",
+                ("--publish", "r"): "--publish needs --name and --card",
+                ("--name", "a/b"): "--name is for --publish: give both",
+                ("--card", "c.md", "--evaluate"): "--card is for --publish: give both",
+                ("--alias", "stable"): "--alias is for --publish: give both",
+                ("--baseline-sha256", DIGEST, "--evaluate"): "is for --baseline: give both",
+                ("--evaluate-split", "test"): "--evaluate-split is for --evaluate: give both",
+                ("--margin", "0.1"): "--margin is for --evaluate: give both",
+                ("--threshold", "norm_p50>=1"): "--threshold is for --evaluate: give both",
+                ("--pairs", "pair"): "--pairs is for --evaluate: give both",
+                ("--evaluate", "--task", "regression"): "the label is not a class by which",
+                ("--evaluate", "--primary", "beauty"): "'beauty' is not a measure",
+            }.items()
+        ),
     ],
 )
 def test_options_that_contradict_each_other_are_a_usage_error(
@@ -173,6 +201,41 @@ def test_options_that_contradict_each_other_are_a_usage_error(
 ) -> None:
     with pytest.raises(UsageError, match=complaint):
         config_of(command, *arguments)
+
+
+def test_a_module_is_judged_where_that_is_asked_for_or_somebody_else_gets_it(
+    tmp_path: Any,
+) -> None:
+    label = ["--label", "topic", "--module", "text"]
+    by_topic = EvaluateConfig(label="topic")
+    assert config_of(fine_tune, *label).gate is None
+    assert config_of(fine_tune, *label, "--evaluate").gate == Gate(config=by_topic)
+    measured = ["--margin", "0.1", "--slice", "lang", "--pairs", "pair", "--sample-rows", "9"]
+    config = EvaluateConfig(
+        label="topic", margin=0.1, slices=("lang",), pairs="pair", sample_rows=9
+    )
+    given = ["--baseline", "old", "--baseline-sha256", DIGEST, "--evaluate-split", "test", "more"]
+    assert config_of(fine_tune, *label, *given, *measured).gate == Gate(
+        config=config, splits=("test", "more"), baseline="old", baseline_digest=DIGEST
+    )
+    card = tmp_path / "card.md"
+    card.write_text(CARD)
+    publish = ["--publish", "r", "--name", "a/b", "--card", str(card), "--alias", "stable", "prod"]
+    published = config_of(fine_tune, *label, *publish)
+    assert published.gate == Gate(config=by_topic)
+    assert published.publication == Publication(
+        repository="r", name="a/b", card=parse_card(CARD), aliases=("stable", "prod")
+    )
+    of_numbers = [*label, "--task", "regression", "--evaluate", "--pairs", "pair"]
+    assert config_of(fine_tune, *of_numbers).gate.config == EvaluateConfig(pairs="pair")
+
+
+def test_a_card_with_errors_is_refused_before_a_pipeline_runs(tmp_path: Any) -> None:
+    card = tmp_path / "card.md"
+    card.write_text(CARD.replace("Apache-2.0", "Apache 2"))
+    label = ["--label", "topic", "--module", "text"]
+    with pytest.raises(CardError, match=r"card\.md:4: license: .*Apache-2\.0"):
+        config_of(fine_tune, *label, "--publish", "r", "--name", "a/b", "--card", str(card))
 
 
 def test_beam_has_its_say_on_its_options() -> None:
@@ -186,3 +249,8 @@ def test_a_config_knows_what_its_steps_read_and_write() -> None:
     assert config.folders == ("records", "root", "state")
     new = FineTunePipelineConfig(**OF_FINE_TUNING, module_fn="mine:build")
     assert (new.handles, new.folders) == ((), ("records", "root"))
+    gate = Gate(config=EvaluateConfig(label="topic"), baseline="old")
+    publication = Publication(repository="r", name="a/b", card=parse_card(CARD))
+    ending = {"module_fn": "mine:build", "gate": gate, "publication": publication}
+    judged = FineTunePipelineConfig(**OF_FINE_TUNING, **ending)
+    assert (judged.handles, judged.folders) == (("old",), ("records", "root", "r"))

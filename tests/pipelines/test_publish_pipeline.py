@@ -219,7 +219,7 @@ def test_a_publication_with_a_bad_name_is_refused(tmp_path: Path, wrong: Any) ->
 
 
 def test_a_run_is_pinned_to_the_version_in_use(runs: Runs, tmp_path: Path) -> None:
-    """The alias counts, which somebody may have moved back; a baseline that is named counts more."""
+    """The alias counts, which may have been moved back; a baseline that is named counts more."""
     gate = Gate(config=CONFIG)
     of_alias = with_baseline(config(tmp_path, gate=gate, publication=runs.publication)).gate
     assert of_alias.baseline == runs.publication.in_use()
