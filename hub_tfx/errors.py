@@ -14,8 +14,10 @@ One root, so that ``except HubTfxError`` is enough::
     ├── ArchiveError             the archive is cut short or damaged
     ├── RefusedError             refused for safety
     │   ├── UnsafeArchiveError   an archive member that may not be unpacked
-    │   └── DigestMismatchError  the bytes are not those that were promised
+    │   ├── DigestMismatchError  the bytes are not those that were promised
+    │   └── UntrustedError       no valid signature of the key that is configured
     ├── AuthoringError           a module cannot be built from what was given
+    ├── VariantError             a module cannot be had in another format, or differs in it
     ├── InputError               an input file is missing or cannot be read
     ├── OutputError              the output cannot be written, or is not ours to replace
     │   └── TakenError           a name or number in a repository is another's
@@ -102,7 +104,15 @@ class DigestMismatchError(RefusedError):
     pass
 
 
+class UntrustedError(RefusedError):
+    pass
+
+
 class AuthoringError(HubTfxError):
+    pass
+
+
+class VariantError(HubTfxError):
     pass
 
 

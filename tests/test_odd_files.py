@@ -229,11 +229,12 @@ OWN = {
     "finetune/saved_model/trainer.py": "reads what the training before has written",
     "finetune/saved_model/tunable.py": "reads the copy that it has made",
     "finetune/tf1_hub/evaluations.py": "reads what the training before has written",
-    "module/check/hermetic.py": "reads the answer of its child",
+    "module/child.py": "reads the answer of its child",
     "module/code_digest.py": "reads the source of code that is imported already",
     "module/create/export.py": "reads the module that it has made",
     "module/process.py": "reads what the system says of its cores",
     "module/vector_files.py": "opens the member of an archive that is open",
+    "repository/signing.py": "reads the signature that it has made",
 }
 READING = {"read_bytes", "read_text", "open"}
 

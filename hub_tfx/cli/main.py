@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, str] = {
     "resolve": "hub_tfx.cli.modules:resolve",
     "inspect": "hub_tfx.cli.modules:inspect",
     "check": "hub_tfx.cli.check:check",
+    "cache": "hub_tfx.cli.cache:cache",
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
@@ -33,7 +34,7 @@ _COMMANDS: Mapping[str, str] = {
     "lineage": "hub_tfx.cli.lineage:lineage",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
-    "Modules": ("resolve", "inspect", "check", "create"),
+    "Modules": ("resolve", "inspect", "check", "create", "cache"),
     "Embeddings and training": ("embed", "fine-tune"),
     "Publishing": ("publish", "repo", "card", "diff"),
     "Pipelines": ("run", "compile"),

@@ -24,10 +24,21 @@ from hub_tfx.store.cache import ModuleCache
 @click.argument("handle")
 @cache_dir_option
 @sha256_option()
+@click.option(
+    "--verify-key",
+    metavar="FILE",
+    help="Refuse a module of a repository that is not signed by the private half of this public "
+    "key.  [HUB_TFX_VERIFY_KEY]",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the path of the module.")
 @json_option
 def resolve(
-    handle: str, cache_dir: str | None, digest: str | None, quiet: bool, as_json: bool
+    handle: str,
+    cache_dir: str | None,
+    digest: str | None,
+    verify_key: str | None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Bring the module of HANDLE into the cache, verify it and print where it is.
 
@@ -38,8 +49,10 @@ def resolve(
     Example:
       hub-tfx resolve https://tfhub.dev/google/nnlm-en-dim128/2
     """
-    module = ModuleCache(cache_dir).resolve(handle, digest=digest)
+    module = ModuleCache(cache_dir, verify_key=verify_key).resolve(handle, digest=digest)
     fields = _fields(module) | {"cache_hit": module.cache_hit}
+    if module.signed_by:
+        fields["signed_by"] = module.signed_by
     if as_json:
         print_json(fields)
     elif quiet:

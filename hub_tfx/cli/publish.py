@@ -56,6 +56,28 @@ def _options(command: Any) -> Any:
             help="Keep this reason with a change of an alias.",
         ),
         click.option(
+            "--variant",
+            "variants",
+            multiple=True,
+            type=click.Choice(["serving", "tflite"]),
+            help="Publish the module in this format, too: a SavedModel for TensorFlow Serving and "
+            "TFX, or TensorFlow Lite. Each is tried first. May be repeated.",
+        ),
+        click.option(
+            "--import",
+            "imports",
+            multiple=True,
+            metavar="PACKAGE",
+            help="Import this package, such as one with the module's ops, to make variants. May be "
+            "repeated.",
+        ),
+        click.option(
+            "--sign-key",
+            envvar="HUB_TFX_SIGN_KEY",
+            metavar="FILE",
+            help="Sign the version with the private key in this file.  [HUB_TFX_SIGN_KEY]",
+        ),
+        click.option(
             "--no-archive",
             is_flag=True,
             help="Leave out the archive that TensorFlow Hub loads from a web server.",
@@ -77,6 +99,9 @@ def publish(
     version: int | None,
     aliases: tuple[str, ...],
     why: str,
+    variants: tuple[str, ...],
+    imports: tuple[str, ...],
+    sign_key: str | None,
     no_archive: bool,
     cache_dir: str | None,
     digest: str | None,
@@ -102,13 +127,18 @@ def publish(
         card=card,
         version=version,
         aliases=aliases,
+        variants=variants,
+        imports=imports,
         archive=not no_archive,
+        sign_key=sign_key,
         why=why,
     )
+    fields = asdict(published)
+    if not published.signed_by:
+        del fields["signed_by"]
     if as_json:
-        print_json(asdict(published))
+        print_json(fields)
         return
-    fields = asdict(published) | {"created": "yes" if published.created else "no"}
-    print_fields(fields)
+    print_fields(fields | {"created": "yes" if published.created else "no"})
     if not published.created:
         tell(f"{name}/{published.version} has these bytes already, and stays as it was published")

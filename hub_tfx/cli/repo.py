@@ -256,8 +256,10 @@ def _version_rows(storage: "Storage", name: str) -> list[dict[str, Any]]:
 
 
 def _fields(storage: "Storage", version: "Version") -> dict[str, Any]:
+    from hub_tfx.repository.signing import signatures
     from hub_tfx.repository.versions import aliases_of, yank_of
 
+    signed = signatures(storage, version.name, version.number)
     hidden = yank_of(storage, version.name, version.number)
     return {
         "handle": f"repo+{storage.url}//{version.key}",
@@ -269,6 +271,8 @@ def _fields(storage: "Storage", version: "Version") -> dict[str, Any]:
         "who": version.who,
         "aliases": aliases_of(storage, version.name, version.number),
         "yanked": hidden.why if hidden else None,
+        "variants": sorted({entry.path.split("/")[1] for entry in version.variants}),
+        "signed_by": sorted({str(record.values.get("key")) for record in signed}),
     }
 
 

@@ -25,6 +25,8 @@ class ResolvedModule:
       cache_hit: whether the module was in the cache before, or in a repository of this machine.
       remote_path: the same directory on a Beam filesystem that workers on other machines reach;
         None where they find it under ``path``.
+      signed_by: fingerprint of the public key whose signature was verified; None where no key is
+        configured, or the module is not one of a repository.
     """
 
     handle: str
@@ -34,6 +36,7 @@ class ResolvedModule:
     size_bytes: int = 0
     cache_hit: bool = False
     remote_path: str | None = None
+    signed_by: str | None = None
 
     @classmethod
     def of_directory(

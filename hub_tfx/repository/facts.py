@@ -82,6 +82,25 @@ class Blessing:
 
 
 @dataclass(frozen=True)
+class VariantFacts:
+    """The module in another format, which was tried beside it.
+
+    Attributes:
+      kind: ``serving`` or ``tflite``.
+      signature: signature of the module that it serves.
+      largest_difference: from the module, over all numbers that it gave for made-up rows.
+      size_bytes: size of its files together.
+      needs_flex: of TensorFlow Lite: whether it needs the delegate for TensorFlow's own ops.
+    """
+
+    kind: str
+    signature: str
+    largest_difference: float
+    size_bytes: int
+    needs_flex: bool | None = None
+
+
+@dataclass(frozen=True)
 class ModuleFacts:
     """What is known of a module; ``from_json(f.to_json()) == f``.
 
@@ -101,6 +120,7 @@ class ModuleFacts:
       run: id of the pipeline run that made it.
       code_version: version of the code that made it, such as a commit.
       blessing: the verdict on it.
+      variants: other formats that it is published in.
     """
 
     format: ModuleFormat
@@ -117,6 +137,7 @@ class ModuleFacts:
     run: str | None = None
     code_version: str | None = None
     blessing: Blessing | None = None
+    variants: tuple[VariantFacts, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """What is known, as plain JSON."""

@@ -11,6 +11,7 @@ from hub_tfx.errors import DigestMismatchError, FetchError, HubTfxError, InputEr
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.repository.layout import MODULE, Version
 from hub_tfx.repository.names import ModuleName, Reference
+from hub_tfx.repository.signing import verify_version
 from hub_tfx.repository.storage import Storage, open_storage
 from hub_tfx.repository.verify import damage_of
 from hub_tfx.repository.versions import aliases_of, find, yank_of
@@ -23,12 +24,13 @@ _log = logging.getLogger(__name__)
 class RepositoryFetcher:
     """Fetches published versions; see ``store.fetch.base.PinningFetcher``."""
 
-    def pin(self, handle: ModuleHandle) -> Pinned:
+    def pin(self, handle: ModuleHandle, verify_key: Path | None = None) -> Pinned:
         with _told(handle):
             storage, version = _found(handle)
+            signed_by = verify_version(storage, version, verify_key) if verify_key else None
             _warn_if_yanked(storage, version, handle)
             numbered = replace(handle, version=version.number, alias="")
-            return Pinned(numbered, version.digest, storage.directory(version))
+            return Pinned(numbered, version.digest, storage.directory(version), signed_by)
 
     def fetch(self, handle: ModuleHandle, into: Path) -> None:
         with _told(handle):

@@ -110,6 +110,11 @@ class Version:
         return next((entry for entry in self.beside if entry.path == path), None)
 
     @property
+    def variants(self) -> tuple[FileEntry, ...]:
+        """The files of the module in other formats."""
+        return tuple(entry for entry in self.beside if entry.path.startswith(f"{VARIANTS}/"))
+
+    @property
     def entries(self) -> Iterator[FileEntry]:
         """Every file of the version except the marker; paths are relative to the version."""
         for entry in self.manifest.files:

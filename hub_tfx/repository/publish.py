@@ -1,5 +1,6 @@
 """Publishing: a module becomes the next version of a name, complete or not at all."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,10 +19,13 @@ from hub_tfx.repository.facts import ModuleFacts, module_facts
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, check_alias
 from hub_tfx.repository.records import now, whoami
+from hub_tfx.repository.signing import check_private_key, sign_version
 from hub_tfx.repository.storage import Content, Storage, open_storage
+from hub_tfx.repository.variants.make import make_variants
 from hub_tfx.repository.versions import found, holding, numbers, prepare, taken
 from hub_tfx.store.archive import pack
 
+_log = logging.getLogger(__name__)
 _MUST_PASS = ("assets",)
 """Checks that a module has to pass: without them it works on its author's machine only."""
 
@@ -36,6 +40,8 @@ class PublishedVersion:
       version: 1, 2, 3 ...
       digest: SHA-256 of the module's manifest, in hex.
       created: whether this call made it; False where these bytes were published before.
+      signed_by: fingerprint of the public key that belongs to the one it was signed with; None
+        where none was given.
     """
 
     handle: str
@@ -43,6 +49,7 @@ class PublishedVersion:
     version: int
     digest: str
     created: bool
+    signed_by: str | None = None
 
 
 def publish(
@@ -55,7 +62,10 @@ def publish(
     aliases: Iterable[str] = (),
     facts: ModuleFacts | None = None,
     beside: Mapping[str, Path] | None = None,
+    variants: Iterable[str] = (),
+    imports: Iterable[str] = (),
     archive: bool = True,
+    sign_key: str | os.PathLike[str] | None = None,
     why: str = "published",
     who: str | None = None,
 ) -> PublishedVersion:
@@ -74,14 +84,18 @@ def publish(
       facts: what is known of the module; what can be read from it alone if None. The handle is
         left out, since repositories move.
       beside: path in the version, such as ``variants/tflite/model.tflite`` -> file.
+      variants: formats that the module is published in, too; see ``variants.make.KINDS``.
+      imports: packages that register the module's ops, where variants are made.
       archive: whether to write the archive that TensorFlow Hub loads from a web server.
+      sign_key: file with the private key that signs the version; see ``signing``.
       why: reason in the record of an alias.
       who: who publishes; the user of this process if None.
 
     Raises:
       HandleError: name or alias breaks a rule.
       CardError: the card has errors.
-      ConfigError: a number or an alias is wrong.
+      ConfigError: a number, an alias or a variant is wrong.
+      VariantError: the module cannot be had in one of these formats. Nothing is published then.
       NotAModuleError, DigestMismatchError: the directory is not the module that was resolved.
       TakenError: the number is taken by other bytes, or the name differs from one that is there
         only in upper and lower case.
@@ -93,22 +107,33 @@ def publish(
     if facts is not None and facts.digest != module.digest:
         raise ConfigError(f"the facts are those of {facts.digest}, not of {module.digest}")
     text = read_card(card).source
+    if sign_key is not None:
+        check_private_key(sign_key)
     manifest = _checked(module)
     made, created = _published(storage, parsed, manifest, version), False
-    if made is None:
+    signed_by = None
+    if made is None or sign_key is not None:
         with storage.work() as work:
+            tried = make_variants(module, variants, work / layout.VARIANTS, imports)
+            known = replace(facts or module_facts(module), handle=None, variants=tried.facts)
             content = {f"{layout.MODULE}/{e.path}": module.path / e.path for e in manifest.files}
-            content |= _beside(module, work, text, facts, archive=archive)
+            content |= _beside(module, work, text, known, archive=archive)
+            content |= tried.files
             content |= beside or {}
             draft = _draft(parsed, manifest, content, who or whoami())
-            prepare(storage, parsed)
-            made, created = _commit(storage, draft, content, work, version)
+            if made is None:
+                prepare(storage, parsed)
+                made, created = _commit(storage, draft, content, work, version)
+            if sign_key is not None:
+                _check_ours(draft, made)
+                signed_by = sign_version(storage, parsed, made.number, sign_key, who)
     if not created:
         storage.finish(made)
+        _warn_of_missing(made, variants)
     for alias in wanted:
         set_alias(storage, parsed, alias, made.number, why, who)
     handle = f"repo+{storage.url}//{made.key}"
-    return PublishedVersion(handle, name, made.number, made.digest, created)
+    return PublishedVersion(handle, name, made.number, made.digest, created, signed_by)
 
 
 def _check_wanted(aliases: Iterable[str], version: int | None) -> None:
@@ -146,14 +171,13 @@ def _published(
 
 
 def _beside(
-    module: ResolvedModule, work: Path, card: bytes, facts: ModuleFacts | None, *, archive: bool
+    module: ResolvedModule, work: Path, card: bytes, facts: ModuleFacts, *, archive: bool
 ) -> dict[str, Path]:
     """Makes what lies beside the module, in the folder of work."""
-    known = replace(facts or module_facts(module), handle=None)
     files = {name: work / name for name in (layout.CARD, layout.FACTS)}
     try:
         files[layout.CARD].write_bytes(card)
-        files[layout.FACTS].write_text(known.to_json())
+        files[layout.FACTS].write_text(facts.to_json())
     except OSError as error:
         raise OutputError(f"{work} cannot be written: {why_of(error)}; {MAKE_ROOM}") from error
     if archive:
@@ -173,6 +197,27 @@ def _draft(name: ModuleName, manifest: Manifest, content: Content, who: str) -> 
         if not layout.lies_beside(entry.path) or not is_inside(entry.path):
             raise ConfigError(f"{entry.path!r} cannot lie beside a module: begin with variants/")
     return Version(name, 0, manifest, tuple(beside), who, now())
+
+
+def _warn_of_missing(made: Version, variants: Iterable[str]) -> None:
+    there = {entry.path.split("/")[1] for entry in made.variants}
+    if missing := sorted(set(variants) - there):
+        _log.warning(
+            "%s was published without the variant %s, and never changes", made.key, missing[0]
+        )
+
+
+def _check_ours(draft: Version, made: Version) -> None:
+    """Raises ConfigError where somebody else has put other files beside the same module: whoever
+    signs a version answers for these, too. Derived facts may differ."""
+    ours, theirs = set(draft.beside), set(made.beside)
+    differs = sorted(entry.path for entry in ours ^ theirs if entry.path != layout.FACTS)
+    if differs:
+        raise ConfigError(
+            f"{made.key} is not signed: it was published by {made.who} with another {differs[0]} "
+            "than this one: sign with the card, variants and archive that it has, or publish "
+            "another module"
+        )
 
 
 def _commit(

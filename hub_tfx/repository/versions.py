@@ -8,6 +8,7 @@ from hub_tfx.repository import layout, records
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, Reference, is_version
 from hub_tfx.repository.records import Record
+from hub_tfx.repository.signing import signatures
 from hub_tfx.repository.storage import Storage
 
 _NAMED = 5
@@ -189,6 +190,8 @@ def happened(storage: Storage, version: Version) -> list[tuple[str, Record]]:
         changes.append(("yanked" if record.value("yanked", bool) else "no longer yanked", record))
     for record in records.history(storage, card_key(name, number)):
         changes.append(("card corrected", record))
+    for record in signatures(storage, name, number):
+        changes.append((f"signed by {record.values.get('key')}", record))
     return sorted(changes, key=lambda change: change[1].when)
 
 

@@ -162,13 +162,16 @@ def _pack(directory: Path, manifest: Manifest, file: BinaryIO) -> None:
         for path in sorted(folders | sizes.keys()):
             if path in folders:
                 names.add_directory(path)
-                tar.addfile(_header(path, tarfile.DIRTYPE, 0o755))
+                tar.addfile(tar_header(path, kind=tarfile.DIRTYPE, mode=0o755))
             else:
                 names.add_file(path)
-                _add_file(tar, _header(path, tarfile.REGTYPE, 0o644, sizes[path]), directory)
+                _add_file(tar, tar_header(path, sizes[path]), directory)
 
 
-def _header(path: str, kind: bytes, mode: int, size_bytes: int = 0) -> tarfile.TarInfo:
+def tar_header(
+    path: str, size_bytes: int = 0, *, kind: bytes = tarfile.REGTYPE, mode: int = 0o644
+) -> tarfile.TarInfo:
+    """The header of a member, the same whoever writes it and whenever."""
     header = tarfile.TarInfo(path)  # The defaults are time 0, owner 0, no names of owners.
     header.type, header.mode, header.size = kind, mode, size_bytes
     return header

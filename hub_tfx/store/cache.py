@@ -16,7 +16,7 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +25,10 @@ from typing import NoReturn
 from hub_tfx._files import odd_name, read_regular, remove_older, replacing, sync, why
 from hub_tfx.errors import (
     DigestMismatchError,
+    FetchError,
     HubTfxError,
     NotAModuleError,
     OutputError,
-    TransientFetchError,
 )
 from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
@@ -62,6 +62,7 @@ class ModuleCache:
         *,
         fetcher: Fetcher | None = None,
         lock_timeout_s: float = 600,
+        verify_key: str | os.PathLike[str] | None = None,
     ):
         """A cache in a directory. The disk is not touched yet.
 
@@ -70,6 +71,8 @@ class ModuleCache:
             Hub's own files may be there, too.
           fetcher: fetches for every handle, in place of the registered fetchers.
           lock_timeout_s: how long to wait for another process that fetches the same handle.
+          verify_key: file with the public key by which every module of a repository must be signed;
+            if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
 
         Raises:
           OutputError: the root is not a path on this machine, or not valid UTF-8.
@@ -83,6 +86,8 @@ class ModuleCache:
         self._base = self.root / "hub_tfx"
         self._fetcher = fetcher
         self._lock_timeout_s = lock_timeout_s
+        key = verify_key or os.environ.get("HUB_TFX_VERIFY_KEY") or None
+        self._verify_key = None if key is None else Path(os.path.abspath(key))
 
     def resolve(self, handle: str | ModuleHandle, *, digest: str | None = None) -> ResolvedModule:
         """Returns a module from the cache, and fetches it first where it is missing.
@@ -95,6 +100,7 @@ class ModuleCache:
         Raises:
           HandleError, ConfigError: handle or digest cannot be read.
           DigestMismatchError: the module's digest is not the pinned one, or not the one before.
+          UntrustedError: it is a module of a repository, and not signed by the key that is set.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
             the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
@@ -109,6 +115,41 @@ class ModuleCache:
                 return self._of_repository(handle, fetcher, pinned)
         return self._resolve(handle, pinned)
 
+    def take(
+        self, digest: str, fetcher: Fetcher, handles: Iterable[ModuleHandle] = ()
+    ) -> ResolvedModule:
+        """Puts a module that was brought here otherwise under its digest.
+
+        Args:
+          digest: digest that it must have.
+          fetcher: gives its files, where they are not there yet.
+          handles: remote handles under which it is found from now on.
+
+        Raises:
+          DigestMismatchError: it has another digest, or a handle stood for another module before.
+          ArchiveError, NotAModuleError, UnsafeArchiveError, InputError: see Fetcher.fetch.
+          OutputError: the cache cannot be written.
+        """
+        handles = tuple(handles)
+        source = handles[0] if handles else ModuleHandle("sha256", "", digest)
+        try:
+            self._prepare()
+            for handle in handles:
+                self._check_digest(handle, digest, None)
+            entry, _ = self._entry(digest)
+            was_there = entry is not None
+            if entry is None:
+                with self._work_directory() as work:
+                    entry = _fetch(source, fetcher, work)
+                    self._check_digest(source, entry.manifest.digest, digest)
+                    entry = self._commit(entry)
+            for handle in handles:
+                self._write_record(handle, digest, "")
+        except OSError as error:
+            message = f"{source}: the cache {self.root} cannot be used: {why(error)}"
+            raise OutputError(f"{message}; {_WHAT_TO_SET}") from error
+        return _resolved(source, entry, cache_hit=was_there)
+
     def _of_repository(
         self, handle: ModuleHandle, fetcher: PinningFetcher, pinned: str | None
     ) -> ResolvedModule:
@@ -118,9 +159,10 @@ class ModuleCache:
         a hard link would let a change of the repository change the cache.
         """
         try:
-            known = fetcher.pin(handle)
-        except TransientFetchError as error:
-            hit = self._look_up(handle, pinned)[0] if handle.is_versioned else None
+            known = fetcher.pin(handle, self._verify_key)
+        except FetchError as error:
+            may_hit = handle.is_versioned and self._verify_key is None
+            hit = self._look_up(handle, pinned)[0] if may_hit else None
             if hit is None:
                 raise
             _log.warning("%s: taken from the cache: %s", handle, error)
@@ -128,7 +170,10 @@ class ModuleCache:
         if pinned not in (None, known.digest):
             _refuse_pin(handle, known.digest, str(pinned))
         if known.directory is None:
-            return self._resolve(known.handle, known.digest)
+            module = self._resolve(known.handle, known.digest)
+            if known.signed_by and module.cache_hit:  # A hit compares names and sizes.
+                module.verify()
+            return replace(module, signed_by=known.signed_by)
         module = ResolvedModule.of_directory(known.directory, str(known.handle))
         if module.digest != known.digest:
             raise DigestMismatchError(
@@ -136,7 +181,7 @@ class ModuleCache:
                 f"(digest {module.digest}, not {known.digest}): see `hub-tfx repo verify`, and "
                 "copy the version from elsewhere"
             )
-        return replace(module, cache_hit=True)
+        return replace(module, cache_hit=True, signed_by=known.signed_by)
 
     def _resolve(self, handle: ModuleHandle, pinned: str | None) -> ResolvedModule:
         try:

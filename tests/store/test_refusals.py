@@ -182,8 +182,8 @@ def test_redirects(location: str) -> None:
     says_all(error, str(handle), "redirected")
 
 
-CONTINUED = {"archive.py", "tar_reader.py", "member_names.py"}
-"""To whose errors ``unpack`` adds the subject and what to do: see ``test_archives``."""
+CONTINUED = {"archive.py", "bundle.py", "tar_reader.py", "member_names.py"}
+"""To whose errors ``unpack`` and ``import_bundle`` add the subject and what to do."""
 CONSTANTS = ("MAKE_ROOM", "_CHECK", "_TRY_LATER", "_ASK", "_WHAT_TO_SET", "_LET_READ", "message")
 
 

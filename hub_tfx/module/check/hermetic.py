@@ -1,22 +1,15 @@
-"""Does a module work elsewhere? It is copied, and another process loads the copy, and may run it.
-
-Another process, because a module may end the one that runs it, and so that nothing of TensorFlow is
-loaded into this one. It is not a sandbox.
-"""
+"""Does a module work elsewhere? It is copied, and a child process loads the copy and may run it."""
 
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import hub_tfx
 from hub_tfx.errors import OutputError
+from hub_tfx.module.child import run_child
 
 _COPY = "a moved copy"  # A space in the path is part of the test.
 
@@ -38,7 +31,8 @@ def run_moved(
     Raises:
       OutputError: the copy cannot be written.
     """
-    return _try_moved(path, timeout_s, {"signatures": None, "imports": list(imports)})
+    wanted = {"signatures": None, "imports": list(imports), "tags": list(tags)}
+    return _try_moved(path, timeout_s, wanted)
 
 
 def load_moved(
@@ -63,35 +57,6 @@ def _try_moved(
             raise OutputError(
                 f"{path} cannot be copied to {folder}: {error}; TMPDIR says where to"
             ) from error
-        return _run(folder, timeout_s, wanted)
-
-
-def _run(folder: str, timeout_s: float, wanted: Mapping[str, Any]) -> tuple[bool, str]:
-    result = Path(folder, "result.json")
-    arguments = [_COPY, json.dumps(wanted), str(result)]
-    command = [sys.executable, "-m", "hub_tfx.module.check.try_out", *arguments]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=_environment(), capture_output=True, timeout=timeout_s
-        )
-    except subprocess.TimeoutExpired:
-        return False, f"it was not done within {timeout_s:g} s"
-    if not result.exists():
-        return False, _ended(done)
-    document = json.loads(result.read_text())
-    return document["passed"], document["why"]
-
-
-def _environment() -> dict[str, str]:
-    """That of this process, with all that it can import, this very hub_tfx included: the child
-    runs in another directory."""
-    own = str(Path(hub_tfx.__file__).parents[1])
-    paths = [os.path.abspath(entry) for entry in [*sys.path, own]]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-
-
-def _ended(done: "subprocess.CompletedProcess[bytes]") -> str:
-    if done.returncode < 0:
-        return f"it ended the process with {signal.Signals(-done.returncode).name}"
-    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return f"the process ended with {done.returncode}: {lines[-1] if lines else 'it says nothing'}"
+        name = "hub_tfx.module.check.try_out"
+        found = run_child(name, [_COPY, json.dumps(wanted)], folder, timeout_s)
+        return found["passed"], found["why"]

@@ -8,11 +8,11 @@ where WANTED is the JSON of ``try_out``'s other arguments.
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.errors import SignatureError
+from hub_tfx.module.child import answer
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.spec import ModuleSpec, SignatureSpec, TensorInfo
 
@@ -25,12 +25,7 @@ _TEXT = "The cat sat on the mat."
 def main(directory: str, wanted: str, result_file: str) -> None:
     """Writes {"passed": bool, "why": str} to ``result_file``; errors of the module are results."""
     quiet_libraries()
-    try:
-        result = {"passed": True, "why": try_out(directory, **json.loads(wanted))}
-    except Exception as error:  # noqa: BLE001 (whatever a module may raise)
-        words = " ".join(str(error).split())
-        result = {"passed": False, "why": f"{type(error).__name__}: {words[:500]}"}
-    Path(result_file).write_text(json.dumps(result))
+    answer(result_file, lambda: {"why": try_out(directory, **json.loads(wanted))})
 
 
 def try_out(
@@ -46,11 +41,6 @@ def try_out(
       signatures: those to load; None to load and run the default one.
       imports: packages to import first.
       tags: of the graph; none for the one for inference.
-
-    Args:
-      directory: of the module.
-      imports: packages that are imported before.
-      tags: of the graph that is run; none for the one for inference.
 
     Raises:
       HubTfxError: a package cannot be imported, or a signature cannot be loaded.
@@ -77,7 +67,7 @@ def example(info: TensorInfo) -> Any:
     """A tensor that a signature says it takes: two rows of a sentence, of zeros or of grey."""
     import tensorflow as tf
 
-    shape = _shape(info)
+    shape = example_shape(info)
     dtype = tf.as_dtype(info.dtype)
     value: Any = _TEXT if dtype == tf.string else 0.5 if dtype.is_floating else 0
     dense = tf.fill(shape, tf.cast(value, dtype))
@@ -95,12 +85,12 @@ def _signature(spec: ModuleSpec) -> str:
         return min(spec.signatures)
 
 
-def _shape(info: TensorInfo) -> list[int]:
-    """Of unknown rank is taken to be ``[batch]``."""
+def example_shape(info: TensorInfo, rows: int = _BATCH) -> list[int]:
+    """A shape that an input takes; one of unknown rank is taken to be ``[batch]``."""
     shape = (None,) if info.shape is None else info.shape
     open_size = _PIXELS if info.is_image else _LENGTH
     return [
-        size if size is not None else _BATCH if position == 0 else open_size
+        size if size is not None else rows if position == 0 else open_size
         for position, size in enumerate(shape)
     ]
 

@@ -45,22 +45,29 @@ class Pinned:
       handle: the handle with the number of a version, whose bytes never change.
       digest: digest that the module must have.
       directory: the module's directory where it lies on this machine and need not be copied.
+      signed_by: fingerprint of the key whose signature was verified; None where none was asked for.
     """
 
     handle: ModuleHandle
     digest: str
     directory: Path | None = None
+    signed_by: str | None = None
 
 
 @runtime_checkable
 class PinningFetcher(Fetcher, Protocol):
     """A fetcher that knows the bytes of a handle before it fetches them."""
 
-    def pin(self, handle: ModuleHandle) -> Pinned:
+    def pin(self, handle: ModuleHandle, verify_key: Path | None = None) -> Pinned:
         """Finds the version that a handle, with an alias perhaps, stands for now.
+
+        Args:
+          handle: the handle.
+          verify_key: file with the public key by which the version must be signed.
 
         Raises:
           FetchError: there is none; TransientFetchError if trying again may help.
+          UntrustedError: it is not signed by this key.
         """
 
 

@@ -1,5 +1,6 @@
 """check: what makes a module fit to be built on, and each way in which it may not be."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from hub_tfx.errors import ConfigError, NotAModuleError, SignatureError
+from hub_tfx.module import child
 from hub_tfx.module.check import Check, CheckReport, check, hermetic
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.proto import saved_model_class
@@ -431,13 +433,24 @@ def test_a_module_that_takes_too_long(tmp_path: Path) -> None:
     assert "it was not done within 0.05 s" in _named(report, "hermetic").why
 
 
+def test_the_graph_that_is_named_is_the_one_that_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(name: str, arguments: list[str], *_: object) -> dict[str, Any]:
+        return {"passed": True, "why": str(json.loads(arguments[1])["tags"])}
+
+    monkeypatch.setattr(hermetic, "run_child", found)
+    report = check(minimal_module(tmp_path / "m"), tags=["serve"])
+    assert _named(report, "hermetic").why == "a copy in another place runs: ['serve']"
+
+
 def test_a_module_that_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 
     def killed(command: list[str], **_: Any) -> Any:
         return subprocess.CompletedProcess(command, -signal.SIGSEGV, b"", b"")
 
-    monkeypatch.setattr(hermetic.subprocess, "run", killed)
+    monkeypatch.setattr(child.subprocess, "run", killed)
     passed, why = hermetic.run_moved(minimal_module(tmp_path / "m"), 1)
     assert (passed, why) == (False, "it ended the process with SIGSEGV")
 
