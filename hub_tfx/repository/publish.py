@@ -150,7 +150,11 @@ def _check_wanted(aliases: Iterable[str], version: int | None) -> None:
 
 def _check_apart(module: ResolvedModule, storage: Storage) -> None:
     """Raises ConfigError for a repository in the module, which would grow by what it holds."""
-    if Path(os.path.realpath(module.path)) in Path(os.path.realpath(storage.url)).parents:
+    is_here = "://" not in storage.url
+    if (
+        is_here
+        and Path(os.path.realpath(module.path)) in Path(os.path.realpath(storage.url)).parents
+    ):
         raise ConfigError(
             f"the repository {storage.url} is inside the module {module.path}: name another one"
         )
