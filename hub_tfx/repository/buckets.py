@@ -105,13 +105,12 @@ class BucketStorage:
             with suppress(HubTfxError):
                 self._remove(lease)
 
-    def commit(self, version: Version, content: Content, work: Path) -> bool:
-        key = f"{version.key}/{layout.MARKER}"
-        if self.read(key) is not None:
-            return False
+    def push(self, version: Version, content: Content, work: Path) -> None:
         for entry in version.entries:
             self._push(entry, content[entry.path])
-        if not self.create(key, version.to_json().encode()):
+
+    def commit(self, version: Version, work: Path) -> bool:
+        if not self.create(f"{version.key}/{layout.MARKER}", version.to_json().encode()):
             return False
         self.finish(version)
         return True

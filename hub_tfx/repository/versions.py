@@ -42,9 +42,14 @@ def prepare(storage: Storage, name: ModuleName) -> None:
     storage.create(layout.REPOSITORY, json.dumps({"layout": layout.LAYOUT}).encode() + b"\n")
     check_repository(storage)
     for key, spelling in layout.spelling_keys(name):
-        if storage.create(key, spelling.encode()):
-            continue
-        known = (storage.read(key) or b"").decode(errors="replace")
+        storage.create(key, spelling.encode())
+    check_spelling(storage, name)
+
+
+def check_spelling(storage: Storage, name: ModuleName) -> None:
+    """Raises TakenError where a module or publisher has this name in another case."""
+    for key, spelling in layout.spelling_keys(name):
+        known = (storage.read(key) or spelling.encode()).decode(errors="replace")
         if known != spelling:
             raise TakenError(
                 f"{name}: {storage.url} has {known!r} already, which differs only in upper and "

@@ -1,6 +1,7 @@
 """Aliases, yanks, cards and what finds a version; verify and gc."""
 
 import logging
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -227,6 +228,9 @@ def test_damaged_bytes_are_never_resolved(folder: Path) -> None:
     damage(folder / "r/acme/words/2/module/variables/variables.index")
     with pytest.raises(DigestMismatchError, match="not those that were published"):
         resolve(folder, "acme/words/2")
+    shutil.rmtree(folder / "r/acme/words/3/module")
+    with pytest.raises(DigestMismatchError, match=r"words/3: the files .* is not a directory"):
+        resolve(folder, "acme/words/3")
     assert not (folder / "cache").exists()
 
 
