@@ -226,7 +226,6 @@ OWN = {
     "_files.py": "is where it is done",
     "_lock.py": "makes the file that it locks, and reads nothing",
     "data/filesystems.py": "reads what a job of ours has made, to upload it",
-    "embed/report/page.py": "reads its template",
     "finetune/deliver.py": "reads what the training before has written",
     "finetune/saved_model/trainer.py": "reads what the training before has written",
     "finetune/saved_model/tunable.py": "reads the copy that it has made",
