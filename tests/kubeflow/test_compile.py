@@ -23,9 +23,12 @@ from tfx_helpers import plain_vectors, read_examples, write_tfrecord
 import hub_tfx
 from hub_tfx.artifacts import HubModule, read_module, write_module
 from hub_tfx.cli.main import run_command
+from hub_tfx.components.module_evaluator.component import ModuleEvaluator
+from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.errors import ConfigError
+from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import minimal_module, text_module
@@ -159,6 +162,29 @@ def test_a_module_file_that_containers_reach_is_a_parameter(tmp_path):
     for file in ("gs://bucket/mine.py", "/in/the/image/mine.py"):
         write_pipeline(_training_with(file), IMAGE, str(tmp_path / "out.json"))
         assert file in (tmp_path / "out.json").read_text()
+
+
+def test_an_evaluation_compiles_with_types_that_are_imported_by_their_titles(tmp_path):
+    examples = tfx.components.ImportExampleGen("gs://bucket/records")
+    module = ModuleResolver("gs://bucket/module")
+    evaluator = ModuleEvaluator(
+        examples.outputs["examples"],
+        module.outputs["module"],
+        baseline=module.outputs["module"],
+        config=EvaluateConfig(label="topic"),
+    )
+    pipeline = tfx.dsl.Pipeline(
+        pipeline_name="mine",
+        pipeline_root="gs://bucket/root",
+        components=[examples, module, evaluator],
+    )
+    write_pipeline(pipeline, IMAGE, str(tmp_path / "out.json"))
+    compiled = json.loads((tmp_path / "out.json").read_text())
+    outputs = compiled["pipelineSpec"]["components"]["ModuleEvaluator"]["outputDefinitions"]
+    given = outputs["artifacts"]["evaluation"]["artifactType"]["instanceSchema"]
+    title = re.search(r"title: (\S+)", given)[1]
+    assert _SCHEMA_TITLE.match(title)
+    assert getattr(hub_tfx, title.removeprefix("hub_tfx.")) is hub_tfx.ModuleEvaluation
 
 
 def _training_with(module_file):
