@@ -43,7 +43,7 @@ def loudness_for(accuracy: float, classes: int) -> float:
     signal = np.eye(classes)[rng.integers(classes, size=_TRIED_ROWS)]
     noise = rng.standard_normal(signal.shape)
     low, high = 0.01, 10.0
-    for _ in range(40):
+    for _ in range(20):
         middle = (low + high) / 2
         # The nearest corner is the likeliest class; dimensions without a corner say nothing.
         right = (signal + middle * noise).argmax(axis=1) == signal.argmax(axis=1)

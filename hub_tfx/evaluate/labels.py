@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from hub_tfx._text import quoted
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.evaluate.folds import deal_folds
 from hub_tfx.evaluate.names import KNN, PROBE
@@ -25,17 +26,17 @@ def rows_to_classify(labels: Array, same: Array) -> tuple[Array, str]:
       same: ``[n]`` int64, equal for rows that are the same: these count once.
     """
     rows = np.flatnonzero([label is not None for label in labels])
+    none = rows[:0]
     if not len(rows):
-        return rows, "no row has a label"
+        return none, "no row has a label"
     classes = codes_of(labels[rows])
     if classes.max() == 0:
-        return rows[
-            :0
-        ], f"all {len(rows):,} rows with a label are of one class, {labels[rows[0]]!r}"
+        only = quoted(labels[rows[0]])
+        return none, f"all {len(rows):,} rows with a label are of one class, {only}"
     different = np.unique(np.stack([classes, same[rows]]), axis=1)
     sizes = np.bincount(different[0])
     if (sizes > 1).sum() < 2:
-        return rows[:0], (
+        return none, (
             f"of {len(sizes):,} classes, {(sizes == 1).sum():,} have a single row: a label can be "
             "predicted only from other rows of its class, and it takes two classes"
         )
@@ -59,7 +60,9 @@ def label_scores(
       unit: the same, of length 1.
       config: folds, neighbours, probe and seed.
     """
-    names, classes = np.unique(labels[rows].astype(str), return_inverse=True)
+    classes = codes_of(labels[rows])
+    _, first = np.unique(classes, return_index=True)
+    names = labels[rows][first]
     folds = deal_folds(classes, codes_of(same[rows].tolist()), config.folds, config.seed)
     chance = float(np.bincount(classes).max() / len(classes))
     probes: Mapping[str, tuple[Predict, Mapping[str, Array]]] = {

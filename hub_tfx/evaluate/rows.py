@@ -85,7 +85,7 @@ def names_of(values: Sequence[Any]) -> Array:
 
 def _vectors(name: str, vectors: Any) -> Array:
     vectors = np.asarray(vectors)
-    if vectors.ndim != 2 or not np.issubdtype(vectors.dtype, np.number):
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
         raise ValueError(
             f"{name} is {vectors.dtype} of shape {vectors.shape}, not [n, dim] numbers"
         )

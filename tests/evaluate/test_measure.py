@@ -252,6 +252,35 @@ def test_equal_rows_count_once():
     assert found.primary_measure.units == 6  # Without content, by their vectors.
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"margin": 0.5},
+        {"folds": 3},
+        {"neighbours": 3},
+        {"probe": "ridge"},
+        {"primary": "knn_accuracy"},
+        {"replicates": 300},
+        {"confidence": 0.8},
+        {"seed": 1},
+    ],
+)
+def test_every_option_has_an_effect(option):
+    middling = vectors(0.8, seed=3), vectors(0.8, seed=4)
+    with_it = EvaluateConfig(**{"label": "label", **QUICK, **option})
+    one = evaluated(*middling, labels=labels())
+    other = evaluated(*middling, with_it, labels=labels())
+    assert (one.measures, one.rule) != (other.measures, other.rule)
+
+
+def test_labels_that_are_nearly_equal_are_different_classes():
+    """NumPy's own texts would lose the zero at the end, and be as long as the longest."""
+    names = ["a", "a\0", "b" * 100_000]
+    found = evaluated(BAD, GOOD, labels=[names[row % 3] for row in range(ROWS)])
+    assert found.primary_measure.baseline > 0.9
+    assert found.primary_measure.chance == pytest.approx(1 / 3)
+
+
 def test_a_module_that_is_not_deterministic_is_not_blessed():
     assert evaluated(GOOD, BAD, labels=labels(), deterministic=True).is_blessed
     assert not evaluated(GOOD, BAD, labels=labels(), deterministic=False).is_blessed

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hub_tfx._text import printable
+
 
 @dataclass(frozen=True)
 class Plot:
@@ -24,9 +26,17 @@ class Plot:
 
 
 def render_page(template: Path, **values: Any) -> str:
-    """A page from a template that extends ``frame.html.j2``; every value is escaped."""
+    """A page from a template that extends ``frame.html.j2``; every value is escaped.
+
+    Characters that do not print are shown as Python escapes them: some cannot be written as UTF-8,
+    and others would turn the text around.
+    """
     page: str = _environment(template.parent).get_template(template.name).render(**values)
     return page
+
+
+def _finalize(value: Any) -> Any:
+    return printable(value) if type(value) is str else value  # And not what is HTML already.
 
 
 @cache
@@ -37,6 +47,7 @@ def _environment(folder: Path) -> Any:
         loader=jinja2.FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
         trim_blocks=True,
         lstrip_blocks=True,
     )
