@@ -56,6 +56,8 @@ def from_plain(hint: Any, value: Any, where: str = "it") -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         _check(isinstance(value, dict), where, "an object")
         return {key: from_plain(arguments[1], item, key) for key, item in value.items()}
+    if hint is Any:
+        return value
     if origin is Literal:
         _check(value in arguments, where, " or ".join(map(str, arguments)))
     elif hint is float:

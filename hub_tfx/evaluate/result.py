@@ -1,11 +1,11 @@
 """Evaluation: the verdict on a module, why, and the numbers that it rests on."""
 
 import json
-import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
+from hub_tfx._typed_json import from_plain, parse_object
 from hub_tfx.embed.manifest import MADE_BY, ModuleRef
 
 Verdict = Literal["blessed", "not blessed"]
@@ -212,52 +212,8 @@ class Evaluation:
     @classmethod
     def from_json(cls, text: str | bytes) -> "Evaluation":
         """Raises ValueError for anything but what ``to_json`` writes."""
-        try:
-            document = json.loads(text, parse_constant=_no_number)
-            if not isinstance(document, dict) or document.pop("made_by", None) != MADE_BY:
-                raise ValueError("it was not made by hub_tfx")
-            evaluation: Evaluation = _read(cls, document)
-        except (KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ValueError(f"not an evaluation: {error}") from error
+        document = parse_object(text)
+        if document.pop("made_by", None) != MADE_BY:
+            raise ValueError("it was not made by hub_tfx")
+        evaluation: Evaluation = from_plain(cls, document, "the evaluation")
         return evaluation
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")
-
-
-def _read(hint: Any, value: Any) -> Any:
-    """A value of JSON as the type of an annotation; raises TypeError where it is another one."""
-    origin, arguments = get_origin(hint), get_args(hint)
-    if is_dataclass(hint):
-        return _read_fields(hint, value)
-    if origin in (Union, types.UnionType):
-        [inner] = [argument for argument in arguments if argument is not type(None)]
-        return None if value is None else _read(inner, value)
-    if origin is tuple:
-        return _read_tuple(arguments, value)
-    if origin is Mapping:
-        return {key: _read(arguments[1], item) for key, item in value.items()}
-    if origin is Literal:
-        is_right = value in arguments
-    else:
-        is_right = hint is Any or type(value) is hint or (hint is float and type(value) is int)
-    if not is_right:
-        raise TypeError(f"{value!r} is not {hint}")
-    return value
-
-
-def _read_fields(of_class: Any, value: Any) -> Any:
-    hints = get_type_hints(of_class)
-    unknown = value.keys() - {of.name for of in fields(of_class)}
-    if unknown:
-        raise TypeError(f"it has the unknown key {min(unknown)!r}: a later hub_tfx wrote it")
-    return of_class(**{name: _read(hints[name], item) for name, item in value.items()})
-
-
-def _read_tuple(arguments: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
-    is_open = arguments[-1] is ...
-    if not isinstance(value, list) or not (is_open or len(value) == len(arguments)):
-        raise TypeError(f"{value!r} is not a list of its length")
-    kinds = (arguments[0],) * len(value) if is_open else arguments
-    return tuple(_read(kind, item) for kind, item in zip(kinds, value, strict=True))
