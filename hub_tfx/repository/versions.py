@@ -24,7 +24,7 @@ def check_repository(storage: Storage) -> None:
         )
     try:
         number = json.loads(text)["layout"]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         number = None
     if number != layout.LAYOUT:
         raise InputError(
