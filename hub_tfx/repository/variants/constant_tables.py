@@ -4,6 +4,7 @@ TensorFlow Lite fills a table from constants; one that is filled from an asset f
 and then fails at the first call ("hashtable need to be initialized before using").
 """
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -83,8 +84,22 @@ class _Rebuilt(tf.Module):  # type: ignore[misc]
         self.signature = signature
 
 
+class _Constants(tf.lookup.KeyValueTensorInitializer):  # type: ignore[misc]
+    """Fills a table that is named after its content: TensorFlow would make a name up, another one
+    each time, which stays in what is converted."""
+
+    def __init__(self, keys: Any, values: Any):
+        super().__init__(tf.constant(keys), tf.constant(values))
+        content = repr([keys.tolist(), values.tolist()]).encode()
+        self._name_of_table = f"table_{hashlib.sha256(content).hexdigest()}"
+
+    @property
+    def _shared_name(self) -> str:
+        return self._name_of_table
+
+
 def _static_table(keys: Any, values: Any) -> Any:
-    filled = tf.lookup.KeyValueTensorInitializer(tf.constant(keys), tf.constant(values))
+    filled = _Constants(keys, values)
     # Each look-up in the graph brings its own default.
     return tf.lookup.StaticHashTable(filled, tf.zeros([], filled.value_dtype))
 
