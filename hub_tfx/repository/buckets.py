@@ -193,7 +193,7 @@ class BucketStorage:
         try:
             whose = json.loads(self.read(lease) or b"{}")
             return f"{whose['who']} since {whose['when']}"
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return lease
 
     def _refuse_collector(self) -> None:

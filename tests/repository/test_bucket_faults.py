@@ -137,6 +137,20 @@ def test_what_a_store_answers_is_one_error(
     assert numbers(open_storage(bucket), NAME) == []
 
 
+def test_a_store_that_overwrites_is_refused_before_anything_is_published(
+    tmp_path: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some servers do, which take the condition and forget it."""
+    filesystem = type(fsspec.filesystem("memory"))
+    write = filesystem.pipe_file
+    monkeypatch.setattr(
+        filesystem, "pipe_file", lambda self, path, value, mode="": write(self, path, value)
+    )
+    with pytest.raises(OutputError, match="its store overwrites"):
+        publisher(tmp_path, bucket)(b"old")
+    assert numbers(open_storage(bucket), NAME) == []
+
+
 @pytest.mark.parametrize(
     "url", ["s3://", "s3://key:secret@bucket", "s3://bucket?x", "ftp://h/r", "http://h/r", "az://c"]
 )
