@@ -36,7 +36,7 @@ class EvaluationOutput:
 
     Attributes:
       folder: for what is not to stay, on any Beam filesystem.
-      files: name -> what it will hold; a name that comes later is written later.
+      files: name -> what it will hold.
     """
 
     folder: str
