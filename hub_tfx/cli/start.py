@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from hub_tfx._malloc import CHOSEN, is_settled
 
-_HEAVY = ("embed", "fine-tune", "run")
+_HEAVY = ("embed", "fine-tune", "evaluate", "run")
 _TCMALLOC = "/usr/lib/*/libtcmalloc_minimal.so.4"
 """Where Debian, Ubuntu and their images have it (package libtcmalloc-minimal4)."""
 

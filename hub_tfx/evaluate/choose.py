@@ -206,10 +206,10 @@ class ChooseRows(beam.CombineFn):  # type: ignore[misc]
         self._keep(chosen, is_kept)
 
     def _leave_out_cut_group(self, chosen: _Chosen) -> None:
-        if not chosen.pieces:
+        if chosen.dropped == _ALL:
             return
-        is_whole = np.concatenate([*map(_units, chosen.pieces)]) != np.uint64(chosen.dropped % _ALL)
-        if chosen.dropped < _ALL and is_whole.sum() >= _WORTH_CUTTING * self._most:
+        is_whole = np.concatenate([*map(_units, chosen.pieces)]) < np.uint64(chosen.dropped)
+        if is_whole.sum() >= _WORTH_CUTTING * self._most:
             self._keep(chosen, is_whole)
 
     def _keep(self, chosen: _Chosen, is_kept: Any) -> None:

@@ -255,7 +255,8 @@ def _about(
 def _in_words(value: Any) -> str | None:
     if value is None:
         return None
-    return shortened(printable(" ".join(as_text(value).split())), _SHOWN_CHARS)
+    text = as_text(value)[: 2 * _SHOWN_CHARS]
+    return shortened(printable(" ".join(text.split())), _SHOWN_CHARS)
 
 
 def _digests(batch: pa.RecordBatch, fed: Sequence[str]) -> list[bytes]:

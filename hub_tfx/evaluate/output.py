@@ -36,7 +36,7 @@ class EvaluationOutput:
 
     Attributes:
       folder: for what is not to stay, on any Beam filesystem.
-      files: name -> what it will hold; a name that comes later is written later.
+      files: name -> what it will hold.
     """
 
     folder: str
@@ -115,6 +115,9 @@ def _evaluation_last(files: Mapping[str, bytes]) -> dict[str, bytes]:
 
 def _check_output(output: str) -> None:
     """Raises OutputError where the directory holds what no evaluation has written."""
+    if not output or (is_local(output) and os.path.realpath(output) == os.getcwd()):
+        # Which would be replaced under the feet of the shell.
+        raise OutputError(f"the output {output!r} is the current directory: name another one")
     if is_local(output) and Path(output).exists() and not Path(output).is_dir():
         raise OutputError(f"{output} is a file: name a directory to write to")
     for parts in paths_below(output):

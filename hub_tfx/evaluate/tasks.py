@@ -79,10 +79,10 @@ def make_evaluation_task(
     """
     of_side = {side: _embed_task(side, of, files, columns) for side, of in subjects.items()}
     fed = [name for task in of_side.values() for name in task.plan.needed]
-    needed = dict.fromkeys([*fed, *about.values()])
+    needed, kept = dict.fromkeys([*fed, *about.values()]), tuple(dict.fromkeys(about.values()))
     if not columns.names:  # There is not a single record, so nothing to find out of a type.
         schema = pa.schema([(name, pa.string()) for name in needed])
-        return EvaluationTask(of_side, files, schema, tuple(about.values()), None)
+        return EvaluationTask(of_side, files, schema, kept, None)
     columns = look_further(columns, files, needed)
     _check_there(about, columns)
     check_columns(columns, about.values())
@@ -93,7 +93,6 @@ def make_evaluation_task(
     schema = typed_by_use(columns, uses, files[0].format if files else None)
     for task in of_side.values():
         inputs_of(task.plan, task.config, schema)  # Both read a feature as one type.
-    kept = tuple(dict.fromkeys(about.values()))
     return EvaluationTask(of_side, files, schema, kept, _shown(of_side[CANDIDATE]))
 
 

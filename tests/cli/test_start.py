@@ -38,6 +38,7 @@ def test_what_was_printed_and_what_was_to_be_done_at_the_end_is_not_lost():
     ("arguments", "environment", "starts_again"),
     [
         (["embed", "--module", "m"], {}, True),
+        (["evaluate", "--module", "m"], {}, True),
         (["resolve", "m"], {}, False),
         ([], {}, False),
         (["embed"], {"HUB_TFX_MALLOC": "system"}, False),

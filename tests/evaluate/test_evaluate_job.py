@@ -265,8 +265,9 @@ def test_an_input_without_a_row_is_an_error(
     evaluate: Callable[..., Evaluation], tmp_path: Path
 ) -> None:
     (tmp_path / "rows.csv").write_text("text,topic\n")
+    config = quick(pairs="topic", slices=("topic",))
     with pytest.raises(InputError, match=r"there is no row in .*rows\.csv"):
-        evaluate(inputs=[tmp_path / "rows.csv"])
+        evaluate(inputs=[tmp_path / "rows.csv"], config=config)
     assert not (tmp_path / "out").exists()
 
 

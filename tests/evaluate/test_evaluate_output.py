@@ -77,6 +77,16 @@ def test_a_file_is_no_directory(tmp_path: Path) -> None:
         write(str(tmp_path / "out"), b"one")
 
 
+@pytest.mark.parametrize("name", ["", ".", "../here"])
+def test_the_current_directory_is_not_replaced(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OutputError, match=r"is the current directory: name another one"):
+        write(name, b"one")
+
+
 def test_a_link_to_a_directory_stays_one(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "disk")
