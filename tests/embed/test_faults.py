@@ -183,7 +183,13 @@ def run(script, *arguments):
     )
 
 
-@pytest.mark.parametrize("before", [0, 2049], ids=["the first batch", "the second of two"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param(0, id="the first batch"),
+        pytest.param(2049, id="the second of two", marks=pytest.mark.slow),
+    ],
+)
 def test_a_module_that_cannot_be_cancelled_fails_the_job_and_the_process_ends(tmp_path, before):
     lines = ["cat"] * before + ["stuck"] + ["cat"] * before
     (tmp_path / "in.txt").write_text("\n".join([*lines, ""]))
@@ -229,7 +235,13 @@ def leaving(tmp_path, monkeypatch):
     return "leaving"
 
 
-@pytest.mark.parametrize("beam_options", [[], _TWO_PROCESSES], ids=["one process", "two workers"])
+@pytest.mark.parametrize(
+    "beam_options",
+    [
+        pytest.param([], id="one process"),
+        pytest.param(_TWO_PROCESSES, id="two workers", marks=pytest.mark.slow),
+    ],
+)
 def test_a_process_that_leaves_with_status_0_fails_the_run(arguments, leaving, beam_options):
     output, options = arguments
     command = "from hub_tfx.cli.main import main; main()"

@@ -19,6 +19,7 @@ from apache_beam.testing.util import assert_that
 from real_modules import SEQUENCE, WIDTH, encoder, preprocessor, save
 
 from hub_tfx.beam.runner import beam_arguments
+from hub_tfx.cli.main import run as run_main
 from hub_tfx.embed import transform
 from hub_tfx.embed.call import bound
 from hub_tfx.embed.config import EmbedConfig
@@ -472,9 +473,17 @@ def test_the_default_output_of_several_is_what_is_written(tmp_path, embed, modul
     assert list(manifest_of(tmp_path)["columns"]) == ["embedding"]
 
 
-@pytest.mark.parametrize("output_format", ["parquet", "tfrecord"])
-@pytest.mark.parametrize("dtype", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(
+    ("output_format", "dtype", "normalize"),
+    [  # Each with each of the other two.
+        ("parquet", "float32", False),
+        ("parquet", "float16", True),
+        ("parquet", "int8", True),
+        ("tfrecord", "float32", True),
+        ("tfrecord", "float16", False),
+        ("tfrecord", "int8", False),
+    ],
+)
 def test_norms_and_dtypes(tmp_path, embed, text_dir, output_format, dtype, normalize):
     texts = ["the cat", "", "dog sat on the mat"]
     _, vectors = embed(
@@ -563,20 +572,23 @@ def op_package(tmp_path, monkeypatch):
     return package.name
 
 
-def test_the_ops_of_a_package_are_there_before_the_module_is_loaded(tmp_path, op_package):
-    """In processes of their own: an op that is registered once stays so."""
+def test_the_ops_of_a_package_are_there_before_the_module_is_loaded(
+    tmp_path, op_package, monkeypatch, capsys
+):
+    """Used in processes of their own: an op that is registered once stays so."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     module = str(tmp_path / "module")
     subprocess.run([sys.executable, "-c", MAKE_MODULE, module], check=True)
     (tmp_path / "in.txt").write_text("cat\nmouse\n")
+    arguments = ["embed", "--module", module, "--input", str(tmp_path / "in.txt")]
+    arguments += ["--output", str(tmp_path / "out")]
+    assert run_main(arguments) == 1
+    told = capsys.readouterr().err
+    assert "HubTfxTestOp" in told
+    assert "--import PACKAGE" in told
     hub_tfx = "import sys; from hub_tfx.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", hub_tfx, "embed", "--module", module]
-    command += ["--input", str(tmp_path / "in.txt"), "--output", str(tmp_path / "out")]
-    env = os.environ | {"TFHUB_CACHE_DIR": str(tmp_path / "cache")}
-    without = subprocess.run(command, env=env, capture_output=True, text=True)
-    assert without.returncode == 1
-    assert "HubTfxTestOp" in without.stderr
-    assert "--import PACKAGE" in without.stderr
-    subprocess.run([*command, "--import", op_package], env=env, check=True)
+    command = [sys.executable, "-c", hub_tfx, *arguments, "--import", op_package]
+    subprocess.run(command, check=True)
     assert read_embeddings(str(tmp_path / "out"))[0].tolist() == [[3], [5]]
     found, lacking = (check(module, imports=imports).checks[-1] for imports in ([op_package], []))
     assert found.outcome == "pass"

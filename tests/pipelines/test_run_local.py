@@ -260,15 +260,13 @@ os._exit(0)
     "command",
     [
         "from hub_tfx.cli.main import main; main(['run', *sys.argv[1:]])",
-        pytest.param(
-            "import runpy; runpy.run_module('hub_tfx_pipelines.run_local', run_name='__main__')",
-            marks=pytest.mark.slow,
-        ),
+        "import runpy; runpy.run_module('hub_tfx_pipelines.run_local', run_name='__main__')",
     ],
     ids=["hub-tfx run", "the old name"],
 )
+@pytest.mark.slow
 def test_a_step_that_leaves_with_status_0_fails_the_command(tmp_path, module_dir, command):
-    """As the code of a package may, which a module needs."""
+    """As the code of a package may, which a module needs. Of all commands: cli/test_guard.py."""
     write_tfrecord(tmp_path / "data" / "a.tfrecord.gz", [{"text": "cat"}] * 9)
     (tmp_path / "leaving.py").write_text(_LEAVING)
     arguments = ["embed", "--data-root", tmp_path / "data", "--module", module_dir]

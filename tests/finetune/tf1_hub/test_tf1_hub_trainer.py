@@ -40,7 +40,7 @@ def text_job(base: Path, work_dir: Path, **options: Any) -> TrainingJob:
 
 
 def child_job(base: str, work_dir: str) -> TrainingJob:
-    return text_job(Path(base), Path(work_dir), steps=60, eval_every=20)
+    return text_job(Path(base), Path(work_dir), steps=40, eval_every=20)
 
 
 @pytest.fixture(scope="module")
@@ -301,13 +301,13 @@ from hub_tfx.finetune.tf1_hub import trainer
 def kill(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-# Between the exports of step 60: the module is whole, there is no serving model.
+# Between the exports of step 40: the module is whole, there is no serving model.
 export = trainer._Exporter._export
-def at_60(self, estimator, export_path, checkpoint_path, step, metrics):
-    if step == 60:
+def at_40(self, estimator, export_path, checkpoint_path, step, metrics):
+    if step == 40:
         type(estimator).export_saved_model = kill
     export(self, estimator, export_path, checkpoint_path, step, metrics)
-trainer._Exporter._export = at_60
+trainer._Exporter._export = at_40
 trainer.train(child_job(*sys.argv[1:]))
 """
 
@@ -319,14 +319,14 @@ def test_a_run_killed_between_two_exports_ends_as_any_other(text: Path, tmp_path
     child = subprocess.run(arguments, capture_output=True, text=True)
     assert child.returncode == -signal.SIGKILL, child.stderr
     document = json.loads((work_dir / "evaluations.json").read_text())
-    assert [step for step, _ in document["history"]] == [20, 40]
-    assert list(work_dir.glob("evaluated/.60*"))
+    assert [step for step, _ in document["history"]] == [20]
+    assert list(work_dir.glob("evaluated/.40*"))
     (work_dir / "export" / "module" / "temp-1700000000").mkdir(parents=True)
     trained = train(child_job(str(text), str(work_dir)))
     whole = train(child_job(str(text), str(tmp_path / "whole")))
     assert trained.history == whole.history
     assert not changed_variables(trained.newest, whole.newest)
-    assert sorted(p.name for p in work_dir.glob("evaluated/*")) == ["60"]
+    assert sorted(p.name for p in work_dir.glob("evaluated/*")) == ["40"]
     assert not (work_dir / "export").exists()
     assert served(trained, {"default": "dog"}) is not None
 
