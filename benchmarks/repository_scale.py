@@ -65,7 +65,8 @@ def fill(storage: Storage, work: Path, first: int, last: int, versions: int) -> 
                 content = {f"{layout.MODULE}/{e.path}": module / e.path for e in manifest.files}
                 made = Version(name, version, manifest, beside, "bench", "2026-01-01T00:00:00Z")
                 with storage.work() as folder:
-                    assert storage.commit(made, {**content, layout.CARD: card}, folder)
+                    storage.push(made, {**content, layout.CARD: card}, folder)
+                    assert storage.commit(made, folder)
 
 
 def milliseconds(call: Callable[[int], object]) -> float:

@@ -74,7 +74,8 @@ def show(reference: str, repository: str, as_json: bool) -> None:
     card = card_text(storage, version).decode(errors="replace")
     if as_json:
         files = [asdict(entry) for entry in version.entries]
-        print_json({**fields, "files": files, "history": history, "card": card})
+        facts = _facts(storage, version)
+        print_json({**fields, "files": files, "history": history, "facts": facts, "card": card})
         return
     print_fields({name: _cell(value) for name, value in fields.items()})
     print_text("")
@@ -273,6 +274,16 @@ def _fields(storage: "Storage", version: "Version") -> dict[str, Any]:
         "variants": sorted({entry.path.split("/")[1] for entry in version.variants}),
         "signed_by": sorted({str(record.values.get("key")) for record in signed}),
     }
+
+
+def _facts(storage: "Storage", version: "Version") -> dict[str, Any] | None:
+    """What is known of the module; None where it was not published."""
+    from hub_tfx.repository.facts import ModuleFacts
+    from hub_tfx.repository.layout import FACTS
+
+    key = f"{version.key}/{FACTS}"
+    text = storage.read(key)
+    return None if text is None else ModuleFacts.from_json(text, key).to_dict()
 
 
 def _history(storage: "Storage", version: "Version") -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A repository in a bucket: ``s3://``, ``gs://`` and what else fsspec reaches.
+"""A repository in a bucket, ``s3://`` or ``gs://``, through fsspec.
 
 A bucket has no rename. Content goes to blobs first, which are named by their bytes, so that two
 publishers cannot disturb each other; then the marker is created, if it is absent; and last what a
@@ -32,8 +32,11 @@ from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.storage import Content, Garbage
 
 _COLLECTOR = f"{layout.WORK}/collector.json"
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""Scheme -> the extra of our package that has what reaches it."""
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "memory": ""}
+"""Scheme -> the extra of our package that has what reaches it.
+
+These stores create a file only where it is absent. Others of fsspec take the option and overwrite.
+"""
 
 
 class BucketStorage:
@@ -48,6 +51,11 @@ class BucketStorage:
         """
         self.url = url.rstrip("/")
         scheme, _, path = self.url.partition("://")
+        if scheme not in _EXTRAS:
+            raise HandleError(
+                f"{scheme}://… cannot hold a repository: use a directory, s3:// or gs://, which "
+                "are known to let one of two publishers win"
+            )
         if not path or any(c in path for c in "@?#"):
             raise HandleError(
                 f"{scheme}://… is not the URL of a repository: give bucket and folder, without "
@@ -97,13 +105,12 @@ class BucketStorage:
             with suppress(HubTfxError):
                 self._remove(lease)
 
-    def commit(self, version: Version, content: Content, work: Path) -> bool:
-        key = f"{version.key}/{layout.MARKER}"
-        if self.read(key) is not None:
-            return False
+    def push(self, version: Version, content: Content, work: Path) -> None:
         for entry in version.entries:
             self._push(entry, content[entry.path])
-        if not self.create(key, version.to_json().encode()):
+
+    def commit(self, version: Version, work: Path) -> bool:
+        if not self.create(f"{version.key}/{layout.MARKER}", version.to_json().encode()):
             return False
         self.finish(version)
         return True
@@ -186,7 +193,7 @@ class BucketStorage:
         try:
             whose = json.loads(self.read(lease) or b"{}")
             return f"{whose['who']} since {whose['when']}"
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, RecursionError):
             return lease
 
     def _refuse_collector(self) -> None:
@@ -244,10 +251,9 @@ def _filesystem(url: str, scheme: str) -> tuple[Any, str]:
     try:
         filesystem, root = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
-        extra = f": install hub-tfx[{_EXTRAS[scheme]}]" if scheme in _EXTRAS else ""
-        raise ConfigError(f"{url}: what reaches {scheme}:// is not installed{extra}") from error
-    except ValueError as error:
-        raise HandleError(f"{url}: nothing reaches {scheme}://: use s3:// or gs://") from error
+        raise ConfigError(
+            f"{url}: what reaches {scheme}:// is not installed: install hub-tfx[{_EXTRAS[scheme]}]"
+        ) from error
     return filesystem, str(root)
 
 

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hub_tfx._text import quoted
@@ -39,7 +40,7 @@ _MARKS = re.compile(r"[*`]+")
 _URL = re.compile(r"https?://\S+")
 
 _BLANK_LINES = re.compile(r"\n{3,}")
-_SECTION = "\n## "
+_SECTION = "\n##"
 
 _SAME = {
     "task": "task",
@@ -157,7 +158,9 @@ class _Draft:
             if key == "license":
                 self._take_license(scalars)
             else:
-                self.take_list(key, [_translated(key, scalar) for scalar in scalars])
+                # Old cards have a task under two names.
+                once = {scalar.text: scalar for scalar in map(partial(_translated, key), scalars)}
+                self.take_list(key, list(once.values()))
         links = [(Scalar(s.line, n), _first_url(s)) for n in _LINKS for s in found.get(n, ())[:1]]
         if links:
             self.take("links", Pairs(links[0][0].line, tuple(links)))
@@ -194,8 +197,8 @@ class _Draft:
 def _paragraphs(body: str) -> Iterator[str]:
     """The paragraphs before the first section that are neither comments nor badges."""
     for paragraph in body.partition(_SECTION)[0].split("\n\n"):
-        text = paragraph.strip()
-        if text and not text.startswith(("#", "<!--", "[![")):
+        text = paragraph.partition("<!--")[0].strip()
+        if text and not text.startswith(("#", "[![")):
             yield text
 
 

@@ -27,7 +27,8 @@ OTHER_LICENSE = "other"
 _UNSEEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 _JOINERS = "\u200c\u200d"  # Persian, Hindi and emoji are written with them.
 _MARKUP = re.compile(r"<[A-Za-z/!]|\]\(|`|\*\*|^#")
-_EXPRESSION = re.compile(r"[A-Za-z0-9.+:() _-]+")
+_OPERATOR = re.compile(r"\b(?:and|or|with)\b|[()+]", re.IGNORECASE)
+_FILLERS = ("license", "licence", "the", "version")
 
 Tell = Callable[[int, str], None]
 """Takes a line and what is wrong there."""
@@ -142,7 +143,7 @@ def _language(text: str, node: Node, tell: Tell) -> str:
     if standard is not None and standard.lower() == text.lower():
         return standard
     near = standard or nearest(text, _LANGUAGES, _LANGUAGES.__getitem__)
-    why = f"{quoted(text)} is not a language tag of BCP-47, such as en, de or zh-Hant{_hint(near)}"
+    why = f"{quoted(text)} is not a language tag of BCP-47 such as en, de or zh-Hant{_hint(near)}"
     return _told(tell, node, why)
 
 
@@ -165,6 +166,8 @@ def _license(node: Node, tell: Tell) -> str:
     normal, unknown = spdx(text)
     if normal:
         return normal
+    if not _OPERATOR.search(text):  # Of `MIT License` only the second word is unknown.
+        unknown = text
     near = nearest_license(unknown or text)
     what = f"{quoted(unknown)} is not an SPDX license" if unknown else "is not an SPDX expression"
     return _told(tell, node, f"{what}; it takes {_LICENSE}{_hint(near)}")
@@ -172,18 +175,27 @@ def _license(node: Node, tell: Tell) -> str:
 
 def spdx(text: str) -> tuple[str, str]:
     """The normal form of an SPDX expression, or empty and what in it is not a license."""
-    if _EXPRESSION.fullmatch(text) is None:  # license-expression fails over some characters.
+    from license_expression import ExpressionError, ExpressionParseError, ParseError
+
+    licensing = _licensing()
+    try:  # Not by validate(), which fails with an AttributeError for some expressions.
+        parsed = licensing.parse(text, strict=True)
+    except (ExpressionError, ExpressionParseError, ParseError):
         return "", ""
-    found = _licensing().validate(text)
-    if found.errors or not found.normalized_expression:
-        return "", next((symbol for symbol in found.invalid_symbols if symbol), "")
-    return str(found.normalized_expression), ""
+    except (AssertionError, IndexError):  # Of its parser, for `()` and `( OR :`.
+        return "", ""
+    if parsed is None:
+        return "", ""
+    if unknown := licensing.unknown_license_keys(parsed):
+        return "", str(unknown[0])
+    return str(parsed.render("{symbol.key}")), ""
 
 
 def nearest_license(text: str) -> str:
     """The SPDX license whose identifier is most like a text: `Apache 2.0` is near Apache-2.0."""
     by_lower = {symbol.lower(): symbol for symbol in _licensing().known_symbols}
-    near = nearest(re.sub(r"[\s_]+", "-", text.lower()), by_lower)
+    words = re.split(r"[\s_-]+", text.lower())
+    near = nearest("-".join(w for w in words if w not in _FILLERS), by_lower)
     return str(by_lower.get(near, ""))
 
 
@@ -226,7 +238,7 @@ def wrong_url(text: str) -> str:
         parts.port  # noqa: B018  (raises ValueError for a port that is not a number)
     except ValueError:
         return "is not a valid URL: check its host and port"
-    if "@" in parts.netloc:
+    if "@" in parts.netloc or "@" in text.rpartition("://")[2].partition("/")[0]:
         return "holds a user name or password: remove what is before the @"
     if parts.scheme != "https" or not parts.hostname:
         return f"{quoted(text)} is not a URL that starts with https://, which is all that is taken"

@@ -14,10 +14,9 @@ from hub_tfx.repository.card import Card
 from hub_tfx.repository.card_schema import KEYS
 from hub_tfx.repository.card_yaml import is_yaml_text
 from hub_tfx.repository.facts import ModuleFacts, model_index
-from hub_tfx.repository.vocabulary import TASKS
+from hub_tfx.repository.vocabulary import TASKS, is_of_text
 
 _PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ._/+()-]*[A-Za-z0-9._/+()-])?")
-_EXPONENT = re.compile(r"(-?[0-9]+)e")
 
 _PIPELINES = {
     "audio-event-classification": "audio-classification",
@@ -93,7 +92,7 @@ def _skeleton_lines(values: Mapping[str, Any], like: tuple[str, ...]) -> Iterato
 def _needed(values: Mapping[str, Any], like: Iterable[str]) -> set[str]:
     """Keys that other values make required."""
     needed = set()
-    if any(task.startswith("text-") for task in (*values.get("task", ()), *like)):
+    if any(map(is_of_text, (*values.get("task", ()), *like))):
         needed.add("language")
     if values.get("license") == "other":
         needed |= {"license_name", "license_link"}
@@ -132,6 +131,10 @@ def _yaml(value: Any) -> str:
         return "{" + ", ".join(pairs) + "}"
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(_yaml, value)) + "]"
-    if isinstance(value, float):  # YAML 1.1 takes 1e-05 for a text.
-        return _EXPONENT.sub(r"\1.0e", repr(value))
-    return json.dumps(value)
+    return _number(value) if isinstance(value, float) else json.dumps(value)
+
+
+def _number(value: float) -> str:
+    """A number with a point: YAML 1.1 takes 1e-05 for a text."""
+    mantissa, e, exponent = repr(value).partition("e")
+    return repr(value) if "." in mantissa else f"{mantissa}.0{e}{exponent}"

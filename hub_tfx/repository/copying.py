@@ -20,8 +20,9 @@ def copy(source: Storage, target: Storage, name: ModuleName, number: int) -> boo
     version = read_version(source, name, number)
     if found(target, name, number) is None:
         with source.content(version) as content, target.work() as work:
+            target.push(version, content, work)
             prepare(target, name)
-            if target.commit(version, content, work):
+            if target.commit(version, work):
                 return True
     there = read_version(target, name, number)
     if there.digest != version.digest:

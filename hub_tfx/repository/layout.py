@@ -45,6 +45,8 @@ ARCHIVE = "module.tar.gz"
 FACTS = "module.json"
 CARD = "README.md"
 VARIANTS = "variants"
+_NOT_OURS = (ValueError, TypeError, LookupError, AttributeError, RecursionError, HandleError)
+"""What reading a marker that somebody else wrote may raise."""
 
 
 def module_key(name: ModuleName) -> str:
@@ -143,7 +145,7 @@ class Version:
         """
         try:
             version = cls._of(json.loads(text))
-        except (ValueError, TypeError, LookupError, AttributeError, HandleError) as error:
+        except _NOT_OURS as error:
             raise DigestMismatchError(f"{key}/{MARKER} is damaged: {error}: {_VERIFY}") from error
         if version.key != key:
             raise DigestMismatchError(

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 _STAGED = "version"
 _CHUNK_BYTES = 1 << 20
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
+_WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP)
+_NO_LINKS = "use a directory on a filesystem that has hard links"
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
 
@@ -67,15 +69,14 @@ class LocalStorage:
         with self._written(key):
             if target.exists():
                 return False
-            target.parent.mkdir(parents=True, exist_ok=True)
             while True:
                 with suppress(FileNotFoundError):  # Garbage was collected just now.
                     return self._create(target, data)
 
     def _create(self, target: Path, data: bytes) -> bool:
-        folder = self.root / layout.WORK
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / uuid.uuid4().hex
+        for folder in (target.parent, self.root / layout.WORK):
+            folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.root / layout.WORK / uuid.uuid4().hex
         with temporary.open("xb") as file:
             try:
                 with suppress(OSError):  # Some filesystems have no locks.
@@ -88,8 +89,15 @@ class LocalStorage:
                 return False
             finally:
                 temporary.unlink(missing_ok=True)
-        sync(target.parent)
+        self._sync_up(target.parent)
         return True
+
+    def _sync_up(self, folder: Path) -> None:
+        """Syncs a folder and those above it, whose names may be new, up to the root."""
+        for above in (folder, *folder.parents):
+            sync(above)
+            if above == self.root:
+                return
 
     @contextmanager
     def work(self) -> Iterator[Path]:
@@ -103,16 +111,23 @@ class LocalStorage:
             finally:
                 shutil.rmtree(files, ignore_errors=True)
 
-    def commit(self, version: Version, content: Content, work: Path) -> bool:
+    def push(self, version: Version, content: Content, work: Path) -> None:
+        staged = work / _STAGED
+        with self._written(layout.module_key(version.name)):
+            staged.mkdir()
+            for entry in version.entries:
+                self._stage(entry, content[entry.path], staged / entry.path, work)
+            sync_tree(staged)
+
+    def commit(self, version: Version, work: Path) -> bool:
         staged, target = work / _STAGED, self.root / version.key
         with self._written(version.key):
-            if not staged.exists():
-                self._stage(version, content, staged, work)
             marker = staged / layout.MARKER
             marker.unlink(missing_ok=True)
             marker.write_text(version.to_json())
             marker.chmod(0o444)
-            sync_tree(staged)
+            sync(marker)
+            sync(staged)
             self._keep_blobs(version, staged)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -121,20 +136,16 @@ class LocalStorage:
                 if error.errno not in _TAKEN:
                     raise
                 return False
-            for folder in (target.parent, *target.parent.parents[:2]):
-                sync(folder)
+            self._sync_up(target.parent)
         return True
 
-    def _stage(self, version: Version, content: Content, staged: Path, work: Path) -> None:
-        staged.mkdir()
-        for entry in version.entries:
-            source, target = content[entry.path], staged / entry.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if self._link_blob(entry, target) or self._move(entry, source, target, work):
-                continue
-            copied = _copy(source, target)
-            _compare(entry, copied, source)
-            target.chmod(target.stat().st_mode & 0o444)
+    def _stage(self, entry: FileEntry, source: Path, target: Path, work: Path) -> None:
+        """Puts a file of a version where it is staged, as a link if it can be one."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if self._link_blob(entry, target) or self._move(entry, source, target, work):
+            return
+        _compare(entry, _copy(source, target), source)
+        target.chmod(target.stat().st_mode & 0o444)
 
     def _link_blob(self, entry: FileEntry, target: Path) -> bool:
         """Links a file to the blob of its bytes, if there is one that has them."""
@@ -208,12 +219,13 @@ class LocalStorage:
                     found.append((key, size_bytes))
                 else:
                     at_work.append(key)
-            for key, _ in self.files(layout.BLOBS):
-                status = (self.root / key).stat()
-                if status.st_nlink == 1:
-                    found.append((key, status.st_size))
-                    if execute:
-                        (self.root / key).unlink(missing_ok=True)
+            for key, size_bytes in self.files(layout.BLOBS):
+                blob = self.root / key
+                with suppress(FileNotFoundError):  # Another process collects as well.
+                    if blob.stat().st_nlink == 1:
+                        found.append((key, size_bytes))
+                        if execute:
+                            blob.unlink()
         return Garbage(tuple(found), tuple(at_work))
 
     # --- Errors ---------------------------------------------------------------------------------
@@ -223,7 +235,8 @@ class LocalStorage:
         try:
             yield
         except OSError as error:
-            message = f"{self.root / key} cannot be written: {why(error)}; {MAKE_ROOM}"
+            fix = _NO_LINKS if error.errno in _WITHOUT_LINKS else MAKE_ROOM
+            message = f"{self.root / key} cannot be written: {why(error)}; {fix}"
             raise OutputError(message) from error
 
     def _unreadable(self, key: str, error: OSError) -> InputError:

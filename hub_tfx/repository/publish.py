@@ -17,12 +17,12 @@ from hub_tfx.repository.card import read_card
 from hub_tfx.repository.changes import set_alias
 from hub_tfx.repository.facts import ModuleFacts, module_facts
 from hub_tfx.repository.layout import Version
-from hub_tfx.repository.names import LATEST, ModuleName, check_alias
+from hub_tfx.repository.names import LATEST, ModuleName, check_alias, parse_version
 from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.signing import check_private_key, sign_version
 from hub_tfx.repository.storage import Content, Storage, open_storage
 from hub_tfx.repository.variants.make import make_variants
-from hub_tfx.repository.versions import found, holding, numbers, prepare, taken
+from hub_tfx.repository.versions import check_spelling, found, holding, numbers, prepare, taken
 from hub_tfx.store.archive import pack
 
 _log = logging.getLogger(__name__)
@@ -102,6 +102,7 @@ def publish(
       InputError, OutputError: a file cannot be read or written. Nothing is published then.
     """
     parsed, storage = ModuleName.parse(name), open_storage(repository)
+    _check_apart(module, storage)
     wanted = [check_alias(alias) for alias in aliases]
     _check_wanted(wanted, version)
     if facts is not None and facts.digest != module.digest:
@@ -122,8 +123,10 @@ def publish(
             content |= beside or {}
             draft = _draft(parsed, manifest, content, who or whoami())
             if made is None:
+                check_spelling(storage, parsed)  # Before a long copy, and again after it.
+                storage.push(draft, content, work)
                 prepare(storage, parsed)
-                made, created = _commit(storage, draft, content, work, version)
+                made, created = _commit(storage, draft, work, version)
             if sign_key is not None:
                 _check_ours(draft, made)
                 signed_by = sign_version(storage, parsed, made.number, sign_key, who)
@@ -141,8 +144,20 @@ def _check_wanted(aliases: Iterable[str], version: int | None) -> None:
         raise ConfigError(
             "the alias latest cannot be set: it is the newest version that is not yanked"
         )
-    if version is not None and version < 1:
-        raise ConfigError(f"{version} is not the number of a version: use 1, 2, 3 and so on")
+    if version is not None:
+        parse_version(str(version))
+
+
+def _check_apart(module: ResolvedModule, storage: Storage) -> None:
+    """Raises ConfigError for a repository in the module, which would grow by what it holds."""
+    is_here = "://" not in storage.url
+    if (
+        is_here
+        and Path(os.path.realpath(module.path)) in Path(os.path.realpath(storage.url)).parents
+    ):
+        raise ConfigError(
+            f"the repository {storage.url} is inside the module {module.path}: name another one"
+        )
 
 
 def _checked(module: ResolvedModule) -> Manifest:
@@ -221,7 +236,7 @@ def _check_ours(draft: Version, made: Version) -> None:
 
 
 def _commit(
-    storage: Storage, draft: Version, content: Content, work: Path, wanted: int | None
+    storage: Storage, draft: Version, work: Path, wanted: int | None
 ) -> tuple[Version, bool]:
     """The version that has the bytes of a draft afterwards, and whether it was made here."""
     looked_at = 0
@@ -233,7 +248,7 @@ def _commit(
             looked_at = ([0, *numbers(storage, draft.name)])[-1]
             number = looked_at + 1
         version = replace(draft, number=number)
-        if storage.commit(version, content, work):
+        if storage.commit(version, work):
             return version, True
         taken_by = found(storage, draft.name, number)
         if taken_by is not None and taken_by.digest == draft.digest:

@@ -120,7 +120,7 @@ def _read(storage: Storage, folder: str, number: int) -> Record:
     try:
         document = json.loads(storage.read(key) or b"")
         who, when, why = (document.pop(field) for field in ("who", "when", "why"))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise DigestMismatchError(
             f"{storage.url}: the record {key} is damaged: copy it from elsewhere"
         ) from error

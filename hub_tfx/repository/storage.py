@@ -52,19 +52,29 @@ class Storage(Protocol):
           OutputError: garbage is being collected.
         """
 
-    def commit(self, version: Version, content: Content, work: Path) -> bool:
-        """Makes a version appear, complete; False, and nothing done, where its number is taken.
+    def push(self, version: Version, content: Content, work: Path) -> None:
+        """Brings the files of a version to the place, where nobody sees them yet.
 
-        A process that is killed leaves no version, or a complete one. The bytes are compared with
-        the version's manifest on their way.
+        The bytes are compared with the version's manifest on their way.
 
         Args:
-          version: what the marker is to say.
+          version: what the files are to be; its number does not matter.
           content: file for each of ``version.entries``.
           work: folder that ``work()`` gave.
 
         Raises:
           DigestMismatchError: a file is not what the manifest says.
+        """
+
+    def commit(self, version: Version, work: Path) -> bool:
+        """Makes a version appear, complete; False, and nothing done, where its number is taken.
+
+        A process that is killed leaves no version, or a complete one. A version that lost its
+        number may be committed under another.
+
+        Args:
+          version: what the marker is to say; its files have been pushed with the same folder.
+          work: folder that ``work()`` gave.
         """
 
     def finish(self, version: Version) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hub_tfx.errors import DigestMismatchError, HandleError
+from hub_tfx.errors import DigestMismatchError, InputError
 from hub_tfx.module.manifest import FileEntry, hash_file
 from hub_tfx.repository import layout, records
 from hub_tfx.repository.layout import Version
@@ -72,7 +72,7 @@ def _read(
     key = layout.version_key(name, number)
     try:
         version = found(storage, name, number)
-    except DigestMismatchError as error:
+    except (DigestMismatchError, InputError) as error:
         return None, (Damage(f"{key}/{layout.MARKER}", str(error)),)
     if version is None:
         return None, (Damage(key, f"it has no {layout.MARKER}, so that it is not a version"),)
@@ -108,11 +108,11 @@ def _damaged_records(storage: Storage, name: ModuleName) -> Iterator[Damage]:
         try:
             if (number := read_alias(storage, name, alias)) not in there:
                 yield Damage(key, f"it stands for version {number}, which is not there")
-        except (DigestMismatchError, HandleError) as error:
+        except (DigestMismatchError, InputError) as error:
             yield Damage(key, str(error))
     folder = layout.records_key(name, "yanks", "")
     for yank in filter(is_version, storage.names(folder)):
         try:
             records.newest(storage, f"{folder}{yank}")
-        except DigestMismatchError as error:
+        except (DigestMismatchError, InputError) as error:
             yield Damage(f"{folder}{yank}", str(error))

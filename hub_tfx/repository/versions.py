@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from hub_tfx.errors import FetchError, InputError, TakenError
+from hub_tfx.errors import FetchError, InputError, OutputError, TakenError
 from hub_tfx.repository import layout, records
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import LATEST, ModuleName, Reference, is_version
@@ -24,7 +24,7 @@ def check_repository(storage: Storage) -> None:
         )
     try:
         number = json.loads(text)["layout"]
-    except (ValueError, TypeError, LookupError):
+    except (ValueError, TypeError, LookupError, RecursionError):
         number = None
     if number != layout.LAYOUT:
         raise InputError(
@@ -38,13 +38,24 @@ def prepare(storage: Storage, name: ModuleName) -> None:
 
     Raises:
       TakenError: a module or publisher has this name in another case.
+      OutputError: the store cannot let one of two publishers win.
     """
-    storage.create(layout.REPOSITORY, json.dumps({"layout": layout.LAYOUT}).encode() + b"\n")
+    text = json.dumps({"layout": layout.LAYOUT}).encode() + b"\n"
+    if storage.create(layout.REPOSITORY, text) and storage.create(layout.REPOSITORY, text):
+        raise OutputError(
+            f"{storage.url} cannot be a repository: its store overwrites a file that is to be "
+            "created only where it is absent: use a newer server, or a directory"
+        )
     check_repository(storage)
     for key, spelling in layout.spelling_keys(name):
-        if storage.create(key, spelling.encode()):
-            continue
-        known = (storage.read(key) or b"").decode(errors="replace")
+        storage.create(key, spelling.encode())
+    check_spelling(storage, name)
+
+
+def check_spelling(storage: Storage, name: ModuleName) -> None:
+    """Raises TakenError where a module or publisher has this name in another case."""
+    for key, spelling in layout.spelling_keys(name):
+        known = (storage.read(key) or spelling.encode()).decode(errors="replace")
         if known != spelling:
             raise TakenError(
                 f"{name}: {storage.url} has {known!r} already, which differs only in upper and "

@@ -41,7 +41,7 @@ from hub_tfx.store.entry import (
     module_path,
     read_entry,
 )
-from hub_tfx.store.fetch.base import Fetcher, PinningFetcher, fetcher_for
+from hub_tfx.store.fetch.base import Fetcher, Pinned, PinningFetcher, fetcher_for
 from hub_tfx.store.fetch.local import checked_source
 
 _log = logging.getLogger(__name__)
@@ -174,13 +174,12 @@ class ModuleCache:
             if known.signed_by and module.cache_hit:  # A hit compares names and sizes.
                 module.verify()
             return replace(module, signed_by=known.signed_by)
-        module = ResolvedModule.of_directory(known.directory, str(known.handle))
+        try:
+            module = ResolvedModule.of_directory(known.directory, str(known.handle))
+        except NotAModuleError as error:
+            raise _damaged(known, str(error)) from error
         if module.digest != known.digest:
-            raise DigestMismatchError(
-                f"{known.handle}: the files in {known.directory} are not those that were published "
-                f"(digest {module.digest}, not {known.digest}): see `hub-tfx repo verify`, and "
-                "copy the version from elsewhere"
-            )
+            raise _damaged(known, f"digest {module.digest}, not {known.digest}")
         return replace(module, cache_hit=True, signed_by=known.signed_by)
 
     def _resolve(self, handle: ModuleHandle, pinned: str | None) -> ResolvedModule:
@@ -387,6 +386,13 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
         else:
             message += ": check the handle, which must be that of a SavedModel"
         raise NotAModuleError(message) from error
+
+
+def _damaged(known: Pinned, why: str) -> DigestMismatchError:
+    return DigestMismatchError(
+        f"{known.handle}: the files in {known.directory} are not those that were published "
+        f"({why}): see `hub-tfx repo verify`, and copy the version from elsewhere"
+    )
 
 
 def _refuse_pin(handle: ModuleHandle, digest: str, pinned: str) -> NoReturn:

@@ -139,8 +139,9 @@ class StorageContract:
         _commit(storage, *draft(folders(), "one"))
         version, content = draft(folders(), "two")
         with storage.work() as work:
-            assert not storage.commit(version, content, work)
-            assert storage.commit(replace(version, number=2), content, work)
+            storage.push(version, content, work)
+            assert not storage.commit(version, work)
+            assert storage.commit(replace(version, number=2), work)
         assert storage.names("acme/words") == ["1", "2"]
 
     def test_content_that_is_not_what_the_manifest_says_is_refused(
@@ -151,6 +152,15 @@ class StorageContract:
         with pytest.raises(DigestMismatchError, match="nothing was"):
             _commit(storage, version, content)
         assert storage.names("acme/words") == []
+
+    def test_what_is_pushed_is_not_seen_before_it_is_committed(
+        self, storage: Storage, folders: Callable[[], Path]
+    ) -> None:
+        version, content = draft(folders(), "one")
+        with storage.work() as work:
+            storage.push(version, content, work)
+            assert storage.names("") in ([], [layout.RESERVED])
+            assert storage.names("acme") == []
 
     def test_versions_share_what_they_have_in_common(
         self, storage: Storage, folders: Callable[[], Path]
@@ -189,14 +199,16 @@ class StorageContract:
         with storage.work() as work:
             garbage = storage.collect(set, execute=True)
             assert len(garbage.at_work) == 1
-            assert storage.commit(version, content, work)
+            storage.push(version, content, work)
+            assert storage.commit(version, work)
         with storage.content(version) as there:
             assert there["module/assets/text"].read_text() == "one"
 
 
 def _commit(storage: Storage, version: Version, content: Content) -> bool:
     with storage.work() as work:
-        return storage.commit(version, content, work)
+        storage.push(version, content, work)
+        return storage.commit(version, work)
 
 
 def _at_once(call: Callable[[int], bool], racers: Sequence[int]) -> list[bool]:

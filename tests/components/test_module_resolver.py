@@ -17,6 +17,7 @@ from hub_tfx.errors import (
     NotAModuleError,
 )
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.repository.publish import publish
 from hub_tfx.testing import minimal_module, serve
 
 
@@ -52,6 +53,18 @@ def test_the_artifact_holds_a_copy_that_outlives_the_source_and_the_cache(
     cache_dir.rename(tmp_path / "other_cache")
     assert Manifest.of_directory(Path(artifact.uri, "module")) == manifest
     assert Path(artifact.uri, "manifest.json").read_text() == manifest.to_json()
+
+
+def test_an_alias_of_a_repository_is_the_number_that_it_had(tmp_path, artifact, source):
+    card = tmp_path / "card.md"
+    card.write_text(
+        "---\nsummary: Words.\ntask: text-embedding\nlicense: MIT\nowners: [a]\nlanguage: en\n---\n"
+    )
+    module = hub_tfx.ResolvedModule.of_directory(source)
+    made = publish(module, tmp_path / "r", "acme/words", card=card, aliases=["stable"])
+    resolve(artifact, f"repo+{tmp_path}/r//acme/words@stable")
+    assert properties_of(artifact)["handle"] == made.handle == f"repo+{tmp_path}/r//acme/words/1"
+    assert properties_of(artifact)["version"] == 1
 
 
 def test_the_copy_does_not_share_its_files_with_the_cache(artifact, source, cache_dir):

@@ -7,10 +7,36 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from hub_tfx.repository.storage import Storage, open_storage
 from hub_tfx.testing.repositories import StorageContract
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[str]:
+    if (program := shutil.which("fake-gcs-server")) is None:
+        pytest.skip("go install github.com/fsouza/fake-gcs-server@latest")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
+    options = ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url]
+    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
+        yield url
+        running.terminate()
 
 
 class TestDisk(StorageContract):
@@ -22,19 +48,9 @@ class TestDisk(StorageContract):
 class TestS3(StorageContract):
     """S3, as moto's server answers."""
 
-    @pytest.fixture(scope="class")
-    def server(self) -> Iterator[str]:
-        from moto.server import ThreadedMotoServer
-
-        server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-        server.start()
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-        server.stop()
-
     @pytest.fixture
-    def storage(self, server: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    def storage(self, s3: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -50,25 +66,11 @@ class TestS3(StorageContract):
 class TestGcs(StorageContract):
     """Google Cloud Storage, as fake-gcs-server answers; where that is on the PATH."""
 
-    @pytest.fixture(scope="class")
-    def server(self) -> Iterator[str]:
-        if (program := shutil.which("fake-gcs-server")) is None:
-            pytest.skip("go install github.com/fsouza/fake-gcs-server@latest")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
-        options = ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url]
-        with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
-            yield url
-            running.terminate()
-
     @pytest.fixture
-    def storage(self, server: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server)
+    def storage(self, gcs: str, monkeypatch: pytest.MonkeyPatch) -> Storage:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs)
+        monkeypatch.setitem(fsspec.config.conf, "gs", {"token": "anon", "project": "test"})
         bucket = f"bucket-{uuid.uuid4().hex}"
         storage = open_storage(f"gs://{bucket}/modules")
-        import gcsfs
-
-        gcsfs.GCSFileSystem(token="anon", project="test").mkdir(bucket)
+        fsspec.filesystem("gs").mkdir(bucket)
         return storage

@@ -32,7 +32,7 @@ from hub_tfx.testing import serve, text_module
 from hub_tfx_pipelines import metadata
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
-from hub_tfx_pipelines.run_local import run_embed
+from hub_tfx_pipelines.run_local import _pinned, run_embed
 
 TEXTS = ["the cat", "dog sat on the mat", "hello wörld"] * 10
 STEPS = 3
@@ -125,6 +125,12 @@ def test_the_pinned_digest_is_a_parameter_of_the_resolver(result, config):
     _, steps = steps_of(config)
     parameters = steps["ModuleResolver"].custom_properties
     assert parameters["digest"].string_value == result["module_digest"]
+
+
+def test_an_alias_that_moves_during_a_run_is_the_number_that_it_had():
+    number = "repo+/r//acme/words/3"
+    assert _pinned("repo+/r//acme/words@stable", number) == number
+    assert _pinned("/models/words", "/models/words") == "/models/words"
 
 
 def test_the_embeddings_were_made_from_the_examples_and_the_module(result, config):

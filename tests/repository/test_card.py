@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hub_tfx.errors import CardError, HubTfxError, UsageError
 from hub_tfx.repository.card import MAX_CARD_BYTES, Card, parse_card, read_card
-from hub_tfx.repository.card_schema import DERIVED, KEYS
+from hub_tfx.repository.card_schema import DERIVED, KEYS, spdx
 from hub_tfx.repository.vocabulary import DOMAINS, SAME_TASK, TASKS
 
 RIGHT = {
@@ -142,8 +142,17 @@ ROWS = {
         ("Apache 2.0", 4, "'Apache 2.0' is not an SPDX license; it takes an SPDX expression"),
         ("Apache 2.0", 4, "or `other`; nearest: Apache-2.0"),
         ("apache2", 4, "; nearest: Apache-2.0"),
+        ("The Apache License Version 2.0", 4, "; nearest: Apache-2.0"),
+        ("MIT License", 4, "'MIT License' is not an SPDX license"),
+        ("MIT License", 4, "; nearest: MIT"),
+        ("CC BY 4.0", 4, "; nearest: CC-BY-4.0"),
         ("MIT OR Apache_2.0", 4, "'Apache_2.0' is not an SPDX license"),
         ("MIT OR (BSD-3-Clause", 4, "is not an SPDX expression"),
+        ("MIT OR", 4, "is not an SPDX expression; it takes an SPDX expression, such as Apache-2.0"),
+        ("MIT WITH MIT", 4, "is not an SPDX expression"),
+        ("()", 4, "is not an SPDX expression"),
+        ("'( OR :'", 4, "is not an SPDX expression"),
+        ("MIT »", 4, "'MIT »' is not an SPDX license"),
         ("[MIT]", 4, "takes an SPDX expression, such as Apache-2.0 or `MIT OR Apache-2.0`"),
         ("mine", 4, "'mine' is not an SPDX license"),
     ],
@@ -183,6 +192,7 @@ ROWS = {
         ("{a: '//example.org'}", 7, "is not a URL that starts with https://"),
         ("{a: 'https://'}", 7, "is not a URL that starts with https://"),
         ("{a: 'https://me:secret@example.org'}", 7, "holds a user name or password: remove what"),
+        ("{a: 'me:secret@example.org/x'}", 7, "holds a user name or password: remove what"),
         ("{a: 'https://example.org:x'}", 7, "is not a valid URL: check its host and port"),
         ("{a: 'https://[::1'}", 7, "is not a valid URL"),
         ("{a: 'https://example.org/a b'}", 7, "holds a character that no URL may hold"),
@@ -384,3 +394,16 @@ def test_any_value_of_a_key_is_taken_or_refused(key: str, value: str) -> None:
 @given(st.text("ab:{}[]&*!|>'\"%#-?, \n\t\\~<", max_size=40))
 def test_any_yaml_is_a_card_or_an_error_of_ours(yaml: str) -> None:
     either(f"---\n{yaml}\n---\n")
+
+
+WORDS = ["MIT", "GPL-2.0", "Classpath-exception-2.0", "OR", "AND", "WITH", *"()+x:,é"]
+SPDX = st.lists(st.sampled_from(WORDS), max_size=8)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SPDX)
+def test_any_expression_is_a_license_or_not(words: list[str]) -> None:
+    normal, unknown = spdx(" ".join(words))
+    assert not (normal and unknown)
+    if normal:
+        assert spdx(normal) == (normal, "")

@@ -35,6 +35,7 @@ OLD_IMAGES = """\
 # Module acme/planes/classification/1
 
 <!-- module-type: image-classifier -->
+<!-- task: image-classification -->
 <!-- dataset: planes-2019 -->
 <!-- network-architecture: TinyNet -->
 <!-- interactive-visualizer: vision -->
@@ -50,8 +51,9 @@ Photographs were taken from below.
 
 SOUND = """\
 # Lite acme/birds/lite/1
-Calls of birds.
-
+Calls of
+birds.
+<!-- interactive-visualizer: birds -->
 <!-- task: audio-birds -->
 <!-- language: english -->
 <!-- license: Apache 2.0 -->
@@ -94,10 +96,11 @@ def test_an_old_card_gets_todays_task_and_a_license_to_fill_in() -> None:
         "---\n\n<!-- interactive-visualizer: vision -->\n\nPhotographs were taken from below.\n"
     )
     assert [note for note in imported.notes if "custom" in note] == [
-        "1.md:7: license: is custom: fill in its name and link"
+        "1.md:8: license: is custom: fill in its name and link"
     ]
-    assert any(note.startswith("1.md:6: interactive-visualizer: is not") for note in imported.notes)
-    assert any(note.startswith("1.md:8: parent-model: is dropped") for note in imported.notes)
+    assert any(note.startswith("1.md:7: interactive-visualizer: is not") for note in imported.notes)
+    assert not any("twice" in note for note in imported.notes)
+    assert any(note.startswith("1.md:9: parent-model: is dropped") for note in imported.notes)
 
 
 def test_what_cannot_be_mapped_is_told_and_left_to_be_filled_in() -> None:
@@ -107,6 +110,7 @@ def test_what_cannot_be_mapped_is_told_and_left_to_be_filled_in() -> None:
     assert told["language"].endswith("; nearest: en")
     assert told["license"].endswith("; nearest: Apache-2.0")
     assert "'http://example.org' is not a URL that starts with https://" in told["links"]
+    assert "\nsummary: Calls of birds.\n" in imported.text
     for key in ("task", "license"):
         assert f"\n{key}:\n" in imported.text
 

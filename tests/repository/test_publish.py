@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import pytest
-from published import published
+from published import card, module, published
 
-from hub_tfx.errors import TakenError
+from hub_tfx.errors import ConfigError, DigestMismatchError, HandleError, TakenError
 from hub_tfx.repository.publish import PublishedVersion
+from hub_tfx.repository.publish import publish as publish_module
 
 
 @pytest.fixture
@@ -37,3 +38,25 @@ def test_other_bytes_under_a_number_name_the_next_free_one(repository: Path) -> 
     publish(repository, b"a")
     with pytest.raises(TakenError, match="next free number is 2"):
         publish(repository, b"b", version=1)
+
+
+def test_a_number_beyond_all_versions_is_refused(repository: Path) -> None:
+    with pytest.raises(HandleError, match="is not the number of a version"):
+        publish(repository, b"a", version=10**9)
+    assert not repository.exists()
+
+
+def test_a_repository_inside_the_module_is_refused(tmp_path: Path) -> None:
+    made = module(tmp_path / "m")
+    with pytest.raises(ConfigError, match="is inside the module"):
+        publish_module(made, tmp_path / "m" / "r", "acme/words", card=card(tmp_path))
+    assert not (tmp_path / "m" / "r").exists()
+
+
+def test_what_fails_before_the_end_reserves_no_name(repository: Path) -> None:
+    folder = repository.parent / "m"
+    made = module(folder)
+    (folder / "variables" / "variables.index").write_bytes(b"changed")
+    with pytest.raises(DigestMismatchError):
+        publish_module(made, repository, "Acme/words", card=card(repository.parent))
+    assert publish(repository, b"a").name == "acme/words"

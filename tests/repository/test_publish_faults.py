@@ -112,10 +112,11 @@ def test_a_full_disk_is_one_error_and_nothing_is_left(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "256k") as disk:
         repository = disk / "repository"
         published(tmp_path, repository, b"small")
+        big = os.urandom(400_000)
         free = os.statvfs(disk).f_bfree
         files = sorted(disk.rglob("*"))
         with pytest.raises(OutputError, match="No space left on device; free some space"):
-            published(tmp_path, repository, os.urandom(400_000))
+            published(tmp_path, repository, big, "Other/words")
         assert numbers(open_storage(repository), NAME) == [1]
         assert sorted(disk.rglob("*")) == files
         assert os.statvfs(disk).f_bfree == free

@@ -1,6 +1,8 @@
 """Aliases, yanks, cards and what finds a version; verify and gc."""
 
 import logging
+import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -223,10 +225,49 @@ def test_verify_names_what_is_missing_and_what_does_not_belong(
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        "[" * 100_000,
+        '{"name": "../x"}',
+        "old:../../../etc/passwd",
+        "old:acme/other",
+        "old:9",
+        "a FIFO",
+        "a directory",
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_marker_of_somebody_else_is_damage(storage: Storage, folder: Path, text: str) -> None:
+    marker = folder / "r/acme/words/2/version.json"
+    old = marker.read_text()
+    marker.unlink()
+    if text == "a FIFO":
+        os.mkfifo(marker)
+    elif text == "a directory":
+        marker.mkdir()
+    else:
+        names = {"old:../../../etc/passwd": "saved_model.pb", "old:acme/other": "acme/words"}
+        was = names.get(text, '"version": 2')
+        new = '"version": 9' if text == "old:9" else text.removeprefix("old:")
+        marker.write_text(old.replace(was, new) if text.startswith("old:") else text)
+    assert [d.key for d in verify(storage).damages] == ["acme/words/2/version.json"]
+    with pytest.raises((DigestMismatchError, FetchError), match=r"acme/words/2"):
+        resolve(folder, "acme/words/2")
+    assert resolve(folder, "acme/words/1").endswith("/1")
+
+
 def test_damaged_bytes_are_never_resolved(folder: Path) -> None:
     damage(folder / "r/acme/words/2/module/variables/variables.index")
     with pytest.raises(DigestMismatchError, match="not those that were published"):
         resolve(folder, "acme/words/2")
+    shutil.rmtree(folder / "r/acme/words/3/module")
+    with pytest.raises(DigestMismatchError, match=r"words/3: the files .* is not a directory"):
+        resolve(folder, "acme/words/3")
     assert not (folder / "cache").exists()
 
 
