@@ -72,15 +72,20 @@ def show(reference: str, repository: str, as_json: bool) -> None:
     version = find(storage, Reference.parse(reference))
     fields, history = _fields(storage, version), _history(storage, version)
     card = card_text(storage, version).decode(errors="replace")
+    facts = _facts(storage, version)
     if as_json:
         files = [asdict(entry) for entry in version.entries]
-        facts = _facts(storage, version)
         print_json({**fields, "files": files, "history": history, "facts": facts, "card": card})
         return
     print_fields({name: _cell(value) for name, value in fields.items()})
     print_text("")
     rows = [(e.path, str(e.size_bytes), e.sha256) for e in version.entries]
     print_table(("file", "size_bytes", "sha256"), rows)
+    if variants := (facts or {}).get("variants"):
+        print_text("")
+        columns = ("kind", "signature", "largest_difference", "needs_flex")
+        cells = [tuple(_cell(variant.get(name)) for name in columns) for variant in variants]
+        print_table(("variant", *columns[1:]), cells)
     if history:
         print_text("")
         print_table(tuple(history[0]), [tuple(map(_cell, row.values())) for row in history])

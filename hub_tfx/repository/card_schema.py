@@ -292,6 +292,7 @@ DERIVED = frozenset(
         "size",
         "size_bytes",
         "spans",
+        "variants",
         "version",
     }
 )

@@ -58,6 +58,8 @@ def test_a_module_is_published_in_two_more_formats(
     capsys.readouterr()
     assert run(["repo", "show", "acme/words", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["variants"] == ["serving", "tflite"]
+    assert run(["repo", "show", "acme/words"]) == 0
+    assert "tflite\tdefault\t0.0\tyes" in capsys.readouterr().out
 
 
 def test_a_variant_that_cannot_be_made_publishes_nothing(

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_hub as hub
 
 from hub_tfx import testing
 from hub_tfx.errors import OutputError, SignatureError, VariantError
+from hub_tfx.module.create import module
 from hub_tfx.module.load import load
 from hub_tfx.module.proto import read_graphs
 from hub_tfx.module.resolved import ResolvedModule
@@ -88,13 +90,13 @@ def test_a_session_of_tf1_serves_it_with_its_tables_filled(
 
 
 def _saved(path: Path, call: Callable[..., Any], *specs: Any, **signatures: Any) -> Path:
-    module = tf.Module()
-    module.weight = tf.Variable(2.0)
-    module.__call__ = tf.function(call(module), input_signature=specs or None)
+    saved = tf.Module()
+    saved.weight = tf.Variable(2.0)
+    saved.__call__ = tf.function(call(saved), input_signature=specs or None)
     named = {
-        name: tf.function(call(module), input_signature=[spec]) for name, spec in signatures.items()
+        name: tf.function(call(saved), input_signature=[spec]) for name, spec in signatures.items()
     }
-    tf.saved_model.save(module, str(path), signatures=named or None)
+    tf.saved_model.save(saved, str(path), signatures=named or None)
     return path
 
 
@@ -102,17 +104,17 @@ _NUMBERS = tf.TensorSpec([None, 3], tf.float32, name="numbers")
 
 
 def test_a_callable_object_without_signatures_gets_one(tmp_path: Path) -> None:
-    module = tf.Module()
-    module.weight = tf.Variable(2.0)
+    saved = tf.Module()
+    saved.weight = tf.Variable(2.0)
 
     @tf.function
     def call(numbers: Any, training: bool = False) -> Any:
-        return {"a": numbers * module.weight, "b": numbers if training else -numbers}
+        return {"a": numbers * saved.weight, "b": numbers if training else -numbers}
 
-    module.__call__ = call
+    saved.__call__ = call
     for training in (True, False):
         call.get_concrete_function(_NUMBERS, training=training)
-    tf.saved_model.save(module, str(tmp_path / "module"))
+    tf.saved_model.save(saved, str(tmp_path / "module"))
     found = child.serving(tmp_path / "module", tmp_path / "out")
     assert found["signature"] == "__call__"
     given = _served(tmp_path / "out", numbers=[[1.0, 2.0, 3.0]])
@@ -148,11 +150,22 @@ def test_a_saved_model_of_tf1_under_another_tag_gets_the_labels(tmp_path: Path) 
     np.testing.assert_allclose(_served(tmp_path / "out", x=[[1.0, 2.0, 3.0]])["y"], [[3, 6, 9]])
 
 
+def test_a_sparse_signature_of_a_tf1_module_is_kept(tmp_path: Path) -> None:
+    def module_fn() -> None:
+        numbers = tf1.sparse_placeholder(tf.float32, [None, 3])
+        weight = tf1.get_variable("weight", initializer=2.0)
+        summed = tf.sparse.reduce_sum(numbers, 1) * weight
+        hub.add_signature(inputs={"numbers": numbers}, outputs={"default": summed})
+
+    module(module_fn, None, tmp_path / "module")
+    assert child.serving(tmp_path / "module", tmp_path / "out")["largest_difference"] == 0
+
+
 def test_ragged_inputs_of_a_callable_object_are_refused(tmp_path: Path) -> None:
-    module = tf.Module()
-    module.__call__ = tf.function(lambda numbers: tf.reduce_sum(numbers, 1))
-    module.__call__.get_concrete_function(tf.RaggedTensorSpec([None, None], tf.float32))
-    tf.saved_model.save(module, str(tmp_path / "module"))
+    saved = tf.Module()
+    saved.__call__ = tf.function(lambda numbers: tf.reduce_sum(numbers, 1))
+    saved.__call__.get_concrete_function(tf.RaggedTensorSpec([None, None], tf.float32))
+    tf.saved_model.save(saved, str(tmp_path / "module"))
     with pytest.raises(SignatureError, match=r"input .* is a ragged tensor.*name a signature"):
         child.serving(tmp_path / "module", tmp_path / "out")
 
@@ -168,9 +181,9 @@ def test_a_module_that_gives_something_else_each_time_is_refused(tmp_path: Path)
 
 
 def test_a_refusal_leaves_nothing(tmp_path: Path) -> None:
-    module = ResolvedModule.of_directory(testing.minimal_module(tmp_path / "module"))
+    resolved = ResolvedModule.of_directory(testing.minimal_module(tmp_path / "module"))
     with pytest.raises(OutputError, match="module is not empty: name another"):
-        make_serving(module, module.path, timeout_s=0.01)
+        make_serving(resolved, resolved.path, timeout_s=0.01)
     with pytest.raises(VariantError, match=r"no serving variant of it: it was not done within"):
-        make_serving(module, tmp_path / "new" / "out", timeout_s=0.01)
+        make_serving(resolved, tmp_path / "new" / "out", timeout_s=0.01)
     assert list((tmp_path / "new").iterdir()) == []

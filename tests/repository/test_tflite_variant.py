@@ -51,6 +51,14 @@ def test_image_modules_of_both_formats_need_nothing_of_tensorflow(
     np.testing.assert_allclose(_run(folder, images=images)["default"], expected, atol=1e-5)
 
 
+def test_the_same_module_gives_the_same_bytes(text_module_dir: Path, folder: Path) -> None:
+    made = []
+    for _ in range(2):
+        child.tflite(text_module_dir, folder)
+        made.append((folder / "model.tflite").read_bytes())
+    assert made[0] == made[1]
+
+
 def test_tables_with_buckets_for_unknown_words(module_format: ModuleFormat, folder: Path) -> None:
     module = folder.parent / "module"
     text_embedding_module(

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from flatbuffers import flexbuffers
+from tensorflow.core.framework.node_def_pb2 import NodeDef
+from tensorflow.lite.python import schema_py_generated as schema_fb
 
 from hub_tfx.errors import VariantError
 from hub_tfx.module.inspect import inspect
@@ -96,9 +99,27 @@ def _converted(source: Path, select_ops: bool) -> tuple[bytes, bool]:
     sets = tf.lite.OpsSet
     converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS, sets.SELECT_TF_OPS]
     try:
-        return converter.convert(), True
+        return _in_order(converter.convert()), True
     except Exception as error:
         raise VariantError(_reason(error)) from error
+
+
+def _in_order(content: bytes) -> bytes:
+    """The attributes of TensorFlow's ops in order: the converter writes them in any, so that each
+    time there would be other bytes."""
+    ordered = bytearray(content)
+    model = schema_fb.Model.GetRootAs(content)
+    graphs = (model.Subgraphs(at) for at in range(model.SubgraphsLength()))
+    for op in (graph.Operators(at) for graph in graphs for at in range(graph.OperatorsLength())):
+        if not op.CustomOptionsLength():
+            continue
+        options = flexbuffers.GetRoot(op.CustomOptionsAsNumpy().tobytes())
+        if options.IsVector and len(options.AsVector) == 2:  # Name and NodeDef of a flex op.
+            node = bytes(options.AsVector[1].AsStringBytes)
+            sorted_node = NodeDef.FromString(node).SerializeToString(deterministic=True)
+            for found in re.finditer(re.escape(node), content):
+                ordered[found.start() : found.end()] = sorted_node
+    return bytes(ordered)
 
 
 def _reason(error: Exception) -> str:
