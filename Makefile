@@ -7,6 +7,7 @@ STAMP := $(VENV)/.complete
 KFP_STAMP := .venv-kfp/.complete
 WORKER_STAMP := .venv-worker/.complete
 BEAM_VERSION := $(shell sed -nE 's/.*"apache-beam.*==([0-9.]+)".*/\1/p' pyproject.toml)
+FAKE_GCS_VERSION := 1.52.2
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--python-version 3.10 pyproject.toml
@@ -23,7 +24,7 @@ setup: $(STAMP)  ## make .venv from requirements.lock
 
 kfp: $(KFP_STAMP)  ## make .venv-kfp, which compiles for Kubeflow Pipelines
 
-engines: .tools/prism $(WORKER_STAMP)  ## build Beam's Prism, with Go, and .venv-worker, which has only our wheel
+engines: .tools/prism .tools/fake-gcs-server $(WORKER_STAMP)  ## build Prism and a fake of GCS, with Go, and .venv-worker, which has only our wheel
 
 # From / because pyenv would obey our .python-version here, and stop where it has no 3.10.
 .tools/uv/bin/uv: requirements-uv.txt
@@ -52,6 +53,14 @@ $(STAMP) $(KFP_STAMP): build-constraints.txt pyproject.toml | $(filter .tools/%,
 	GOBIN=$(CURDIR)/.tools go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM_VERSION)
 	@touch $@
 
+# Unlike the emulator of the lock, it obeys create-if-absent.
+.tools/fake-gcs-server: Makefile
+	@command -v go >/dev/null || { \
+		echo "make: fake-gcs-server is built with Go: put go on the PATH (Debian: apt-get install golang)" >&2; exit 1; }
+	@echo "make: building fake-gcs-server $(FAKE_GCS_VERSION)"
+	GOBIN=$(CURDIR)/.tools go install github.com/fsouza/fake-gcs-server@v$(FAKE_GCS_VERSION)
+	@touch $@
+
 # Not from the lock: that the wheel runs with what it asks for is half of what this environment shows.
 # Without build/, from which setuptools would pack modules that are gone.
 $(WORKER_STAMP): $(STAMP) $(shell find hub_tfx kubeflow pipelines -type f -not -name '*.pyc')
@@ -76,7 +85,7 @@ test-engines: $(STAMP)  ## the tests of `make engines`
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m engines
 
 # Where Go is missing the tests of Prism say so and skip.
-test-all: $(WORKER_STAMP) $(if $(shell command -v go),.tools/prism)  ## all tests
+test-all: $(WORKER_STAMP) $(if $(shell command -v go),.tools/prism .tools/fake-gcs-server)  ## all tests
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 mutants: $(STAMP)  ## take promises of docs/security.md away one by one: a named test must fail for each

@@ -1,7 +1,5 @@
 """Every storage of ours keeps the contract of storages."""
 
-import shutil
-import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -9,6 +7,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
+from built import ROOT, require
+from ports import free_port, wait_for
 
 from hub_tfx.repository.storage import Storage, open_storage
 from hub_tfx.testing.repositories import StorageContract
@@ -27,16 +27,17 @@ def s3() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def gcs() -> Iterator[str]:
-    if (program := shutil.which("fake-gcs-server")) is None:
-        pytest.skip("go install github.com/fsouza/fake-gcs-server@latest")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    program = require(ROOT / ".tools" / "fake-gcs-server")
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
     options = ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url]
     with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
-        yield url
-        running.terminate()
+        try:
+            wait_for(port, running)
+            yield url
+        finally:
+            running.terminate()
 
 
 class TestDisk(StorageContract):
@@ -64,7 +65,7 @@ class TestS3(StorageContract):
 
 @pytest.mark.engines
 class TestGcs(StorageContract):
-    """Google Cloud Storage, as fake-gcs-server answers; where that is on the PATH."""
+    """Google Cloud Storage, as fake-gcs-server answers."""
 
     @pytest.fixture
     def storage(self, gcs: str, monkeypatch: pytest.MonkeyPatch) -> Storage:

@@ -12,25 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from built import ROOT, require
 from gcp_storage_emulator.server import create_server
+from ports import free_port
 
 from hub_tfx.testing import text_module
 
-ROOT = Path(__file__).parents[2]
 PRISM = ROOT / ".tools" / "prism"
 WORKER_BIN = ROOT / ".venv-worker" / "bin"
 PACKAGES = {"hub_tfx": "hub_tfx", "pipelines": "hub_tfx_pipelines", "kubeflow": "hub_tfx_kubeflow"}
 _START_S = 120.0
-
-
-def require(path: Path) -> Path:
-    """Skips a test that needs what `make engines` has not built; in CI that is a failure."""
-    if not path.exists():
-        reason = f"no {path.relative_to(ROOT)}: run `make engines` (Prism is built with Go)"
-        if os.environ.get("HUB_TFX_REQUIRE_ENGINES"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -145,12 +136,6 @@ def worker_pool(
             f"--environment_config=localhost:{port}",
         )
         yield WorkerPool(workers.pid, options, folder / "pool.log")
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("localhost", 0))
-        return int(listener.getsockname()[1])
 
 
 def _accepts(port: int) -> bool:

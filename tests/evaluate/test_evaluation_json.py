@@ -77,7 +77,9 @@ def document():
 )
 def test_refuses_what_no_evaluation_says(document, change):
     assert Evaluation.from_json(json.dumps(document)).verdict == "not blessed"
-    with pytest.raises(ValueError, match=r"^(it|the evaluation|\w+) (was not made by|has|lacks|is not)"):
+    with pytest.raises(
+        ValueError, match=r"^(it|the evaluation|\w+) (was not made by|has|lacks|is not)"
+    ):
         Evaluation.from_json(json.dumps({**document, **change}))
 
 

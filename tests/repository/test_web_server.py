@@ -3,9 +3,7 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_hub as hub
+from ports import free_port, wait_for
 from published import card
 
 from hub_tfx.module.resolved import ResolvedModule
@@ -22,7 +21,6 @@ from hub_tfx.store.cache import ModuleCache
 from hub_tfx.testing import WORDS, serve, text_vectors
 
 DOCS = Path(__file__).parents[2] / "docs" / "publishing.md"
-_START_S = 30.0
 
 
 @pytest.fixture
@@ -42,13 +40,12 @@ def url(repository: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
         return
     if (nginx := shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")) is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     (tmp_path / "nginx.conf").write_text(_config(repository, tmp_path, port))
     command = [nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")]
     running = subprocess.Popen([*command, "-e", "stderr"], stderr=subprocess.PIPE, text=True)
     try:
-        _wait_for(port, running)
+        wait_for(port, running)
         yield f"http://127.0.0.1:{port}"
     finally:
         running.terminate()
@@ -64,21 +61,6 @@ def _config(repository: Path, folder: Path, port: int) -> str:
     user = "user root;\n" if os.geteuid() == 0 else ""  # Others may not read a folder of a test.
     main = f"{user}daemon off;\npid {folder}/nginx.pid;\nerror_log stderr;\nevents {{}}\n"
     return f"{main}http {{\naccess_log off;\nclient_body_temp_path {folder}/body;\n{ours}}}\n"
-
-
-def _wait_for(port: int, running: "subprocess.Popen[str]") -> None:
-    end = time.monotonic() + _START_S
-    while True:
-        if running.poll() is not None:
-            assert running.stderr is not None
-            pytest.fail(f"nginx has ended: {running.stderr.read()}")
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        else:
-            return
 
 
 def test_tensorflow_hub_loads_a_published_version(
