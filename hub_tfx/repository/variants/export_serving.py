@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_hub import saved_model_lib
 
-from hub_tfx.errors import SignatureError
+from hub_tfx.errors import NotAModuleError, SignatureError, VariantError
 from hub_tfx.module.create.export import canonicalize
 from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT
 from hub_tfx.module.inspect import inspect
@@ -50,9 +50,14 @@ def load_serving(directory: Path) -> LoadedModule:
     """What a server would load.
 
     Raises:
+      VariantError: it cannot be loaded.
       SignatureError: there is no graph with this tag, or not this signature.
     """
-    return load(directory, SIGNATURE, tags=(TAG,))
+    try:
+        return load(directory, SIGNATURE, tags=(TAG,))
+    except NotAModuleError as error:
+        reason = str(error).removeprefix(f"{directory}: TensorFlow cannot load it: ")
+        raise VariantError(f"what was written cannot be loaded: {reason}") from error
 
 
 def served_signature(spec: ModuleSpec) -> str:
