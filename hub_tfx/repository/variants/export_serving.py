@@ -36,7 +36,7 @@ def export_serving(module: Path, directory: Path, signature: str | None = None) 
     name = signature or served_signature(spec)
     spec.signature(name)
     if spec.format == "tf1_hub":
-        _from_tf1_hub(module, name, directory)
+        _from_tf1_hub(module, spec, name, directory)
     elif spec.tags[0] == (TAG,) and name == SIGNATURE:
         shutil.copytree(module, directory, dirs_exist_ok=True)
     elif _graph(module, spec).object_graph_def.nodes:
@@ -73,10 +73,10 @@ def _graph(module: Path, spec: ModuleSpec) -> Any:
     )
 
 
-def _from_tf1_hub(module: Path, name: str, directory: Path) -> None:
+def _from_tf1_hub(module: Path, spec: ModuleSpec, name: str, directory: Path) -> None:
     """The graph for inference in a session, with its weights, written by TF1's own builder."""
     # What hub.Module does inside; by itself it would copy the graph for each signature.
-    graph = saved_model_lib.load(os.fspath(module)).get_meta_graph_copy(set())
+    graph = saved_model_lib.load(os.fspath(module)).get_meta_graph_copy(set(spec.tags[0]))
     tf1 = tf.compat.v1
     with tf.Graph().as_default(), tf1.Session() as session:
         tf1.train.import_meta_graph(graph)
