@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import hub_tfx
+from hub_tfx.errors import HubTfxError
 
 _RESULT = "result.json"
 _MAX_CHARS = 500
@@ -52,8 +53,9 @@ def answer(result_file: str, work: Callable[[], dict[str, Any]]) -> None:
     try:
         result = {"passed": True, "why": ""} | work()
     except Exception as error:  # noqa: BLE001 (whatever a module may raise)
-        words = " ".join(str(error).split())
-        result = {"passed": False, "why": f"{type(error).__name__}: {words[:_MAX_CHARS]}"}
+        words = " ".join(str(error).split())[:_MAX_CHARS]
+        ours = isinstance(error, HubTfxError) and words
+        result = {"passed": False, "why": words if ours else f"{type(error).__name__}: {words}"}
     Path(result_file).write_text(json.dumps(result))
 
 

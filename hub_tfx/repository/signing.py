@@ -6,12 +6,12 @@ place can be exchanged, and a module need not be downloaded to check its signatu
 
 A signature is a Sigstore bundle as model-signing writes it, and lies beside the version in a record
 of its own (see ``records``); other keys may sign later. The command of that library reads the same
-files: ``model_signing verify key version.json --signature FILE --public-key FILE``.
+files: ``model_signing verify key version.json --signature FILE --public_key FILE``.
 
 model-signing takes seconds to import, so this happens when a key is used.
 """
 
-import json
+import hashlib
 import os
 import tempfile
 import warnings
@@ -79,7 +79,8 @@ def verify(content: bytes, signature: bytes, public_key: Key) -> str:
             verifying.verify(signed, file)
         except Exception as error:  # What others wrote may be anything.
             raise UntrustedError("it is not a signature of these bytes by this key") from error
-    return _fingerprint(signature)
+    with open_regular(public_key) as opened:
+        return _fingerprint(_serialization().load_pem_public_key(opened.read()))
 
 
 def sign_version(
@@ -94,8 +95,11 @@ def sign_version(
     """
     marker = _marker(storage, name, number)
     bundle = sign(marker, private_key)
-    key = _fingerprint(bundle)
-    if not any(_is_of(r, marker, private_key) for r in signatures(storage, name, number)):
+    with open_regular(private_key) as opened:
+        public_half = _serialization().load_pem_private_key(opened.read(), None).public_key()
+    key = _fingerprint(public_half)
+    signed = signatures(storage, name, number)
+    if not any(_is_of(record, marker, _pem(public_half)) for record in signed):
         values = {"signature": bundle.decode(), "key": key}
         records.append(storage, _folder(name, number), lambda _: values, "signed", who)
     return key
@@ -154,29 +158,36 @@ def _bundle(record: Record) -> bytes:
     return str(record.values.get("signature")).encode("utf-8", "surrogatepass")
 
 
-def _is_of(record: Record, marker: bytes, private_key: Key) -> bool:
-    """Whether a record has a valid signature by the key that belongs to a private one."""
+def _is_of(record: Record, marker: bytes, pem: bytes) -> bool:
+    """Whether a record has a valid signature by a key."""
     with tempfile.TemporaryDirectory() as folder:
         public_key = Path(folder, "public")
-        public_key.write_bytes(_public_half(private_key))
+        public_key.write_bytes(pem)
         with suppress(UntrustedError):
             verify(marker, _bundle(record), public_key)
             return True
     return False
 
 
-def _public_half(private_key: Key) -> bytes:
+def _pem(public_key: Any) -> bytes:
+    serialization = _serialization()
+    kind = serialization.PublicFormat.SubjectPublicKeyInfo
+    pem: bytes = public_key.public_bytes(serialization.Encoding.PEM, kind)
+    return pem
+
+
+def _fingerprint(public_key: Any) -> str:
+    """SHA-256 of a key in PEM, in hex, as model-signing's hints have it.
+
+    A hint itself is not signed: anyone may write another one.
+    """
+    return hashlib.sha256(_pem(public_key)).hexdigest()
+
+
+def _serialization() -> Any:
     from cryptography.hazmat.primitives import serialization
 
-    with open_regular(private_key) as file:
-        key = serialization.load_pem_private_key(file.read(), None)
-    encoding, kind = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(encoding, kind)
-
-
-def _fingerprint(bundle: bytes) -> str:
-    """SHA-256 of the public key in PEM, in hex, as the library writes it."""
-    return str(json.loads(bundle)["verificationMaterial"]["publicKey"]["hint"])
+    return serialization
 
 
 def _written(folder: str, content: bytes) -> Path:

@@ -19,6 +19,9 @@ from hub_tfx.repository.versions import (
     read_alias,
 )
 
+_OF_VERSIONS = ("cards", "signatures", "yanks")
+"""Kinds of records that a version may have."""
+
 
 @dataclass(frozen=True)
 class Damage:
@@ -110,9 +113,10 @@ def _damaged_records(storage: Storage, name: ModuleName) -> Iterator[Damage]:
                 yield Damage(key, f"it stands for version {number}, which is not there")
         except (DigestMismatchError, InputError) as error:
             yield Damage(key, str(error))
-    folder = layout.records_key(name, "yanks", "")
-    for yank in filter(is_version, storage.names(folder)):
-        try:
-            records.newest(storage, f"{folder}{yank}")
-        except (DigestMismatchError, InputError) as error:
-            yield Damage(f"{folder}{yank}", str(error))
+    for kind in _OF_VERSIONS:
+        folder = layout.records_key(name, kind, "")
+        for version in filter(is_version, storage.names(folder)):
+            try:
+                records.history(storage, f"{folder}{version}")
+            except (DigestMismatchError, InputError) as error:
+                yield Damage(f"{folder}{version}", str(error))

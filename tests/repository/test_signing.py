@@ -10,13 +10,20 @@ import pytest
 from published import card, module, published
 
 from hub_tfx.cli.main import run
-from hub_tfx.errors import ConfigError, InputError, TransientFetchError, UntrustedError
+from hub_tfx.errors import (
+    ConfigError,
+    DigestMismatchError,
+    InputError,
+    TransientFetchError,
+    UntrustedError,
+)
 from hub_tfx.repository import signing
 from hub_tfx.repository.fetch import RepositoryFetcher
 from hub_tfx.repository.names import ModuleName
 from hub_tfx.repository.publish import publish
 from hub_tfx.repository.signing import sign, signatures, verify
 from hub_tfx.repository.storage import open_storage
+from hub_tfx.repository.verify import verify as verify_repository
 from hub_tfx.store.cache import ModuleCache
 
 NAME = ModuleName("acme", "words")
@@ -63,7 +70,10 @@ def _cache(tmp_path: Path, key: Path | None) -> ModuleCache:
 def test_bytes_are_signed_and_no_others(keys: tuple[Path, Path], other_keys: tuple[Path, Path]):
     signature = sign(b"what is signed", keys[0])
     fingerprint = verify(b"what is signed", signature, keys[1])
-    assert len(fingerprint) == 64
+    assert fingerprint in signature.decode()  # As the library's own hint.
+    bundle = json.loads(signature)
+    bundle["verificationMaterial"]["publicKey"]["hint"] = ""  # It is not signed.
+    assert verify(b"what is signed", json.dumps(bundle).encode(), keys[1]) == fingerprint
     for content, wrong, key in (
         (b"what is Signed", signature, keys[1]),
         (b"what is signed", signature, other_keys[1]),
@@ -107,6 +117,18 @@ def test_a_signature_is_of_this_version_and_of_these_bytes(
     os.chmod(marker, 0o644)
     marker.write_bytes(marker.read_bytes().replace(b'"who": "', b'"who": "x'))
     with pytest.raises(UntrustedError, match=r"acme/words/1 .* none of them valid"):
+        _cache(tmp_path, keys[1]).resolve(f"repo+{repository}//acme/words/1")
+
+
+def test_a_damaged_record_of_a_signature_is_found(
+    repository: Path, keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    record = repository / "acme" / "words" / "-" / "signatures" / "1" / "0001.json"
+    os.chmod(record, 0o644)
+    record.write_bytes(record.read_bytes()[:-9])
+    (damage,) = verify_repository(open_storage(repository)).damages
+    assert damage.key == "acme/words/-/signatures/1"
+    with pytest.raises(DigestMismatchError, match=r"signatures/1/0001\.json is damaged"):
         _cache(tmp_path, keys[1]).resolve(f"repo+{repository}//acme/words/1")
 
 

@@ -1,5 +1,6 @@
 """`--variant tflite`: a TensorFlow Lite model that was run beside the module, or a reason."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,36 @@ def test_two_tables_of_different_types(folder: Path) -> None:
     given = _run(folder, words=np.array(["b", "a", "c"], object))
     np.testing.assert_array_equal(given["number"], [2, 1, 0])
     np.testing.assert_array_equal(given["other"], [0.5, 0.25, -1.0])
+
+
+def _with_table(path: Path, table: Any, call: Callable[[Any, Any], Any]) -> Path:
+    module = tf.Module()
+    module.table = table
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="words")])
+    def lookup(words: Any) -> Any:
+        return {"out": call(module.table, words)}
+
+    module.__call__ = lookup
+    tf.saved_model.save(module, str(path))
+    return path
+
+
+def test_tables_that_cannot_be_constants_are_refused(folder: Path) -> None:
+    filled = tf.lookup.KeyValueTensorInitializer(["a", "b"], tf.constant([1, 2], tf.int64))
+    static = tf.lookup.StaticHashTable(filled, 0)
+    mutable = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, -1)
+
+    def in_a_branch(table: Any, words: Any) -> Any:
+        none = tf.zeros(tf.shape(words), tf.int64)
+        return tf.cond(tf.size(words) > 1, lambda: table.lookup(words), lambda: none)
+
+    branch = _with_table(folder.parent / "branch", static, in_a_branch)
+    with pytest.raises(VariantError, match="inside a loop or a branch"):
+        child.tflite(branch, folder)
+    changing = _with_table(folder.parent / "changing", mutable, lambda t, words: t.lookup(words))
+    with pytest.raises(VariantError, match=r"calls may change \(MutableHashTableV2\) is not kept"):
+        child.tflite(changing, folder)
 
 
 def test_ops_that_tensorflow_lite_lacks_are_named_where_they_are_not_allowed(

@@ -198,6 +198,20 @@ def test_a_module_before_the_damage_is_there_and_the_others_are_not(
     ]
 
 
+def test_a_bundle_that_is_cut_anywhere_is_refused(
+    source: ModuleCache, offline: ModuleCache, tmp_path: Path
+) -> None:
+    file = tmp_path / "bundle.tar"
+    export_bundle(source, [ONE], file)
+    content = file.read_bytes()
+    for length in range(0, content.rindex(b"\x8b"), 311):
+        file.write_bytes(content[:length])
+        with pytest.raises(ArchiveError):
+            import_bundle(offline, file)
+    modules = offline.root / "hub_tfx" / "modules"
+    assert not modules.exists() or list(modules.iterdir()) == []
+
+
 def test_a_module_twice_is_refused(
     offline: ModuleCache, module_dir: Path, packed: bytes, tmp_path: Path
 ) -> None:

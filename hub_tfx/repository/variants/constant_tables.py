@@ -6,6 +6,7 @@ and then fails at the first call ("hashtable need to be initialized before using
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from hub_tfx.errors import VariantError
 from hub_tfx.module.proto import read_graphs
 from hub_tfx.repository.variants.export_serving import SIGNATURE, TAG
 
 _TABLE, _FIND = "HashTableV2", "LookupTableFindV2"
+_CHANGING = re.compile(r"(Anonymous)?Mutable(Dense)?HashTable")
 _WORDS = 20
 
 Table = tuple[Any, Any]
@@ -45,8 +48,15 @@ class _Frozen:
 
 
 def has_tables(serving: Path) -> bool:
-    """Whether the graph of a SavedModel has a lookup table that is filled once."""
-    return any(node.op == _TABLE for graph in read_graphs(serving) for node in _nodes(graph))
+    """Whether the graph of a SavedModel has a lookup table.
+
+    Raises:
+      VariantError: what it holds may change, and would be lost without a word.
+    """
+    ops = {node.op for graph in read_graphs(serving) for node in _nodes(graph)}
+    if changing := sorted(op for op in ops if _CHANGING.match(op)):
+        raise VariantError(f"a lookup table that calls may change ({changing[0]}) is not kept")
+    return _TABLE in ops
 
 
 def with_constant_tables(serving: Path, directory: Path) -> list[str]:
@@ -151,7 +161,10 @@ def _table_types(graph: Any) -> dict[str, tuple[Any, Any]]:
 
 def _exported(handle: Any, types: tuple[Any, Any] | None) -> Table:
     if types is None:
-        raise ValueError("it holds a resource that is neither a weight nor a table that it reads")
+        raise VariantError(
+            "a lookup table inside a loop or a branch, or another resource that is not a weight, "
+            "cannot be made a constant"
+        )
     keys, values = tf.raw_ops.LookupTableExportV2(
         table_handle=handle, Tkeys=types[0], Tvalues=types[1]
     )

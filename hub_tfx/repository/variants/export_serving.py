@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow_hub import saved_model_lib
 
-from hub_tfx.errors import SignatureError
+from hub_tfx.errors import NotAModuleError, SignatureError, VariantError
 from hub_tfx.module.create.export import canonicalize
 from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT
 from hub_tfx.module.inspect import inspect
@@ -36,7 +36,7 @@ def export_serving(module: Path, directory: Path, signature: str | None = None) 
     name = signature or served_signature(spec)
     spec.signature(name)
     if spec.format == "tf1_hub":
-        _from_tf1_hub(module, name, directory)
+        _from_tf1_hub(module, spec, name, directory)
     elif spec.tags[0] == (TAG,) and name == SIGNATURE:
         shutil.copytree(module, directory, dirs_exist_ok=True)
     elif _graph(module, spec).object_graph_def.nodes:
@@ -50,9 +50,14 @@ def load_serving(directory: Path) -> LoadedModule:
     """What a server would load.
 
     Raises:
+      VariantError: it cannot be loaded.
       SignatureError: there is no graph with this tag, or not this signature.
     """
-    return load(directory, SIGNATURE, tags=(TAG,))
+    try:
+        return load(directory, SIGNATURE, tags=(TAG,))
+    except NotAModuleError as error:
+        reason = str(error).removeprefix(f"{directory}: TensorFlow cannot load it: ")
+        raise VariantError(f"what was written cannot be loaded: {reason}") from error
 
 
 def served_signature(spec: ModuleSpec) -> str:
@@ -68,10 +73,10 @@ def _graph(module: Path, spec: ModuleSpec) -> Any:
     )
 
 
-def _from_tf1_hub(module: Path, name: str, directory: Path) -> None:
+def _from_tf1_hub(module: Path, spec: ModuleSpec, name: str, directory: Path) -> None:
     """The graph for inference in a session, with its weights, written by TF1's own builder."""
     # What hub.Module does inside; by itself it would copy the graph for each signature.
-    graph = saved_model_lib.load(os.fspath(module)).get_meta_graph_copy(set())
+    graph = saved_model_lib.load(os.fspath(module)).get_meta_graph_copy(set(spec.tags[0]))
     tf1 = tf.compat.v1
     with tf.Graph().as_default(), tf1.Session() as session:
         tf1.train.import_meta_graph(graph)
