@@ -73,7 +73,6 @@ def _options(command: Any) -> Any:
         ),
         click.option(
             "--sign-key",
-            envvar="HUB_TFX_SIGN_KEY",
             metavar="FILE",
             help="Sign the version with the private key in this file.  [HUB_TFX_SIGN_KEY]",
         ),

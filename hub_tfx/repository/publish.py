@@ -87,7 +87,8 @@ def publish(
       variants: formats that the module is published in, too; see ``variants.make.KINDS``.
       imports: packages that register the module's ops, where variants are made.
       archive: whether to write the archive that TensorFlow Hub loads from a web server.
-      sign_key: file with the private key that signs the version; see ``signing``.
+      sign_key: file with the private key that signs the version; see ``signing``. If None,
+        HUB_TFX_SIGN_KEY names it, and where that is not set nothing is signed.
       why: reason in the record of an alias.
       who: who publishes; the user of this process if None.
 
@@ -102,6 +103,7 @@ def publish(
       InputError, OutputError: a file cannot be read or written. Nothing is published then.
     """
     parsed, storage = ModuleName.parse(name), open_storage(repository)
+    sign_key = sign_key or os.environ.get("HUB_TFX_SIGN_KEY") or None
     _check_apart(module, storage)
     wanted = [check_settable(alias) for alias in aliases]
     if version is not None:

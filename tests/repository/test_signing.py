@@ -63,6 +63,13 @@ def repository(tmp_path: Path, keys: tuple[Path, Path]) -> Path:
     return tmp_path / "repository"
 
 
+def test_the_environment_may_name_the_key_as_for_a_step_of_a_pipeline(
+    tmp_path: Path, keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_TFX_SIGN_KEY", str(keys[0]))
+    assert published(tmp_path, tmp_path / "repository", b"a").signed_by
+
+
 def _cache(tmp_path: Path, key: Path | None) -> ModuleCache:
     return ModuleCache(tmp_path / "cache", verify_key=key)
 
