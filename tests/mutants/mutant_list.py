@@ -32,6 +32,8 @@ _SURVEY = "tests/embed/report/test_survey.py::"
 _IMAGES = "tests/data/test_images.py::"
 _TERMINAL = "tests/cli/test_terminal.py::"
 _COMMIT = "tests/embed/output/test_commit.py::"
+_PUBLISHER = "tests/components/test_module_publisher.py::"
+_PUBLISH = "tests/repository/test_publish.py::"
 
 MUTANTS = (
     # Archives and the cache.
@@ -268,7 +270,7 @@ MUTANTS = (
     # Other formats.
     Mutant(
         "the page of a report takes text for HTML",
-        "hub_tfx/embed/report/page.py",
+        "hub_tfx/embed/report/html.py",
         "autoescape=True",
         "autoescape=False",
         f"{_REPORT}test_a_page_needs_nothing_else_and_trusts_no_text",
@@ -415,5 +417,41 @@ MUTANTS = (
         "{}",
         "tests/components/test_module_trainer.py::"
         "test_a_module_whose_bytes_are_its_parents_is_frozen",
+    ),
+    # Judged and published.
+    Mutant(
+        "a module that may be worse is blessed",
+        "hub_tfx/evaluate/verdict.py",
+        "if low > -config.margin:",
+        "if high > -config.margin:",
+        "tests/evaluate/test_verdict.py::test_equal_and_worse_are_not",
+    ),
+    Mutant(
+        "what is not blessed is published",
+        "hub_tfx/components/module_publisher/executor.py",
+        "return bool(blessed == said.BLESSED_VALUE)",
+        "return True",
+        f"{_PUBLISHER}test_what_is_not_blessed_is_not_published",
+    ),
+    Mutant(
+        "a blessing of another module counts",
+        "hub_tfx/components/module_publisher/executor.py",
+        "if about != module.uri:",
+        "if False:",
+        f"{_PUBLISHER}test_a_blessing_about_another_module_is_refused",
+    ),
+    Mutant(
+        "an evaluation of another module is published",
+        "hub_tfx/components/module_publisher/executor.py",
+        "if judged and judged.digest != module.digest:",
+        "if False:",
+        f"{_PUBLISHER}test_an_evaluation_of_another_module_is_refused",
+    ),
+    Mutant(
+        "a number may get other bytes",
+        "hub_tfx/repository/publish.py",
+        "if there is not None and there.digest != manifest.digest:",
+        "if False:",
+        f"{_PUBLISH}test_other_bytes_under_a_number_name_the_next_free_one",
     ),
 )
