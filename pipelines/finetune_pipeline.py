@@ -45,6 +45,8 @@ class FineTunePipelineConfig(PipelineConfig):
       run_fn: ``package.module:function`` that trains in place of ours.
       gate: how the new module is judged; None where it is not.
       publication: where it is published if it is blessed; None where it is not published.
+      eval_config: a tfma.EvalConfig by which TFX's own Evaluator judges the serving model as well,
+        on the splits of the gate; None where it does not. Nothing depends on its verdict.
     """
 
     fine_tune: FineTuneConfig
@@ -57,6 +59,7 @@ class FineTunePipelineConfig(PipelineConfig):
     run_fn: str | None = None
     gate: Gate | None = None
     publication: Publication | None = None
+    eval_config: Any = None
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -115,7 +118,19 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         feeding=config.fine_tune.feeding,
         preprocessor=preprocessor,
     )
+    ending += _judge_of_the_model(config, examples, trainer.outputs["model"])
     return make_pipeline(config, [*components, *starting_from, *preprocessing, trainer, *ending])
+
+
+def _judge_of_the_model(config: FineTunePipelineConfig, examples: Any, model: Any) -> list[Any]:
+    """TFX's Evaluator, which judges what serves, where the config asks for it."""
+    if config.eval_config is None:
+        return []
+    splits = config.gate.splits if config.gate else ("eval",)
+    evaluator = tfx.components.Evaluator(
+        examples=examples, model=model, eval_config=config.eval_config, example_splits=list(splits)
+    )
+    return [evaluator]
 
 
 def _features(config: FineTunePipelineConfig) -> dict[str, Any]:

@@ -124,5 +124,10 @@ def _baseline(gate: Gate, publication: Publication | None) -> tuple[list[Any], A
         return [resolver.with_id("BaselineResolver")], resolver.outputs["module"]
     if publication is None:
         return [], None
-    node = latest_module("ModulePublisher", output_key="published", node_id="LatestPublished")
+    node = latest_module(
+        "ModulePublisher",
+        output_key="published",
+        properties={"repository": publication.repository, "name": publication.name},
+        node_id="LatestPublished",
+    )
     return [node], node.outputs["module"].as_optional()

@@ -51,7 +51,8 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     Returns:
       The URI of the new ``module`` artifact and its properties. If the config has a gate, also the
       ``verdict``, its ``reason`` and the page with the ``report``; if it was published, the handle
-      of the version as ``published``.
+      of the version as ``published``; with an eval_config, ``model_blessed`` (1 or 0), the verdict
+      of TFX's Evaluator on the serving model.
 
     Raises:
       HubTfxError: as ``run_embed``.
@@ -85,16 +86,18 @@ def with_baseline(config: "FineTunePipelineConfig") -> "FineTunePipelineConfig":
 
 def _outcome(steps: _Steps) -> dict[str, Any]:
     """What became of the module: its verdict, and its version."""
-    if "ModuleEvaluator" not in steps:
-        return {}
-    evaluation = steps["ModuleEvaluator"]["evaluation"]
-    outcome = {
-        "verdict": evaluation["verdict"],
-        "reason": evaluation["reason"],
-        "report": f"{evaluation['evaluation']}/report.html",
-    }
+    outcome = {}
+    if "ModuleEvaluator" in steps:
+        evaluation = steps["ModuleEvaluator"]["evaluation"]
+        outcome = {
+            "verdict": evaluation["verdict"],
+            "reason": evaluation["reason"],
+            "report": f"{evaluation['evaluation']}/report.html",
+        }
     if published := steps.get("ModulePublisher", {}).get("published"):
         outcome["published"] = published["handle"]
+    if judged := steps.get("Evaluator", {}).get("blessing"):
+        outcome["model_blessed"] = judged["blessed"]
     return outcome
 
 

@@ -128,14 +128,10 @@ def yank(reference: str, why: str, undo: bool, repository: str, as_json: bool) -
     Example:
       hub-tfx repo yank acme/words/3 --why "trained on the test set" --repository ./modules
     """
-    from hub_tfx.errors import UsageError
     from hub_tfx.repository.changes import set_yanked
-    from hub_tfx.repository.names import Reference
     from hub_tfx.repository.versions import aliases_of
 
-    storage, parsed = _opened(repository), Reference.parse(reference)
-    if parsed.version is None:
-        raise UsageError(f"{reference} names no version: give its number, as in {parsed.name}/3")
+    storage, parsed = _opened(repository), _numbered(reference)
     record = set_yanked(storage, parsed.name, parsed.version, why, yanked=not undo)
     named = aliases_of(storage, parsed.name, parsed.version)
     fields = {
@@ -151,6 +147,25 @@ def yank(reference: str, why: str, undo: bool, repository: str, as_json: bool) -
             f"{', '.join(named)} still stands for {reference}: move it by "
             f"`hub-tfx repo alias {parsed.name} {named[0]} VERSION --why …`"
         )
+
+
+@_command("card", "Correct the card of a version.")
+@click.argument("reference", metavar="PUBLISHER/MODEL/VERSION")
+@click.argument("card", metavar="FILE")
+@why_option
+def correct_card(reference: str, card: str, why: str, repository: str, as_json: bool) -> None:
+    """Give a version the card in FILE, as a revision; the module and earlier cards stay.
+
+    \b
+    Example:
+      hub-tfx repo card acme/words/3 card.md --why "names the corpus" --repository ./modules
+    """
+    from hub_tfx.repository import changes
+
+    storage, parsed = _opened(repository), _numbered(reference)
+    record = changes.correct_card(storage, parsed.name, parsed.version, card, why)
+    fields = {"name": str(parsed.name), "version": parsed.version, "revision": record.number}
+    _print({**fields, "sha256": record.values.get("sha256"), **_change(record)}, as_json)
 
 
 @_command("verify", "Read every version again and compare it with what was published.")
@@ -216,6 +231,17 @@ def gc(yes: bool, forget: bool, repository: str, as_json: bool) -> None:
     )
     for publisher in garbage.at_work:
         tell(f"spared, as a publisher seems to be at work: {publisher}")
+
+
+def _numbered(reference: str) -> Any:
+    """The Reference of a version; raises UsageError where it has no number."""
+    from hub_tfx.errors import UsageError
+    from hub_tfx.repository.names import Reference
+
+    parsed = Reference.parse(reference)
+    if parsed.version is None:
+        raise UsageError(f"{reference} names no version: give its number, as in {parsed.name}/3")
+    return parsed
 
 
 def _opened(repository: str) -> "Storage":

@@ -4,6 +4,7 @@ latest = latest_module(fallback=resolver.outputs["module"])
 trainer = ModuleTrainer(…, base_module=latest.outputs["module"])
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import tfx.v1 as tfx
@@ -27,6 +28,10 @@ class LatestModuleStrategy(ResolverStrategy):  # type: ignore[misc]
     modules, and heeds a later verdict.
     """
 
+    def __init__(self, properties: Mapping[str, str] | None = None):
+        """A strategy for modules with these custom properties, whatever their values if None."""
+        self._properties = properties or {}
+
     def resolve_artifacts(self, store: Any, input_dict: _Artifacts) -> _Artifacts:
         """The same keys, with at most one artifact each.
 
@@ -34,7 +39,7 @@ class LatestModuleStrategy(ResolverStrategy):  # type: ignore[misc]
           store: ML Metadata, which is not asked.
           input_dict: all live artifacts of each input.
         """
-        modules = sorted(input_dict[_MODULE], key=lambda artifact: artifact.id)
+        modules = sorted(filter(self._fits, input_dict[_MODULE]), key=lambda artifact: artifact.id)
         chosen: _Artifacts = {key: [] for key in input_dict}
         if _BLESSING in input_dict:
             verdicts = _verdicts(input_dict[_BLESSING])
@@ -43,6 +48,10 @@ class LatestModuleStrategy(ResolverStrategy):  # type: ignore[misc]
         chosen[_MODULE] = modules[-1:] or input_dict.get(_FALLBACK, [])
         return chosen
 
+    def _fits(self, module: Any) -> bool:
+        stamped = module.get_string_custom_property
+        return all(stamped(name) == value for name, value in self._properties.items())
+
 
 def latest_module(
     producer: str = "ModuleTrainer",
@@ -50,6 +59,7 @@ def latest_module(
     fallback: BaseChannel | None = None,
     blessed_by: str | None = None,
     output_key: str = "module",
+    properties: Mapping[str, str] | None = None,
     node_id: str = "LatestModule",
 ) -> tfx.dsl.Resolver:
     """A node whose output ``module`` is the newest module of earlier runs of the pipeline.
@@ -63,6 +73,8 @@ def latest_module(
       blessed_by: id of a component whose output ``blessing`` (`ModelBlessing`, with the custom
         properties of TFX's Evaluator: `blessed` and `current_model_id`) the module must have.
       output_key: the producer's output that holds them: `published` of a ModulePublisher.
+      properties: custom properties that the module must have, such as the `repository` and `name`
+        that it was published with.
       node_id: id of the node, where a pipeline has several.
     """
     channels = {_MODULE: _channel(HubModule, producer, output_key)}
@@ -71,7 +83,8 @@ def latest_module(
         channels[_BLESSING] = _channel(blessing, blessed_by, "blessing")
     if fallback is not None:
         channels[_FALLBACK] = fallback
-    node = tfx.dsl.Resolver(strategy_class=LatestModuleStrategy, **channels)
+    config = {"properties": dict(properties)} if properties else None
+    node = tfx.dsl.Resolver(strategy_class=LatestModuleStrategy, config=config, **channels)
     return node.with_id(node_id)
 
 

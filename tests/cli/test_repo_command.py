@@ -139,11 +139,25 @@ def test_yank_names_the_aliases_that_still_stand_for_it(ran: Any, place: Path) -
     assert ran("resolve", "-q", "repo+r//acme/words@stable")[2] == ""
 
 
-def test_yank_needs_a_number(ran: Any) -> None:
+@pytest.mark.parametrize("command", [["yank", "acme/words"], ["card", "acme/words", "card.md"]])
+def test_what_is_about_a_version_needs_a_number(ran: Any, command: list[str]) -> None:
     publish(ran, "one")
-    code, _, err = ran("repo", "yank", "acme/words", "--why", "x")
+    code, _, err = ran("repo", *command, "--why", "x")
     assert code == 2
     assert "names no version: give its number, as in acme/words/3" in err
+
+
+def test_a_card_is_corrected_and_the_module_stays(ran: Any, place: Path) -> None:
+    published = publish(ran, "one")
+    (place / "better.md").write_text(f"{CARD}\nMore.\n")
+    code, out, _ = ran("repo", "card", "acme/words/1", "better.md", "--why", "more", "--json")
+    assert (code, json.loads(out)["revision"]) == (0, 1)
+    shown = json.loads(ran("repo", "show", "acme/words/1", "--json")[1])
+    assert (shown["card"], shown["digest"]) == (f"{CARD}\nMore.\n", published["digest"])
+    (place / "better.md").write_text(CARD.replace("summary", "sumary"))
+    code, _, err = ran("repo", "card", "acme/words/1", "better.md", "--why", "worse")
+    assert code == 2
+    assert "better.md:2: sumary" in err
 
 
 def test_verify_ends_with_5_where_something_is_damaged(ran: Any, place: Path) -> None:

@@ -71,5 +71,5 @@ def test_a_module_that_does_not_load_elsewhere_is_refused(
         for asset in Path(fn_args.custom_config["module_dir"], "assets").iterdir():
             asset.unlink()
 
-    with pytest.raises(AuthoringError, match="loads only where it was made: .*cannot load it"):
+    with pytest.raises(AuthoringError, match=r"loads only where it was made: .*cannot load it"):
         tune(base, tmp_path, damage)

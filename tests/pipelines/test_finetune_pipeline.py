@@ -3,33 +3,48 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tensorflow as tf
+import tensorflow_model_analysis as tfma
 import tfx.v1 as tfx
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx_helpers import example, parents_of, write_tfrecord
 
 from hub_tfx import testing
 from hub_tfx.cli.main import run_command
+from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.checks import check_compatible
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.lineage.graph import ArtifactNode, ancestors_of
-from hub_tfx.lineage.store import open_sqlite
+from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleFormat
+from hub_tfx.repository.card import parse_card
+from hub_tfx.store.cache import ModuleCache
 from hub_tfx_pipelines import metadata
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig, create_pipeline
+from hub_tfx_pipelines.publishing import Gate, Publication
 from hub_tfx_pipelines.run_local import run_finetune
 
 WORDS = testing.WORDS
 TEXTS = [f"{one}  {other}" for one in WORDS for other in WORDS]
 TOPICS = ["pet" if {"cat", "dog"} & set(text.split()) else "rest" for text in TEXTS]
+CARD = parse_card(
+    """---
+summary: Words that tell a topic.
+task: text-embedding
+license: Apache-2.0
+owners: [Tests]
+language: en
+---
+"""
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +152,49 @@ def test_a_second_run_is_taken_from_the_cache(run: Run) -> None:
     assert run_finetune(run.config) == run.module
     _, steps = run.steps()
     assert {step.last_known_state for step in steps.values()} == {mlmd.Execution.CACHED}
+
+
+def published(run: Run, folder: Path, **options: Any) -> dict[str, Any]:
+    """The result of the same run with an end: its steps so far come from the cache.
+
+    Judged on all rows, since a part of them is too small to tell a module from chance.
+    """
+    gate = Gate(config=EvaluateConfig(label="topic", replicates=200), splits=("train", "eval"))
+    publication = Publication(repository=str(folder / "r"), name="acme/words", card=CARD)
+    return run_finetune(replace(run.config, gate=gate, publication=publication, **options))
+
+
+def test_the_new_module_is_judged_and_published(run: Run, tmp_path: Path) -> None:
+    first = published(run, tmp_path)
+    assert first["verdict"] == "blessed"
+    assert first["published"] == f"repo+{tmp_path}/r//acme/words/1"
+    assert Path(first["report"]).is_file()
+    assert ModuleCache().resolve(first["published"]).digest == run.module["digest"]
+    again = published(run, tmp_path)
+    assert again["verdict"] == "not blessed"
+    assert "published" not in again
+    store, steps = run.steps()
+    assert steps["ModuleTrainer"].last_known_state == mlmd.Execution.CACHED
+    evaluation = metadata.outputs(store, steps["ModuleEvaluator"])["evaluation"]
+    assert properties_of(evaluation)["baseline_handle"] == first["published"]
+
+
+@pytest.mark.slow
+def test_tfx_judges_the_serving_model_as_well(run: Run, tmp_path: Path) -> None:
+    count = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": 1})
+    )
+    judge = tfma.EvalConfig(
+        model_specs=[tfma.ModelSpec(signature_name="serving_default", label_key="topic")],
+        slicing_specs=[tfma.SlicingSpec()],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[tfma.MetricConfig(class_name="ExampleCount", threshold=count)]
+            )
+        ],
+    )
+    result = published(run, tmp_path, eval_config=judge)
+    assert (result["verdict"], result["model_blessed"]) == ("blessed", 1), result["reason"]
 
 
 def test_a_preprocessor_has_a_resolver_and_feeds_the_trainer() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow_model_analysis as tfma
 import tfx.v1 as tfx
 from judged import labelled_rows
 from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -55,7 +56,9 @@ class Runs:
             repository=str(folder / "modules"), name="acme/words", card=CARD, aliases=("stable",)
         )
 
-    def run(self, module: str, baseline: str | None = None) -> tuple[Any, Steps]:
+    def run(
+        self, module: str, baseline: str | None = None, publication: Publication | None = None
+    ) -> tuple[Any, Steps]:
         """Judges a module; ML Metadata, and the steps of the run by name."""
         resolver = ModuleResolver(str(self.modules[module]))
         importer = tfx.dsl.Importer(
@@ -65,7 +68,7 @@ class Runs:
         ).with_id("Examples")
         ending = judge_and_publish(
             Gate(config=CONFIG, baseline=baseline),
-            self.publication,
+            publication or self.publication,
             examples=importer.outputs["result"],
             module=resolver.outputs["module"],
             feeding=EmbedConfig(),
@@ -157,6 +160,14 @@ def test_versions_are_what_was_better_than_the_version_before(runs: Runs) -> Non
     assert facts.run
 
 
+def test_what_was_published_elsewhere_is_not_the_baseline(runs: Runs) -> None:
+    elsewhere = Publication(repository=str(runs.folder / "others"), name="acme/words", card=CARD)
+    store, steps = runs.run("worse", publication=elsewhere)
+    evaluation, published = made(store, steps)
+    assert "There is no baseline" in evaluation["reason"]
+    assert properties_of(published)["version"] == 1
+
+
 def test_a_step_taken_from_the_cache_publishes_nothing_again(runs: Runs) -> None:
     baseline = str(runs.modules["worse"])
     _, first = runs.run("better", baseline)
@@ -203,6 +214,17 @@ def test_without_a_publication_it_ends_with_the_verdict(tmp_path: Path) -> None:
     made = create_pipeline(config(tmp_path, gate=Gate(config=CONFIG)))
     ids = [component.id for component in made.components]
     assert ids[-2:] == ["ModuleTrainer", "ModuleEvaluator"]
+
+
+def test_tfx_may_judge_the_serving_model_beside_it(tmp_path: Path) -> None:
+    """A run of it is in test_finetune_pipeline.py."""
+    gate = Gate(config=CONFIG, splits=("test",))
+    made = create_pipeline(config(tmp_path, gate=gate, eval_config=tfma.EvalConfig()))
+    steps = {component.id: component for component in made.components}
+    evaluator = steps["Evaluator"]
+    assert evaluator.inputs["model"] is steps["ModuleTrainer"].outputs["model"]
+    assert evaluator.inputs["examples"] is steps["ImportExampleGen"].outputs["examples"]
+    assert evaluator.exec_properties["example_splits"] == '["test"]'
 
 
 def test_what_is_published_must_be_judged(tmp_path: Path) -> None:

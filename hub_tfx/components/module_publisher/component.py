@@ -48,7 +48,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
 
     Component `outputs` contains:
      - `published`: Channel of type `HubModule`: the module as it was published, with its `handle`,
-       `name`, `version` and `digest`. No artifact where the blessing says no.
+       `repository`, `name`, `version` and `digest`. No artifact where the blessing says no.
     """
 
     SPEC_CLASS = ModulePublisherSpec

@@ -67,7 +67,12 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         write_module(
             artifact_utils.get_single_instance(output_dict["published"]),
             module.path,
-            {"handle": published.handle, "name": name, "version": published.version},
+            {
+                "handle": published.handle,
+                "repository": exec_properties["repository"],
+                "name": name,
+                "version": published.version,
+            },
         )
 
     def _run_id(self) -> str | None:
