@@ -102,6 +102,8 @@ class LocalStorage:
     @contextmanager
     def work(self) -> Iterator[Path]:
         folder = self.root / layout.WORK / uuid.uuid4().hex
+        with self._written(layout.WORK):
+            folder.parent.mkdir(parents=True, exist_ok=True)
         with sole_writer(folder):
             files = folder / "files"
             with self._written(layout.WORK):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from published import card, module, published
 
-from hub_tfx.errors import ConfigError, DigestMismatchError, HandleError, TakenError
+from hub_tfx.errors import ConfigError, DigestMismatchError, HandleError, OutputError, TakenError
 from hub_tfx.repository.publish import PublishedVersion
 from hub_tfx.repository.publish import publish as publish_module
 
@@ -51,6 +51,13 @@ def test_a_repository_inside_the_module_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is inside the module"):
         publish_module(made, tmp_path / "m" / "r", "acme/words", card=card(tmp_path))
     assert not (tmp_path / "m" / "r").exists()
+
+
+@pytest.mark.parametrize("place", ["file", "/proc/nowhere"])
+def test_a_place_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("not a directory")
+    with pytest.raises(OutputError, match=r"cannot be written: .*name a directory that you may"):
+        published(tmp_path, tmp_path / place, b"a")
 
 
 def test_what_fails_before_the_end_reserves_no_name(repository: Path) -> None:
