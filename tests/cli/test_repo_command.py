@@ -5,19 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cards import CARD, write_card
 
 from hub_tfx.cli.main import run
 from hub_tfx.testing import minimal_module
-
-CARD = """---
-summary: Vectors of words.
-task: text-embedding
-license: Apache-2.0
-owners: [acme]
-language: en
----
-# Words
-"""
 
 
 @pytest.fixture
@@ -25,7 +16,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two modules and a card, in which commands run."""
     for dim, name in ((4, "one"), (5, "two")):
         minimal_module(tmp_path / name, dim)
-    (tmp_path / "card.md").write_text(CARD)
+    write_card(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("HUB_TFX_REPOSITORY", "r")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tfx.v1 as tfx
+from cards import write_card
 
 from hub_tfx.artifacts import HubModule, ModuleEvaluation, stamp
 from hub_tfx.components.module_publisher.component import ModulePublisher
@@ -13,14 +14,6 @@ from hub_tfx.components.module_publisher.executor import Executor
 from hub_tfx.errors import CardError, ConfigError, HandleError
 from hub_tfx.repository.facts import ModuleFacts
 
-CARD = """---
-summary: Words.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
-"""
 Blessing = tfx.types.standard_artifacts.ModelBlessing
 
 
@@ -29,8 +22,7 @@ def publish(module: Any, tmp_path: Path) -> Callable[..., list[Any]]:
     """Runs the executor; the artifacts of its output."""
 
     def run(**inputs: Any) -> list[Any]:
-        card = tmp_path / "card.md"
-        card.write_text(CARD)
+        card = write_card(tmp_path)
         component = ModulePublisher(
             _channel(HubModule),
             repository=str(tmp_path / "modules"),
@@ -136,7 +128,6 @@ def evaluation_of() -> Callable[[str], str]:
 def test_what_cannot_be_published_is_refused_when_the_pipeline_is_made(
     wrong: dict[str, Any], error: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "card.md").write_text(CARD)
-    right = {"repository": "r", "name": "acme/words", "card": str(tmp_path / "card.md")}
+    right = {"repository": "r", "name": "acme/words", "card": str(write_card(tmp_path))}
     with pytest.raises(error):
         ModulePublisher(_channel(HubModule), **right | wrong)

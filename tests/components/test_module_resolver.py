@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import tfx.v1 as tfx
+from cards import write_card
 
 import hub_tfx
 from hub_tfx.artifacts import HubModule, read_module
@@ -56,12 +57,10 @@ def test_the_artifact_holds_a_copy_that_outlives_the_source_and_the_cache(
 
 
 def test_an_alias_of_a_repository_is_the_number_that_it_had(tmp_path, artifact, source):
-    card = tmp_path / "card.md"
-    card.write_text(
-        "---\nsummary: Words.\ntask: text-embedding\nlicense: MIT\nowners: [a]\nlanguage: en\n---\n"
-    )
     module = hub_tfx.ResolvedModule.of_directory(source)
-    made = publish(module, tmp_path / "r", "acme/words", card=card, aliases=["stable"])
+    made = publish(
+        module, tmp_path / "r", "acme/words", card=write_card(tmp_path), aliases=["stable"]
+    )
     resolve(artifact, f"repo+{tmp_path}/r//acme/words@stable")
     assert properties_of(artifact)["handle"] == made.handle == f"repo+{tmp_path}/r//acme/words/1"
     assert properties_of(artifact)["version"] == 1

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cards import write_card
 
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository.fetch import RepositoryFetcher
@@ -59,11 +60,8 @@ class TestRepository(FetcherContract):
     @pytest.fixture(params=["directory", "bucket"])
     def source(self, place: Path, request: pytest.FixtureRequest) -> Source:
         root = str(place / "r") if request.param == "directory" else f"memory://{uuid.uuid4().hex}"
-        card = place / "card.md"
-        front = ["summary: Words", "task: text-embedding", "license: MIT", "owners: [a]"]
-        card.write_text("\n".join(["---", *front, "language: en", "---", ""]))
         module = ResolvedModule.of_directory(place / "module")
-        publish(module, root, "acme/module", card=card)
+        publish(module, root, "acme/module", card=write_card(place))
         return Source(RepositoryFetcher(), f"repo+{root}//acme/{{}}/1".format)
 
 

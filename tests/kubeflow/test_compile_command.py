@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from cards import CARD, write_card
 from command_lines import COMMON, DIGEST, PIPELINES, executors, parameters
 
 from hub_tfx.cli.main import run_command
@@ -32,16 +33,6 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
     assert "digest" not in parameters(job, "ModuleResolver")
 
 
-CARD = """---
-summary: Words.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
-"""
-
-
 @pytest.mark.parametrize(
     ("name", "change", "complaint"),
     [
@@ -61,8 +52,7 @@ language: en
 def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_written(
     tmp_path, capsys, name, change, complaint
 ):
-    output, card = tmp_path / "pipeline.json", tmp_path / "card.md"
-    card.write_text(CARD)
+    output, card = tmp_path / "pipeline.json", write_card(tmp_path)
     change = [str(card) if argument == "CARD" else argument for argument in change]
     code, out, err = run(capsys, name, *REQUIRED[name], "--output", output, *change)
     assert (code, out) == (2, "")
@@ -100,8 +90,7 @@ def test_a_path_that_only_this_machine_has_is_refused(tmp_path, capsys, name, op
 
 
 def test_a_repository_that_only_this_machine_has_is_refused(tmp_path, capsys):
-    output, card = tmp_path / "pipeline.json", tmp_path / "card.md"
-    card.write_text(CARD)
+    output, card = tmp_path / "pipeline.json", write_card(tmp_path)
     publish = ["--name", "a/b", "--card", card, "--output", output]
     here, there = f"repo+{tmp_path}//a/b@stable", "repo+/mnt/nowhere-on-this-machine//a/b@stable"
     for places in (

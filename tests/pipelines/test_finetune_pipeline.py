@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 import tfx.v1 as tfx
+from cards import CARD
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx_helpers import example, parents_of, write_tfrecord
 
@@ -34,17 +35,8 @@ from hub_tfx_pipelines.run_local import run_finetune
 
 WORDS = testing.WORDS
 TEXTS = [f"{one}  {other}" for one in WORDS for other in WORDS]
+PARSED = parse_card(CARD)
 TOPICS = ["pet" if {"cat", "dog"} & set(text.split()) else "rest" for text in TEXTS]
-CARD = parse_card(
-    """---
-summary: Words that tell a topic.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
-"""
-)
 
 
 @dataclass(frozen=True)
@@ -160,7 +152,7 @@ def published(run: Run, folder: Path, **options: Any) -> dict[str, Any]:
     Judged on all rows, since a part of them is too small to tell a module from chance.
     """
     gate = Gate(config=EvaluateConfig(label="topic", replicates=200), splits=("train", "eval"))
-    publication = Publication(repository=str(folder / "r"), name="acme/words", card=CARD)
+    publication = Publication(repository=str(folder / "r"), name="acme/words", card=PARSED)
     return run_finetune(replace(run.config, gate=gate, publication=publication, **options))
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 import pytest
+from cards import CARD, write_card
 from click.testing import CliRunner
 
 from hub_tfx.cli.options import BeamCommand
@@ -29,14 +30,6 @@ PLACES = {
     "run": {"--output-root"},
     "compile": {"--pipeline-root", "--image", "--output"},
 }
-CARD = """---
-summary: Words.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
-"""
 OF_BOTH = {"data_root": "records", "pipeline_root": "root"}
 OF_EMBEDDING = OF_BOTH | {"pipeline_name": "embed", "module": "text"}
 OF_FINE_TUNING = OF_BOTH | {"pipeline_name": "finetune", "fine_tune": FineTuneConfig("topic")}
@@ -218,8 +211,7 @@ def test_a_module_is_judged_where_that_is_asked_for_or_somebody_else_gets_it(
     assert config_of(fine_tune, *label, *given, *measured).gate == Gate(
         config=config, splits=("test", "more"), baseline="old", baseline_digest=DIGEST
     )
-    card = tmp_path / "card.md"
-    card.write_text(CARD)
+    card = write_card(tmp_path)
     publish = ["--publish", "r", "--name", "a/b", "--card", str(card), "--alias", "stable", "prod"]
     published = config_of(fine_tune, *label, *publish)
     assert published.gate == Gate(config=by_topic)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import tensorflow_model_analysis as tfma
 import tfx.v1 as tfx
+from cards import CARD
 from judged import labelled_rows
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx_helpers import examples_artifact, parents_of
@@ -30,16 +31,7 @@ from hub_tfx_pipelines.publishing import Gate, Publication, judge_and_publish
 from hub_tfx_pipelines.run_local import with_baseline
 
 Steps = Mapping[str, Any]
-CARD = parse_card(
-    """---
-summary: Words that tell a topic.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
-"""
-)
+PARSED = parse_card(CARD)
 CONFIG = EvaluateConfig(label="topic", replicates=200, folds=3)
 SPLITS = ("train", "eval")
 
@@ -53,7 +45,10 @@ class Runs:
             folder / "examples", {split: labelled_rows(120) for split in SPLITS}
         )
         self.publication = Publication(
-            repository=str(folder / "modules"), name="acme/words", card=CARD, aliases=("stable",)
+            repository=str(folder / "modules"),
+            name="acme/words",
+            card=PARSED,
+            aliases=("stable",),
         )
 
     def run(
@@ -161,7 +156,7 @@ def test_versions_are_what_was_better_than_the_version_before(runs: Runs) -> Non
 
 
 def test_what_was_published_elsewhere_is_not_the_baseline(runs: Runs) -> None:
-    elsewhere = Publication(repository=str(runs.folder / "others"), name="acme/words", card=CARD)
+    elsewhere = Publication(repository=str(runs.folder / "others"), name="acme/words", card=PARSED)
     store, steps = runs.run("worse", publication=elsewhere)
     evaluation, published = made(store, steps)
     assert "There is no baseline" in evaluation["reason"]
@@ -191,7 +186,7 @@ def config(tmp_path: Path, **options: Any) -> FineTunePipelineConfig:
 
 
 def publication(tmp_path: Path, **options: Any) -> Publication:
-    return Publication(**{"repository": str(tmp_path), "name": "a/b", "card": CARD, **options})
+    return Publication(**{"repository": str(tmp_path), "name": "a/b", "card": PARSED, **options})
 
 
 def test_the_trained_module_is_judged_on_the_raw_rows_and_published(tmp_path: Path) -> None:

@@ -4,25 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from cards import CARD
+from cards import write_card as card
+
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository.publish import PublishedVersion, publish
 from hub_tfx.testing import minimal_module
 
-CARD = """---
-summary: Vectors of words.
-task: text-embedding
-license: Apache-2.0
-owners: [acme]
-language: en
----
-# Words
-"""
-
-
-def card(folder: Path) -> Path:
-    path = folder / "card.md"
-    path.write_text(CARD)
-    return path
+__all__ = ["CARD", "card", "module", "published"]
 
 
 def module(path: Path, dim: int = 4, weights: bytes = b"no variables") -> ResolvedModule:

@@ -15,7 +15,8 @@ from hub_tfx.repository.publish import publish
 _ELSEWHERE = """
 import os, sys
 os.umask(0o077)
-from published import *
+from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.repository.publish import publish
 made = ResolvedModule.of_directory(sys.argv[1])
 publish(made, sys.argv[2], "acme/words", card=sys.argv[3])
 """

@@ -7,6 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from cards import write_card
 
 from hub_tfx.cli.main import run
 from hub_tfx.errors import (
@@ -101,13 +102,8 @@ def test_a_version_of_a_repository_is_found_where_the_repository_is_not(
     from hub_tfx.module.resolved import ResolvedModule
     from hub_tfx.repository.publish import publish
 
-    card = tmp_path / "card.md"
-    card.write_text(
-        "---\nsummary: Words.\ntask: text-embedding\nlicense: MIT\nowners: [acme]\n"
-        "language: en\n---\n# Words\n"
-    )
     module, repository = ResolvedModule.of_directory(module_dir), tmp_path / "repository"
-    publish(module, repository, "acme/words", card=card, aliases=["stable"])
+    publish(module, repository, "acme/words", card=write_card(tmp_path), aliases=["stable"])
     bundle, offline = tmp_path / "bundle.tar", ModuleCache(tmp_path / "offline")
     handle = f"repo+{repository}//acme/words"
     (exported,) = export_bundle(ModuleCache(tmp_path / "cache"), [f"{handle}@stable"], bundle)
