@@ -4,7 +4,7 @@
 
 Each run tunes the module that the one before published, and embeds with it: ten steps. Times are
 those of whole commands, the median of five, and that of their part after the start of Python and
-its imports. Without a URL, ML Metadata is a SQLite file; with one it is filled, and has to be empty.
+its imports. Without a URL, ML Metadata is a SQLite file; with one, an empty database that is filled.
 """
 
 import argparse
@@ -17,14 +17,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ml_metadata.metadata_store import MetadataStore
-from ml_metadata.proto import metadata_store_pb2 as mlmd
+from hub_tfx._quiet import quiet_libraries
 
-from hub_tfx.lineage.connection import Connection
-from hub_tfx.lineage.find import find_roots
-from hub_tfx.lineage.graph import lineage_of
-from hub_tfx.lineage.history import runs_of
-from hub_tfx.lineage.store import open_store
+quiet_libraries()  # Before ML Metadata, which reads the environment at its import.
+
+from ml_metadata.metadata_store import MetadataStore  # noqa: E402
+from ml_metadata.proto import metadata_store_pb2 as mlmd  # noqa: E402
+
+from hub_tfx.lineage.connection import Connection  # noqa: E402
+from hub_tfx.lineage.find import find_roots  # noqa: E402
+from hub_tfx.lineage.graph import lineage_of  # noqa: E402
+from hub_tfx.lineage.history import runs_of  # noqa: E402
+from hub_tfx.lineage.store import open_store  # noqa: E402
 
 _REPEATS = 5
 _PIPELINE = "tune"

@@ -62,6 +62,10 @@ def test_history_and_lineage_read_what_was_written(
     assert "made by ModuleTrainer" in capsys.readouterr().out
 
 
+def test_the_servers_of_these_tests_do_not_run_as_root(database_server: Server) -> None:
+    assert (database_server.folder / "data").stat().st_uid != 0
+
+
 def test_a_database_is_reached_by_its_socket(url: str, database_server: Server) -> None:
     database = Connection.parse(url).database
     if database_server.scheme == "mysql":

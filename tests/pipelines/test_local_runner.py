@@ -11,18 +11,29 @@ import pytest
 from cheap_steps import cheap_pipeline
 from databases import PASSWORD, PASSWORD_ENV, Server
 from metadata_server import metadata_server
+from tfx_helpers import write_tfrecord
 
+from hub_tfx.cli.main import run as hub_tfx
 from hub_tfx.cli.main import run_command
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.errors import ConfigError, HubTfxError
 from hub_tfx.lineage.connection import Connection
 from hub_tfx.lineage.history import Run, runs_of
 from hub_tfx.lineage.store import open_store
+from hub_tfx.module.manifest import Manifest
+from hub_tfx.testing import text_module
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 from hub_tfx_pipelines.local_runner import LocalRunner
 
 _TELLTALE = "3 cr"  # Of the password, whatever escapes the rest of it.
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFHUB_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture
@@ -168,6 +179,34 @@ def test_four_pipelines_at_once_in_an_empty_database(database: Connection, tmp_p
 def test_four_pipelines_at_once_again_and_again(database: Connection, tmp_path: Path) -> None:
     _run_at_once(database, tmp_path, times=15)
     _check_whole(database, times=15)
+
+
+# --- A pipeline of ours -------------------------------------------------------------------------
+
+
+def test_the_command_keeps_its_runs_in_a_database(
+    database: Connection, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = text_module(tmp_path / "text" / "1")
+    rows = [{"id": n, "größe": n, "text": f"the cat {n}"} for n in range(20)]
+    write_tfrecord(tmp_path / "data" / "texts.tfrecord.gz", rows)
+    url = f"{database}".partition("?")[0]
+    places = ["--output-root", str(tmp_path / "run"), "--data-root", str(tmp_path / "data")]
+    metadata = ["--metadata", url, "--metadata-password-env", PASSWORD_ENV]
+    kept = ["--module", str(module), "--keep", "id", "größe"]
+    arguments = ["embed", *places, *metadata, *kept, "--incremental"]
+    for _ in range(2):
+        assert run_command(run_group, arguments, "hub-tfx run") == 0
+    assert capsys.readouterr().err == ""
+    assert not (tmp_path / "run" / "metadata.sqlite").exists()
+    assert hub_tfx(["history", *metadata]) == 0
+    header, *lines = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    first, again = (dict(zip(header, line, strict=True)) for line in lines)
+    assert (first["rows"], first["embedded"], first["reused"]) == ("20", "20", "0")
+    assert (again["rows"], again["embedded"], again["reused"]) == ("20", "0", "20")
+    assert again["steps"] == "complete, 2 cached"
+    assert hub_tfx(["lineage", Manifest.of_directory(module).digest, *metadata]) == 0
+    assert "made by EmbeddingGenerator" in capsys.readouterr().out
 
 
 # --- The configuration and the command -----------------------------------------------------------
