@@ -4,7 +4,7 @@
 
 Each run tunes the module that the one before published, and embeds with it: ten steps. Times are
 those of whole commands, the median of five, and that of their part after the start of Python and
-its imports. Without a URL, ML Metadata is a SQLite file; with one, an empty database that is filled.
+its imports. Without a URL, ML Metadata is a SQLite file; with one, an empty database is filled.
 """
 
 import argparse

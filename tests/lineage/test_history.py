@@ -103,13 +103,23 @@ def test_properties_of_other_people_that_make_no_sense(store: MetadataStore) -> 
     assert (found.rows, found.spans, found.embedded) == (None, (), None)
 
 
-def test_a_run_from_the_cache_has_what_the_first_one_made(store: MetadataStore) -> None:
-    first = RecordedRun(store, "embed", "r1")
-    made = first.step("EmbeddingGenerator", {"embeddings": ("Examples", _EMBEDDINGS)})
-    RecordedRun(store, "embed", "r2").record("EmbeddingGenerator", made, {}, "CACHED")
-    _, again = runs_of(store)
-    assert again.is_cached
-    assert (again.embedded, again.reused) == (12, 88)
+def test_a_run_from_the_cache_has_the_same_artifacts_and_has_done_nothing(
+    store: MetadataStore,
+) -> None:
+    first, again = (RecordedRun(store, "both", name) for name in ("r1", "r2"))
+    for step, key, properties in (
+        ("ModuleEvaluator", "evaluation", {"verdict": "blessed"}),
+        ("ModulePublisher", "published", {"name": "a/b", "version": 1}),
+        ("EmbeddingGenerator", "embeddings", _EMBEDDINGS),
+    ):
+        made = first.step(step, {key: ("Examples", properties)})
+        again.record(step, made, {}, "CACHED")
+    before, cached = runs_of(store)
+    assert [step.outputs for step in cached.steps] == [step.outputs for step in before.steps]
+    assert cached.is_cached
+    assert (cached.rows, cached.spans, cached.verdict) == (100, (1, 2), "blessed")
+    assert (before.published, before.embedded, before.reused) == ("a/b/1", 12, 88)
+    assert (cached.published, cached.embedded, cached.reused) == (None, None, None)
 
 
 def test_a_run_of_which_no_step_began(store: MetadataStore) -> None:
