@@ -27,7 +27,7 @@ from hub_tfx_pipelines.publishing import Gate, Publication
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 PLACES = {
-    "run": {"--output-root"},
+    "run": {"--output-root", "--metadata", "--metadata-password-env"},
     "compile": {"--pipeline-root", "--image", "--output"},
 }
 OF_BOTH = {"data_root": "records", "pipeline_root": "root"}
