@@ -1,6 +1,5 @@
 """`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata in SQLite."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -8,21 +7,16 @@ import click
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.evaluate import BLESSED, NOT_BLESSED
 from hub_tfx.cli.names import RenamedGroup
-from hub_tfx.cli.options import BeamCommand, current_directory_on_path, errors_told_once
+from hub_tfx.cli.options import current_directory_on_path, errors_told_once
 from hub_tfx.cli.output import print_fields
-from hub_tfx.errors import OutputError
+from hub_tfx_pipelines.config_options import PipelineCommand
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
     embed_pipeline_options,
     fine_tune_pipeline_config,
     fine_tune_pipeline_options,
-)
-
-_output_root_option = click.option(
-    "--output-root",
-    required=True,
-    metavar="DIR",
-    help="Keep artifacts and ML Metadata in this folder, which later runs share.",
+    output_root_option,
+    places_of,
 )
 
 
@@ -31,10 +25,10 @@ def run() -> None:
     """Run a TFX pipeline on this machine, tracked in ML Metadata."""
 
 
-@run.command(cls=BeamCommand)
+@run.command(cls=PipelineCommand)
 @embed_pipeline_options
-@_output_root_option
-def embed(output_root: str, **options: Any) -> None:
+@output_root_option
+def embed(output_root: str | None, **options: Any) -> None:
     """Embed the files of a folder, tracked in ML Metadata.
 
     Prints where the embeddings are, and what ML Metadata says about them. Options after `--` go to
@@ -45,7 +39,7 @@ def embed(output_root: str, **options: Any) -> None:
       hub-tfx run embed --data-root records --module ./my_module --keep id --output-root run
     """
     quiet_libraries()
-    config = embed_pipeline_config(**_places(output_root), **options)
+    config = embed_pipeline_config(**places_of(output_root), **options)
     from hub_tfx_pipelines.run_local import run_embed
 
     with errors_told_once():
@@ -53,10 +47,10 @@ def embed(output_root: str, **options: Any) -> None:
     print_fields(result)
 
 
-@run.command("fine-tune", cls=BeamCommand, short_help="Fine-tune a module, or train a new one.")
+@run.command("fine-tune", cls=PipelineCommand, short_help="Fine-tune a module, or train a new one.")
 @fine_tune_pipeline_options
-@_output_root_option
-def fine_tune(output_root: str, **options: Any) -> int:
+@output_root_option
+def fine_tune(output_root: str | None, **options: Any) -> int:
     """Fine-tune a module on the files of a folder, or train a new one, tracked in ML Metadata.
 
     Prints where the new module is, and what ML Metadata says about it. With --evaluate or --publish
@@ -69,27 +63,10 @@ def fine_tune(output_root: str, **options: Any) -> int:
         --output-root run --publish ./modules --name acme/words --card card.md --alias stable
     """
     quiet_libraries()
-    config = fine_tune_pipeline_config(**_places(output_root), **options)
+    config = fine_tune_pipeline_config(**places_of(output_root), **options)
     from hub_tfx_pipelines.run_local import run_finetune
 
     with errors_told_once(), current_directory_on_path():
         result = run_finetune(config)
     print_fields(result)
     return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED
-
-
-def _places(output_root: str) -> dict[str, str]:
-    """Where artifacts and ML Metadata go.
-
-    Raises:
-      OutputError: the folder is not on this machine.
-    """
-    if "://" in output_root:
-        raise OutputError(
-            f"--output-root {output_root} is not on this machine, where SQLite keeps ML Metadata: "
-            "name a folder, or compile the pipeline for a platform (hub-tfx compile)"
-        )
-    return {
-        "pipeline_root": str(Path(output_root, "artifacts")),
-        "metadata_path": str(Path(output_root, "metadata.sqlite")),
-    }
