@@ -1,6 +1,7 @@
 """`hub-tfx compile`: pipelines for Vertex AI Pipelines and Kubeflow Pipelines, with no cluster."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -133,5 +134,6 @@ def _write(
 
     check_reach_of_containers([*config.handles, *config.folders])
     check_reach(config.folders, config.beam_pipeline_args)
+    config = replace(config, metadata=None, metadata_path=None)  # The platform brings its own.
     write_pipeline(create_pipeline(config), image, output)
     print_path(output)

@@ -1,4 +1,4 @@
-"""`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata in SQLite."""
+"""`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata."""
 
 from typing import Any
 
@@ -15,9 +15,8 @@ from hub_tfx_pipelines.options import (
     embed_pipeline_options,
     fine_tune_pipeline_config,
     fine_tune_pipeline_options,
-    output_root_option,
-    places_of,
 )
+from hub_tfx_pipelines.place_options import check_place, place_options
 
 
 @click.group(cls=RenamedGroup)
@@ -27,8 +26,8 @@ def run() -> None:
 
 @run.command(cls=PipelineCommand)
 @embed_pipeline_options
-@output_root_option
-def embed(output_root: str | None, **options: Any) -> None:
+@place_options
+def embed(**options: Any) -> None:
     """Embed the files of a folder, tracked in ML Metadata.
 
     Prints where the embeddings are, and what ML Metadata says about them. Options after `--` go to
@@ -39,7 +38,8 @@ def embed(output_root: str | None, **options: Any) -> None:
       hub-tfx run embed --data-root records --module ./my_module --keep id --output-root run
     """
     quiet_libraries()
-    config = embed_pipeline_config(**places_of(output_root), **options)
+    config = embed_pipeline_config(**options)
+    check_place(config)
     from hub_tfx_pipelines.run_local import run_embed
 
     with errors_told_once():
@@ -49,8 +49,8 @@ def embed(output_root: str | None, **options: Any) -> None:
 
 @run.command("fine-tune", cls=PipelineCommand, short_help="Fine-tune a module, or train a new one.")
 @fine_tune_pipeline_options
-@output_root_option
-def fine_tune(output_root: str | None, **options: Any) -> int:
+@place_options
+def fine_tune(**options: Any) -> int:
     """Fine-tune a module on the files of a folder, or train a new one, tracked in ML Metadata.
 
     Prints where the new module is, and what ML Metadata says about it. With --evaluate or --publish
@@ -63,7 +63,8 @@ def fine_tune(output_root: str | None, **options: Any) -> int:
         --output-root run --publish ./modules --name acme/words --card card.md --alias stable
     """
     quiet_libraries()
-    config = fine_tune_pipeline_config(**places_of(output_root), **options)
+    config = fine_tune_pipeline_config(**options)
+    check_place(config)
     from hub_tfx_pipelines.run_local import run_finetune
 
     with errors_told_once(), current_directory_on_path():

@@ -1,6 +1,7 @@
 """What all pipelines have in common: how they begin and end."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import tfx.v1 as tfx
@@ -32,15 +33,15 @@ def resolve_preprocessor(config: PipelineConfig) -> tuple[list[Any], Any]:
 
 
 def make_pipeline(config: PipelineConfig, components: Sequence[Any]) -> tfx.dsl.Pipeline:
-    """A pipeline of these components, with ML Metadata in SQLite where the config names a file."""
-    metadata = config.metadata_path and (
-        tfx.orchestration.metadata.sqlite_metadata_connection_config(config.metadata_path)
-    )
+    """A pipeline of these components, with ML Metadata where the config says."""
+    connection = config.connection
+    if connection is not None and connection.backend == "sqlite":
+        Path(connection.database).parent.mkdir(parents=True, exist_ok=True)
     return tfx.dsl.Pipeline(
         pipeline_name=config.pipeline_name,
         pipeline_root=config.pipeline_root,
         components=list(components),
         enable_cache=config.enable_cache,
-        metadata_connection_config=metadata,
+        metadata_connection_config=None if connection is None else connection.config(),
         beam_pipeline_args=beam_arguments(config.beam_pipeline_args),
     )

@@ -19,9 +19,8 @@ from hub_tfx_pipelines.options import (
     embed_pipeline_options,
     fine_tune_document,
     fine_tune_pipeline_options,
-    output_root_option,
-    places_of,
 )
+from hub_tfx_pipelines.place_options import place_options
 
 
 @click.group(short_help="Check, show and describe config files of pipelines.")
@@ -46,7 +45,8 @@ def check(files: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> i
     Example:
       hub-tfx config check fine-tune.yaml --set data_root=records
     """
-    problems = [problem for file in files for problem in _problems(file, settings)]
+    found = (problem for file in files for problem in _problems(file, settings))
+    problems = [*dict.fromkeys(found)]  # What is wrong with --set is told once.
     if as_json:
         print_json({"passed": not problems, "problems": problems})
     elif problems:
@@ -81,7 +81,7 @@ def show() -> None:
 
 def _show_options(command: Any) -> Any:
     options = (
-        output_root_option,
+        place_options,
         click.option(
             "--yaml", "as_yaml", is_flag=True, help="Print a config file that says the same."
         ),
@@ -93,14 +93,14 @@ def _show_options(command: Any) -> Any:
 @show.command(cls=PipelineCommand, short_help="Print the config of the embedding pipeline.")
 @embed_pipeline_options
 @_show_options
-def embed(output_root: str | None, as_yaml: bool, as_json: bool, **options: Any) -> None:
+def embed(as_yaml: bool, as_json: bool, **options: Any) -> None:
     """Print each value that `hub-tfx run embed` would have, and where it comes from.
 
     \b
     Example:
       hub-tfx config show embed --config embed.yaml --batch-size 64
     """
-    document = embed_document(**places_of(output_root), **options)
+    document = embed_document(**options)
     _show("embed", document, as_yaml, as_json)
 
 
@@ -109,14 +109,14 @@ def embed(output_root: str | None, as_yaml: bool, as_json: bool, **options: Any)
 )
 @fine_tune_pipeline_options
 @_show_options
-def fine_tune(output_root: str | None, as_yaml: bool, as_json: bool, **options: Any) -> None:
+def fine_tune(as_yaml: bool, as_json: bool, **options: Any) -> None:
     """Print each value that `hub-tfx run fine-tune` would have, and where it comes from.
 
     \b
     Example:
       hub-tfx config show fine-tune --config fine-tune.yaml --steps 500
     """
-    document = fine_tune_document(**places_of(output_root), **options)
+    document = fine_tune_document(**options)
     _show("fine-tune", document, as_yaml, as_json)
 
 

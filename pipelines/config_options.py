@@ -23,8 +23,6 @@ from hub_tfx_pipelines.config_file.document import (
 )
 from hub_tfx_pipelines.config_file.registry import config_class
 
-_PLACES = (("pipeline_root",), ("metadata_path",))
-"""What `--output-root` gives as well."""
 _BEAM = "beam_pipeline_args"
 _REQUIRED = "  [required here or in --config]"
 _KEPT_OUT = ("--set",)
@@ -105,11 +103,10 @@ def put_given(
 def origin_of(parameter: str) -> str:
     """What a parameter of the command was given by: its option, or an environment variable."""
     context = click.get_current_context()
-    names = _parameters((parameter,))
-    option = next((p for p in context.command.params if p.name in names), None)
+    option = next((p for p in context.command.params if p.name == parameter), None)
     if option is None:
         return f"--{parameter}"
-    if context.get_parameter_source(str(option.name)) is ParameterSource.ENVIRONMENT:
+    if context.get_parameter_source(parameter) is ParameterSource.ENVIRONMENT:
         return str(option.envvar)
     return option.opts[0]
 
@@ -162,4 +159,4 @@ def _tell_as_option(problems: Sequence[Problem]) -> None:
 
 def _parameters(path: Path) -> tuple[str, ...]:
     """The parameters that may give what is at a path."""
-    return (*path[-1:], "output_root") if path in _PLACES else path[-1:]
+    return (*path[-1:], "output_root") if path == ("pipeline_root",) else path[-1:]

@@ -12,6 +12,7 @@ from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.lineage.connection import Connection
 from hub_tfx.module.handle import checked_handle
 from hub_tfx.module.manifest import parse_digest
 from hub_tfx.module.spec import ModuleFormat
@@ -39,6 +40,9 @@ Handle = Annotated[str, Form("the handle of a module", _handle)]
 Digest = Annotated[str, Form("a SHA-256 digest in hex", parse_digest)]
 Name = Annotated[str, Form("a name as publisher/model", _name)]
 Alias = Annotated[str, Form("an alias", check_settable)]
+Place = Annotated[
+    Connection, Form("where ML Metadata is", Connection.parse, held=Connection, text=str)
+]
 CardFile = Annotated[Card, Form("the path of a card", read_card, held=Card, text=_path)]
 
 
@@ -59,7 +63,10 @@ class PipelineConfig(Checked):
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen;
         a ``tfx.proto.Input`` or ``tfx.proto.Output`` is taken as well. By default all files of
         data_root, split into train and eval 2:1.
-      metadata_path: the SQLite file of ML Metadata; None where the runner brings its own.
+      metadata: where ML Metadata is, a Connection or the text of one: the path of a SQLite file,
+        ``mysql://USER@HOST:PORT/DATABASE?password_env=NAME``, ``postgresql://…`` or
+        ``grpc://HOST:PORT``. None where the runner brings its own. A password is never part of it.
+      metadata_path: the same for a SQLite file, by its path.
       enable_cache: whether steps whose inputs are those of an earlier run are skipped.
       beam_pipeline_args: options of every Beam step. Beam runs in the step's own process unless
         they name another runner.
@@ -75,6 +82,7 @@ class PipelineConfig(Checked):
     example_gen: Literal["import", "csv"] = "import"
     input_config: InputConfig | None = None
     output_config: OutputConfig | None = None
+    metadata: Place | None = None
     metadata_path: str | None = None
     enable_cache: bool = True
     beam_pipeline_args: tuple[str, ...] = ()
@@ -86,6 +94,15 @@ class PipelineConfig(Checked):
         for name in ("module", "preprocessor"):
             if getattr(self, f"{name}_digest") is not None and getattr(self, name) is None:
                 raise ConfigError(f"{name}_digest is that of {name}: give both")
+        if self.metadata is not None and self.metadata_path is not None:
+            raise ConfigError("metadata and metadata_path are the same: give one of the two")
+
+    @property
+    def connection(self) -> Connection | None:
+        """Where ML Metadata is; None where the runner brings its own."""
+        if self.metadata_path is None:
+            return self.metadata
+        return Connection.sqlite(self.metadata_path)
 
     @property
     def folders(self) -> tuple[str, ...]:

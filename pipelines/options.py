@@ -4,7 +4,6 @@ Nothing here imports TFX: `hub-tfx --help` imports this file.
 """
 
 from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +19,7 @@ from hub_tfx.cli.options import (
     preprocessor_sha256_option,
     sha256_option,
 )
-from hub_tfx.errors import OutputError, UsageError
+from hub_tfx.errors import UsageError
 from hub_tfx_pipelines.config_file.document import Document
 from hub_tfx_pipelines.config_file.registry import config_class
 from hub_tfx_pipelines.config_options import (
@@ -31,18 +30,13 @@ from hub_tfx_pipelines.config_options import (
     required_in_file,
 )
 from hub_tfx_pipelines.ending_options import OF_ENDING, ending_options, put_ending
+from hub_tfx_pipelines.place_options import put_places
 
 if TYPE_CHECKING:
     from hub_tfx_pipelines.configs import EmbedPipelineConfig, FineTunePipelineConfig
 
 
 _digest_option = sha256_option("module_digest")
-output_root_option = click.option(
-    "--output-root",
-    metavar="DIR",
-    help="Keep artifacts and ML Metadata in this folder, which later runs share.  "
-    "[required here, or as pipeline_root and metadata_path in --config]",
-)
 _preprocessor_options = (preprocessor_option, preprocessor_sha256_option)
 
 
@@ -167,6 +161,8 @@ def _put_pipeline(document: Document, options: dict[str, Any], pipeline: str) ->
     Raises:
       UsageError: a digest is given, and no module that has it.
     """
+    if "output_root" in options:
+        put_places(document, options)
     names = options.keys() & {key.name for key in fields(config_class(pipeline))}
     given = {name: options.pop(name) for name in names}
     put_given(document, given)
@@ -195,22 +191,3 @@ def _input_options(pipeline_name: str) -> tuple[Any, ...]:
             f"[{pipeline_name}]",
         ),
     )
-
-
-def places_of(output_root: str | None) -> dict[str, str]:
-    """Where artifacts and ML Metadata go; nothing where the file says it.
-
-    Raises:
-      OutputError: the folder is not on this machine.
-    """
-    if output_root is None:
-        return {}
-    if "://" in output_root:
-        raise OutputError(
-            f"--output-root {output_root} is not on this machine, where SQLite keeps ML Metadata: "
-            "name a folder, or compile the pipeline for a platform (hub-tfx compile)"
-        )
-    return {
-        "pipeline_root": str(Path(output_root, "artifacts")),
-        "metadata_path": str(Path(output_root, "metadata.sqlite")),
-    }

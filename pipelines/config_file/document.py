@@ -40,7 +40,8 @@ class Problem:
     cause: HubTfxError | None = None
 
     def __str__(self) -> str:
-        return ": ".join(filter(None, (self.where, self.key, self.what)))
+        key = "" if self.where == f"--set {self.key}" else self.key
+        return ": ".join(filter(None, (self.where, key, self.what)))
 
 
 def raise_problems(problems: Iterable[Problem]) -> None:
