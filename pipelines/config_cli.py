@@ -74,7 +74,7 @@ def schema(pipeline: str) -> None:
 def show() -> None:
     """Print each value that a run would have, and where it comes from.
 
-    An option wins over its environment variable, that over --set, that over the file, and that over
+    An option wins over --set, that over an environment variable, that over the file, and that over
     the default.
     """
 

@@ -1,8 +1,8 @@
 """The options `--config` and `--set`, and how options are put over a file.
 
-What a command line says is put into one document: the file, then `--set`, then options and the
-environment variables that stand for them. The config of a pipeline is made of that, whether there
-is a file or not, so that options and files cannot mean different things.
+What a command line says is put into one document: the file, then `--set`, then options, and the
+environment variables that stand for them where `--set` gave nothing. The config of a pipeline is
+made of that, with a file or without one, so that options and files cannot mean different things.
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,7 +97,9 @@ def put_given(
     for key, value in values.items():
         if value is None or value is False or value in ((), {}):
             continue
-        document.put((*above, key), value, origin_of(names.get(key, key)))
+        path, parameter = (*above, key), names.get(key, key)
+        if not (_is_of_environment(parameter) and document.is_set(path)):
+            document.put(path, value, origin_of(parameter))
 
 
 def origin_of(parameter: str) -> str:
@@ -106,9 +108,12 @@ def origin_of(parameter: str) -> str:
     option = next((p for p in context.command.params if p.name == parameter), None)
     if option is None:
         return f"--{parameter}"
-    if context.get_parameter_source(parameter) is ParameterSource.ENVIRONMENT:
-        return str(option.envvar)
-    return option.opts[0]
+    return str(option.envvar) if _is_of_environment(parameter) else option.opts[0]
+
+
+def _is_of_environment(parameter: str) -> bool:
+    source = click.get_current_context().get_parameter_source(parameter)
+    return source is ParameterSource.ENVIRONMENT
 
 
 def config_of(pipeline: str, document: Document) -> Any:

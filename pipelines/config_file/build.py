@@ -8,11 +8,18 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from hub_tfx._config import Form, WrongValueError, kind_of
+from hub_tfx._files import odd_name
 from hub_tfx._text import hint as hint_at
-from hub_tfx._text import nearest, quoted
+from hub_tfx._text import nearest, quoted, shortened
 from hub_tfx._yaml import Items, Node, Pairs, Scalar
 from hub_tfx.errors import HubTfxError
-from hub_tfx_pipelines.config_file.document import Document, Path, Problem, raise_problems
+from hub_tfx_pipelines.config_file.document import (
+    MAX_PROBLEMS,
+    Document,
+    Path,
+    Problem,
+    raise_problems,
+)
 from hub_tfx_pipelines.config_file.registry import PIPELINE
 
 _Config = TypeVar("_Config")
@@ -21,6 +28,7 @@ _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _INFINITE = {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf}
 _TRUTH = {"true": True, "false": False}
 _MAX_DIGITS = 400
+_MAX_SHOWN_CHARS = 200
 _WRONG = object()
 """In the place of a value about which a problem was told."""
 
@@ -118,6 +126,8 @@ class _Builder:
         seen: dict[str, int] = {}
         for key, value in node.pairs:
             name, here = key.text, (*path, key.text)
+            if len(self.problems) > MAX_PROBLEMS:  # The rest is not told.
+                return
             if name in seen:
                 what = f"is there twice, first on line {seen[name]}: remove one of them"
                 self.tell(here, key.line, what)
@@ -208,10 +218,13 @@ class _Builder:
         return values
 
     def _text(self, node: Scalar, path: Path) -> Any:
-        if node.is_text or self.document.is_text(path):
-            return node.text
-        what = f"{quoted(node.text)[1:-1]} is not a text to YAML: put it in quotes"
-        return self.tell(path, node.line, what)
+        if not (node.is_text or self.document.is_set(path)):
+            what = f"{quoted(node.text)[1:-1]} is not a text to YAML: put it in quotes"
+            return self.tell(path, node.line, what)
+        if "\0" in node.text or odd_name(node.text) is not None:
+            what = f"{quoted(node.text)} holds a character that no name may hold: remove it"
+            return self.tell(path, node.line, what)
+        return node.text
 
 
 def _parsed(core: Any, node: Scalar) -> Any:
@@ -264,4 +277,5 @@ def _advice(core: Any, node: Node) -> str:
 def _shown(path: Path) -> str:
     """A path with points, as `--set` takes it, and items of lists with their number."""
     shown = "".join(part if part.startswith("[") else f".{part}" for part in path)
-    return shown.removeprefix(".") if shown.isprintable() else quoted(shown)
+    shown = shown.removeprefix(".")
+    return shortened(shown, _MAX_SHOWN_CHARS) if shown.isprintable() else quoted(shown)

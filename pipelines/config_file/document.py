@@ -12,7 +12,7 @@ from hub_tfx.errors import ConfigFileError, HubTfxError
 from hub_tfx_pipelines.config_file.registry import PIPELINE, PIPELINES
 
 MAX_BYTES = 64 << 10
-_MAX_PROBLEMS = 50
+MAX_PROBLEMS = 50
 _DEFAULT = "default"
 
 Path = tuple[str, ...]
@@ -47,8 +47,8 @@ class Problem:
 def raise_problems(problems: Iterable[Problem]) -> None:
     """Raises ConfigFileError of all problems, by line, if there are any."""
     found = [str(problem) for problem in sorted(problems, key=lambda problem: problem.line)]
-    if len(found) > _MAX_PROBLEMS:
-        found[_MAX_PROBLEMS:] = ["there are too many errors to tell the rest"]
+    if len(found) > MAX_PROBLEMS:
+        found[MAX_PROBLEMS:] = ["there are too many errors to tell the rest"]
     if found:
         raise ConfigFileError(found)
 
@@ -62,7 +62,7 @@ class Document:
       file: name of the file; None where there is none.
       origins: path -> the option, `--set` or environment variable that put a value there.
       made: the same for mappings that were not there before they got a value.
-      texts: paths where anything without quotes is a text, as on a command line.
+      settings: paths that `--set` gave, where anything without quotes may be a text.
       problems: what is wrong with options `--set`.
     """
 
@@ -70,7 +70,7 @@ class Document:
     file: str | None = None
     origins: dict[Path, str] = field(default_factory=dict)
     made: dict[Path, str] = field(default_factory=dict)
-    texts: set[Path] = field(default_factory=set)
+    settings: set[Path] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
 
     def get(self, path: Path) -> Node | None:
@@ -107,13 +107,16 @@ class Document:
             self.problems.append(Problem("", "", f"--set takes KEY.KEY=VALUE, not {shown}"))
             return
         origin = f"--set {printable(key)}"
+        if path == (PIPELINE,):
+            self.problems.append(Problem(origin, "", "is what the file says: change it there"))
+            return
         try:
             node = read_value(decode(text.encode(), MAX_BYTES, "a value"))
         except YamlError as error:
             self.problems.append(Problem(origin, "", f"{error}, or put the value in quotes"))
             return
         self.put_node(path, node, origin)
-        self.texts.add(path)
+        self.settings.add(path)
 
     def origin_of(self, path: Path, line: int | None = None) -> str:
         """Where the value at a path comes from, for people: ``file.yaml:3``.
@@ -131,9 +134,9 @@ class Document:
             return origin
         return f"{self.file}:{found}" if self.file else ""
 
-    def is_text(self, path: Path) -> bool:
-        """Whether what stands at a path without quotes is taken for a text."""
-        return any(path[:length] in self.texts for length in range(len(path), 0, -1))
+    def is_set(self, path: Path) -> bool:
+        """Whether `--set` gave what is at a path."""
+        return any(path[:length] in self.settings for length in range(len(path), 0, -1))
 
     def _line(self, path: Path) -> int | None:
         """Line of the key at a path; None where it is not there."""

@@ -53,7 +53,7 @@ def attributes_of(config: Any) -> Mapping[str, str]:
 
 
 def _sentence(text: str) -> str:
-    text = " ".join(text.split()).replace("``", "`")
+    text = re.sub(r"\bNone\b", "null", " ".join(text.split()).replace("``", "`"))
     return text[:1].upper() + text[1:]
 
 
