@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import ml_metadata
 import tfx.v1 as tfx
 from ml_metadata.errors import StatusError
 from ml_metadata.metadata_store import MetadataStore
@@ -17,6 +18,7 @@ from hub_tfx.beam.runner import raise_own_errors
 from hub_tfx.errors import HubTfxError
 from hub_tfx.lineage.connection import Connection
 from hub_tfx.lineage.history import EXECUTION_RESULT
+from hub_tfx.lineage.postgresql import PostgreSqlStore
 from hub_tfx.lineage.servers import without_password
 from hub_tfx.lineage.store import open_store
 from hub_tfx.lineage.types import MetadataType, register_types
@@ -46,9 +48,9 @@ class LocalRunner(tfx.orchestration.LocalDagRunner):  # type: ignore[misc]
         with _passwords_hidden():
             if self._connection.backend != "sqlite":
                 # The tables, and what the steps would register, before others may do the same.
-                register_types(open_store(self._connection), self._connection, _types_of(pipeline))
+                register_types(open_store(self._connection), _types_of(pipeline))
             try:
-                with raise_own_errors(), self._told():
+                with raise_own_errors(), self._told(), _backslashes_kept():
                     super().run_with_ir(pipeline, run_options)
             except SystemExit as error:  # Not an Exception, so TFX leaves the step RUNNING.
                 raise HubTfxError(f"a step ended the process with status {error.code}") from error
@@ -99,6 +101,16 @@ def _types_of(pipeline: Any) -> Iterator[MetadataType]:
         yield from (output.artifact_spec.type for output in node.outputs.outputs.values())
         for read in node.inputs.inputs.values():
             yield from (channel.artifact_query.type for channel in read.channels)
+
+
+@contextmanager
+def _backslashes_kept() -> Iterator[None]:
+    """Has TFX open ML Metadata as we do: see hub_tfx.lineage.postgresql."""
+    before, ml_metadata.MetadataStore = ml_metadata.MetadataStore, PostgreSqlStore
+    try:
+        yield
+    finally:
+        ml_metadata.MetadataStore = before
 
 
 @contextmanager

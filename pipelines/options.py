@@ -163,7 +163,7 @@ def _put_pipeline(document: Document, options: dict[str, Any], pipeline: str) ->
     """
     if "output_root" in options:
         put_places(document, options)
-    names = options.keys() & {key.name for key in fields(config_class(pipeline))}
+    names = [key.name for key in fields(config_class(pipeline)) if key.name in options]
     given = {name: options.pop(name) for name in names}
     put_given(document, given)
     if given["module_digest"] and document.get(("module",)) is None:

@@ -51,9 +51,10 @@ def put_places(document: Document, options: dict[str, Any]) -> None:
         if metadata is None and not any(document.get((key,)) for key in _METADATA):
             document.put(("metadata",), str(Path(root, "metadata.sqlite")), origin_of(_ROOT))
     if metadata is not None:
-        connection = str(connection_of(metadata, password_env))
-        for key, value in zip(_METADATA, (connection, None), strict=True):
-            document.put((key,), value, origin_of("metadata"))
+        if document.get(("metadata_path",)):
+            document.put(("metadata_path",), None, origin_of("metadata"))
+        connection = connection_of(metadata, password_env)
+        document.put(("metadata",), str(connection), origin_of("metadata"))
 
 
 def check_place(config: Any) -> None:

@@ -114,7 +114,7 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     connection = config.connection
     if connection is None:
         raise ConfigError(
-            "the config has no metadata and no metadata_path: name the SQLite file to keep runs in"
+            "the config has no metadata_path and no metadata: name the SQLite file to keep runs in"
         )
     if connection.backend != "sqlite":
         open_store(connection)  # Before modules are fetched: it may say that this is in vain.

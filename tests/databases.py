@@ -27,6 +27,7 @@ USER = "tfx"
 _REQUIRED = "HUB_TFX_REQUIRE_DATABASES"
 _START_S = 60.0
 _PR_SET_PDEATHSIG = 1
+_PLAIN = "--skip-test-db"
 _libc = ctypes.CDLL(None)
 
 
@@ -38,15 +39,19 @@ class Server:
       scheme: that of its URLs.
       port: on 127.0.0.1.
       folder: where it keeps everything; MariaDB's socket is ``s`` in it.
-      query: runs a statement as the administrator and returns what it prints.
+      query_in: runs a statement in a database as the administrator and returns what it prints.
       dump: gives all that a database holds, as text.
     """
 
     scheme: str
     port: int
     folder: Path
-    query: Callable[[str], str]
+    query_in: Callable[[str, str], str]
     dump: Callable[[str], str]
+
+    def query(self, statement: str) -> str:
+        """Runs a statement that is about no database in particular."""
+        return self.query_in("mysql" if self.scheme == "mysql" else "postgres", statement)
 
     def url(self, database: str) -> str:
         return (
@@ -67,19 +72,20 @@ def mariadb() -> Iterator[Server]:
     with _folder("mysql") as folder:
         data = f"--datadir={folder}/data"
         _run(
-            [install, "--no-defaults", data, "--auth-root-authentication-method=normal"],
+            # Without its anonymous user, who would come before ours.
+            [install, "--no-defaults", data, "--auth-root-authentication-method=normal", _PLAIN],
             "mysql",
         )
         port, path = _free_port(), folder / "s"
         command = [daemon, "--no-defaults", data, f"--socket={path}", f"--port={port}"]
         cheap = ["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync"]
         options = ["--bind-address=127.0.0.1", "--skip-name-resolve", *cheap]
-        client = ["mariadb", "--no-defaults", f"--socket={path}", "--user=root", "-N", "-B", "-e"]
-        with _running([*command, *options], "mysql", folder, [*client, "SELECT 1"]):
+        client = ["mariadb", "--no-defaults", f"--socket={path}", "--user=root", "-N", "-B"]
+        with _running([*command, *options], "mysql", folder, [*client, "-e", "SELECT 1"]):
             dump = ["mariadb-dump", "--no-defaults", f"--socket={path}", "--user=root"]
             server = Server(
                 *("mysql", port, folder),
-                query=lambda sql: _run([*client, sql]),
+                query_in=lambda database, sql: _run([*client, "-e", sql, database]),
                 dump=lambda database: _run([*dump, database]),
             )
             quoted = PASSWORD.replace("\\", "\\\\").replace("'", "\\'")
@@ -105,12 +111,12 @@ def postgresql() -> Iterator[Server]:
         cheap = ["fsync=off", "full_page_writes=off", "synchronous_commit=off"]
         options = [word for setting in cheap for word in ("-c", setting)]
         where = ["-h", str(folder), "-p", str(port), "-U", "postgres"]
-        client = [psql, *where, "-qAtX", "-c"]
-        with _running([*command, *options], "postgres", folder, [*client, "SELECT 1"]):
+        client = [psql, *where, "-qAtX"]
+        with _running([*command, *options], "postgres", folder, [*client, "-c", "SELECT 1"]):
             dump = [str(Path(psql).with_name("pg_dump")), *where]
             server = Server(
                 *("postgresql", port, folder),
-                query=lambda sql: _run([*client, sql]),
+                query_in=lambda database, sql: _run([*client, "-d", database, "-c", sql]),
                 dump=lambda database: _run([*dump, database]),
             )
             quoted = PASSWORD.replace("'", "''")

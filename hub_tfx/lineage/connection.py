@@ -192,7 +192,8 @@ def _parsed(text: str) -> Connection:
         return Connection.sqlite(text)
     backend = _BACKENDS.get(scheme[1].lower())
     if backend is None:
-        _refuse(f"it cannot be in {scheme[1]}://")
+        shown = f"{scheme[1]}://" if set(text) & set("@?#") else text  # Without a password.
+        _refuse(f"{shown} is not one that can be used")
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -85,9 +85,9 @@ class Run:
       base: handle of the module that it started from, or the beginning of that module's digest.
       verdict: `blessed` or `not blessed`.
       reason: why.
-      published: the version that it published, `publisher/model/3`.
-      embedded: number of rows that a module embedded in it.
-      reused: number of rows whose vectors were copied from an earlier run.
+      published: the version that it published, `publisher/model/3`, without the cache.
+      embedded: number of rows that a module embedded in it, without the cache.
+      reused: number of rows whose vectors it copied from an earlier run.
       steps: its steps, in the order in which they began.
 
     Each of these but the first four is empty, or None, where the run has no such thing.
@@ -269,6 +269,7 @@ class _Execution:
         self.outputs = tuple(
             Produced(key, a.id, a.type, a.uri, properties_of(a)) for key, a in made
         )
+        self.is_cached = execution.last_known_state == mlmd.Execution.CACHED
         self.began_ms = execution.create_time_since_epoch
         self.ended_ms = max(execution.last_update_time_since_epoch, self.began_ms)
 
@@ -298,21 +299,22 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
     began = min((e.began_ms for e in executions), default=context.create_time_since_epoch)
     ended = max((e.ended_ms for e in executions), default=began)
     made = {p.key: p.properties for e in executions for p in e.outputs}
-    trained, embeddings = _tuned(executions), made.get("embeddings", {})
-    rows, reused = _number(embeddings, "rows"), _number(embeddings, "reused")
-    evaluation, published = made.get("evaluation", {}), made.get("published", {})
+    new = {p.key: p.properties for e in executions if not e.is_cached for p in e.outputs}
+    evaluation, embeddings = made.get("evaluation", {}), new.get("embeddings", {})
+    embedded, reused = _number(embeddings, "rows"), _number(embeddings, "reused")
+    learned = _rows_learned(_tuned(executions))
     return Run(
         id=context.name,
         pipeline=pipeline,
         started=datetime.fromtimestamp(began / 1000, timezone.utc).isoformat(timespec="seconds"),
         seconds=(ended - began) / 1000,
         spans=_spans(executions),
-        rows=rows if (learned := _rows_learned(trained)) is None else learned,
+        rows=_number(made.get("embeddings", {}), "rows") if learned is None else learned,
         base=_base(executions),
         verdict=evaluation.get("verdict"),
         reason=evaluation.get("reason"),
-        published=_published(published),
-        embedded=None if rows is None else rows - (reused or 0),
+        published=_published(new.get("published", {})),
+        embedded=None if embedded is None else embedded - (reused or 0),
         reused=reused,
         steps=tuple(execution.step() for execution in executions),
     )

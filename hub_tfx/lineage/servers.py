@@ -16,6 +16,7 @@ from hub_tfx._files import why
 from hub_tfx._text import shortened
 from hub_tfx.errors import InputError
 from hub_tfx.lineage.connection import Connection
+from hub_tfx.lineage.postgresql import PostgreSqlStore
 
 ATTEMPTS = 20
 _TIMEOUT_S = 10.0
@@ -81,7 +82,7 @@ def open_server(connection: Connection, attempts: int = ATTEMPTS) -> MetadataSto
         reraise=True,
     )
     try:
-        store: MetadataStore = trying(MetadataStore, config)
+        store: MetadataStore = trying(PostgreSqlStore, config)
         if connection.backend == "grpc":  # Nothing has been asked so far.
             store.get_context_types()
         return store

@@ -9,38 +9,24 @@ from ml_metadata.errors import AlreadyExistsError
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-from hub_tfx.lineage.connection import Connection
-
 MetadataType: TypeAlias = mlmd.ArtifactType | mlmd.ExecutionType | mlmd.ContextType
 _CLAIM_TYPE = "mlmd.Process"
 """A type that every ML Metadata has, and whose names are unique."""
 _PATIENCE_S = 20.0
 
 
-def register_types(
-    store: MetadataStore, connection: Connection, types: Iterable[MetadataType]
-) -> None:
+def register_types(store: MetadataStore, types: Iterable[MetadataType]) -> None:
     """Registers types that are missing.
 
     In PostgreSQL two processes that register one type at the same moment make two of it, of which
-    readers see one: artifacts of the other are lost to them. There each type is claimed before, by
-    an execution whose name only one process can take. Other backends make one type of it.
+    readers see one: artifacts of the other are lost to them. In MySQL they block each other, and
+    try again seconds later. So each type is claimed before, by an execution whose name only one
+    process can take.
     """
-    if connection.backend != "postgresql":
-        return
-    known = {
-        (kind, found.name)
-        for kind, getter in (
-            (mlmd.ArtifactType, store.get_artifact_types),
-            (mlmd.ExecutionType, store.get_execution_types),
-            (mlmd.ContextType, store.get_context_types),
-        )
-        for found in getter()
-    }
+    known = _known(store)
     for wanted in types:
-        key = (type(wanted), wanted.name)
-        if key not in known:
-            known.add(key)
+        if _key(wanted) not in known:
+            known.add(_key(wanted))
             if not _claimed(store, wanted):
                 _wait(store, wanted)
             _put(store, wanted)  # Changes nothing where it is there.
@@ -63,17 +49,17 @@ def _claimed(store: MetadataStore, wanted: MetadataType) -> bool:
 def _wait(store: MetadataStore, wanted: MetadataType) -> None:
     """Waits for the process that claimed a type, but not for one that has died since."""
     end = time.monotonic() + _PATIENCE_S
-    while not _is_there(store, wanted) and time.monotonic() < end:
+    while _key(wanted) not in _known(store) and time.monotonic() < end:
         time.sleep(random.uniform(0.02, 0.2))
 
 
-def _is_there(store: MetadataStore, wanted: MetadataType) -> bool:
-    getters = {
-        mlmd.ArtifactType: store.get_artifact_types,
-        mlmd.ExecutionType: store.get_execution_types,
-        mlmd.ContextType: store.get_context_types,
-    }
-    return any(found.name == wanted.name for found in getters[type(wanted)]())
+def _known(store: MetadataStore) -> set[tuple[str, str]]:
+    kinds = (store.get_artifact_types, store.get_execution_types, store.get_context_types)
+    return {_key(found) for get_types in kinds for found in get_types()}
+
+
+def _key(kind: MetadataType) -> tuple[str, str]:
+    return type(kind).__name__, kind.name
 
 
 def _put(store: MetadataStore, wanted: MetadataType) -> None:

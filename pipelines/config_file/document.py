@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hub_tfx._files import open_regular, why
-from hub_tfx._text import hint, nearest, printable, quoted
+from hub_tfx._text import hint, nearest, printable, quoted, shortened
 from hub_tfx._yaml import Node, Pairs, Scalar, YamlError, decode, flow, read_mapping, read_value
 from hub_tfx.errors import ConfigFileError, HubTfxError
 from hub_tfx_pipelines.config_file.registry import PIPELINE, PIPELINES
@@ -106,7 +106,7 @@ class Document:
             shown = printable(quoted(setting))
             self.problems.append(Problem("", "", f"--set takes KEY.KEY=VALUE, not {shown}"))
             return
-        origin = f"--set {printable(key)}"
+        origin = f"--set {shortened(printable(key))}"
         if path == (PIPELINE,):
             self.problems.append(Problem(origin, "", "is what the file says: change it there"))
             return

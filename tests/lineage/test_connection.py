@@ -97,7 +97,8 @@ def test_any_text_is_a_connection_or_refused(text: str, password_env: str | None
         ("grpc://metadata", "needs a host and a port"),
         (f"grpc://{_SECRET}@metadata:8080", "without a user or a password"),
         ("grpc://metadata:8080/runs", "a host and a port only"),
-        ("oracle://tfx@db/runs", "it cannot be in oracle://"),
+        (f"oracle://tfx:{_SECRET}@db/runs", "oracle:// is not one that can be used"),
+        ("gs://bucket/metadata.sqlite", "gs://bucket/metadata.sqlite is not one that can be used"),
         ("", "the path of the SQLite file is empty"),
     ],
 )
