@@ -33,7 +33,7 @@ def config() -> None:
 
 @config.command(short_help="Say what is wrong with config files, line by line.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@set_option
+@set_option("KEY.KEY=VALUE")
 @json_option
 def check(files: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> int:
     """Say everything that is wrong with config files, as FILE:LINE: KEY: what.

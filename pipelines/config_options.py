@@ -50,17 +50,19 @@ def config_options(command: Any) -> Any:
             metavar="FILE",
             help="Take what no option gives from this YAML file: see `hub-tfx config`.",
         ),
-        set_option,
+        set_option("KEY.KEY=VALUE…"),
     )
 
 
-set_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="KEY.KEY=VALUE…",
-    help="Give a key of the config file this value, which is YAML. Options win over it.",
-)
+def set_option(metavar: str) -> Any:
+    """`--set`; the metavar says whether it takes several values."""
+    return click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar=metavar,
+        help="Give a key of the config file this value, which is YAML. Options win over it.",
+    )
 
 
 def required_in_file(command: Any, *names: str) -> Any:

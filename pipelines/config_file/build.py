@@ -239,8 +239,10 @@ def _parsed(core: Any, node: Scalar) -> Any:
         return int(node.text) if _WHOLE.fullmatch(node.text) else None
     if node.text.lower() in _INFINITE:
         return _INFINITE[node.text.lower()]
-    is_number = len(node.text) <= _MAX_DIGITS and _NUMBER.fullmatch(node.text)
-    return float(node.text) if is_number else None
+    if len(node.text) > _MAX_DIGITS or not _NUMBER.fullmatch(node.text):
+        return None
+    number = float(node.text)
+    return number if math.isfinite(number) else None  # 1e400 is too large; .inf is not.
 
 
 def _is_wrong(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hub_tfx._files import open_regular, why
@@ -46,11 +46,13 @@ class Problem:
 
 def raise_problems(problems: Iterable[Problem]) -> None:
     """Raises ConfigFileError of all problems, by line, if there are any."""
-    found = [str(problem) for problem in sorted(problems, key=lambda problem: problem.line)]
+    found = sorted(problems, key=lambda problem: problem.line)
     if len(found) > MAX_PROBLEMS:
-        found[MAX_PROBLEMS:] = ["there are too many errors to tell the rest"]
+        last = found[MAX_PROBLEMS]
+        what = "there are too many errors to tell the rest"
+        found[MAX_PROBLEMS:] = [replace(last, key="", what=what)]
     if found:
-        raise ConfigFileError(found)
+        raise ConfigFileError([str(problem) for problem in found])
 
 
 @dataclass
@@ -173,7 +175,7 @@ def pipeline_of(document: Document) -> str:
 
 
 def _read(file: str) -> Document:
-    name = printable(os.fspath(file))
+    name = printable(os.fspath(file)) or "''"
     try:
         with open_regular(file) as opened:
             source = opened.read(MAX_BYTES + 1)

@@ -268,6 +268,7 @@ def test_a_config_that_is_written_and_read_is_the_same(name: str) -> None:
         (f"embed: {{batch_size: {'9' * 5000}}}", "5: embed.batch_size: takes a whole number "),
         ("embed: {call_timeout_s: soon}", "5: embed.call_timeout_s: takes a number above 0"),
         ("embed: {call_timeout_s: .nan}", "5: embed.call_timeout_s: takes a number above 0"),
+        ("embed: {call_timeout_s: 1e400}", "takes a number above 0, not '1e400'"),
         ("embed: {max_dead_letter_ratio: 1e1}", "takes a number from 0 to 1, not '1e1'"),
         ("embed: {keep: id}", "5: embed.keep: takes a list of texts, not 'id': write [id]"),
         ("embed:\n  keep:\n  - id\n  - 5", "8: embed.keep[1]: 5 is not a text to YAML: put it "),
@@ -382,7 +383,7 @@ def test_all_mistakes_are_told_at_once_by_line() -> None:
 def test_there_is_an_end_of_what_is_told_and_of_the_time_it_takes() -> None:
     told = problems(EMBED + "".join(f"key{i}: 1\n" for i in range(5000)))
     assert len(told) == 51
-    assert told[-1] == "there are too many errors to tell the rest"
+    assert told[-1] == "config.yaml:55: there are too many errors to tell the rest"
 
 
 def test_a_file_that_cannot_be_read_is_an_error_that_names_it() -> None:
