@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from hub_tfx.cli.options import BeamCommand, add_options, beam_options, given_beam_options
+from hub_tfx.cli.options import BeamCommand, add_options, beam_options
 from hub_tfx.errors import ConfigError
 from hub_tfx_pipelines.config_file.build import build_or_problems
 from hub_tfx_pipelines.config_file.document import (
@@ -133,7 +133,7 @@ def config_of(pipeline: str, document: Document) -> Any:
 
 def build_given(pipeline: str, document: Document) -> Any:
     """The same, where Beam itself is not asked about its options."""
-    if given := given_beam_options():
+    if given := beam_options(checked=False):
         document.put((_BEAM,), given, "--")
     config, problems = build_or_problems(document, config_class(pipeline))
     if document.file is None:

@@ -60,23 +60,17 @@ class BeamCommand(ManyValuesCommand):
         return [*super().collect_usage_pieces(ctx), "[-- BEAM OPTIONS…]"]
 
 
-def beam_options() -> list[str]:
+def beam_options(*, checked: bool = True) -> list[str]:
     """Beam's options, which are all arguments after `--` on the command line.
 
     Raises:
-      ConfigError: Beam cannot parse a value.
+      ConfigError: Beam cannot parse a value, where they are checked.
     """
-    options = given_beam_options()
-    if options:
+    options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
+    if options and checked:
         from hub_tfx.beam.runner import parse_beam_arguments
 
         parse_beam_arguments(options)
-    return options
-
-
-def given_beam_options() -> list[str]:
-    """Beam's options as they were given."""
-    options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
     return options
 
 
