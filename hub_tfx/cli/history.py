@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hub_tfx._quiet import quiet_libraries
+from hub_tfx._text import shortened
 from hub_tfx.cli.metadata_options import connection_of, metadata_option, metadata_password_option
 from hub_tfx.cli.output import json_option, print_fields, print_json, print_table, print_text
 from hub_tfx.errors import UsageError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from hub_tfx.lineage.history import Run, RunStep
 
 _DEFAULT_LIMIT = 20
+_MAX_ERROR_CHARS = 300
 
 
 @click.command(short_help="Show the runs of pipelines, and what became of them.")
@@ -118,7 +120,13 @@ def _steps(run: "Run") -> str:
 
 
 def _state(step: "RunStep") -> str:
-    return ": ".join(filter(None, [f"{step.name} {step.state}", step.error]))
+    return ": ".join(filter(None, [f"{step.name} {step.state}", _error(step)]))
+
+
+def _error(step: "RunStep") -> str:
+    """The last line of an error, which is what a traceback tells."""
+    lines = [line for line in (step.error or "").splitlines() if line.strip()]
+    return shortened(lines[-1].strip(), _MAX_ERROR_CHARS) if lines else ""
 
 
 def _print_run(run: "Run", as_json: bool) -> None:
@@ -147,7 +155,7 @@ def _print_run(run: "Run", as_json: bool) -> None:
             step.state,
             f"{step.seconds:.1f}",
             "; ".join(f"{made.key} {made.uri}" for made in step.outputs),
-            step.error or "",
+            _error(step),
         ]
         for step in run.steps
     ]

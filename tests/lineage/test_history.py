@@ -198,6 +198,21 @@ def test_the_table_has_no_empty_column(
     ]
 
 
+def test_the_table_has_the_last_line_of_an_error(
+    store: MetadataStore, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = json.dumps({"resultMessage": f"Traceback:\n  File x\nValueError: {'é' * 999}\n\n"})
+    RecordedRun(store, "tune", "r1").step("ModuleTrainer", state="FAILED", error=told)
+    for arguments in ((), ("--run", "r1")):
+        assert _history(path, *arguments) == 0
+        out = capsys.readouterr().out
+        assert "ValueError: éé" in out
+        assert "…" in out
+        assert "Traceback" not in out
+    assert _history(path, "--json", "--run", "r1") == 0
+    assert json.loads(capsys.readouterr().out)["steps"][0]["error"].startswith("Traceback:\n")
+
+
 def test_runs_of_several_pipelines_say_which(
     store: MetadataStore, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

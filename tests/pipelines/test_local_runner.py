@@ -114,6 +114,27 @@ def test_parameters_and_errors_may_hold_any_text(connection: Connection, tmp_pat
     assert learn.custom_properties["complaint"].string_value == hostile
 
 
+def test_an_artifact_whose_key_lies_behind_its_index_on_the_disk_is_found(
+    postgresql_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PASSWORD_ENV, PASSWORD)
+    connection = Connection.parse(postgresql_server.new_database(f"d{uuid4().hex}"))
+    runner = LocalRunner(connection)
+    runner.run(cheap_pipeline(connection, str(tmp_path)))
+    moved = (
+        "WITH moved AS (DELETE FROM EventPath WHERE NOT is_index_step RETURNING *) "
+        "INSERT INTO EventPath SELECT * FROM moved"
+    )
+    postgresql_server.query_in(connection.database, moved)
+    runner.run(cheap_pipeline(connection, str(tmp_path)))
+    with pytest.raises(ValueError, match="no label"):
+        runner.run(cheap_pipeline(connection, str(tmp_path), complaint="no label"))
+    first, again, failed = _history(connection)
+    assert again.is_cached
+    assert [step.outputs for step in again.steps] == [step.outputs for step in first.steps]
+    assert [step.state for step in failed.steps] == ["CACHED", "FAILED"]
+
+
 def test_ml_metadata_that_goes_away_during_a_run_is_named(tmp_path: Path) -> None:
     with metadata_server(tmp_path / "metadata.sqlite") as port:
         connection = Connection("grpc", host="localhost", port=port)
