@@ -60,14 +60,14 @@ class BeamCommand(ManyValuesCommand):
         return [*super().collect_usage_pieces(ctx), "[-- BEAM OPTIONS…]"]
 
 
-def beam_options() -> list[str]:
+def beam_options(*, checked: bool = True) -> list[str]:
     """Beam's options, which are all arguments after `--` on the command line.
 
     Raises:
-      ConfigError: Beam cannot parse a value.
+      ConfigError: Beam cannot parse a value, where they are checked.
     """
     options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
-    if options:
+    if options and checked:
         from hub_tfx.beam.runner import parse_beam_arguments
 
         parse_beam_arguments(options)
@@ -313,15 +313,22 @@ def embed_options(command: Any) -> Any:
     return add_options(command, *options)
 
 
-def embed_config(input_map: Sequence[str], output_map: Sequence[str], **options: Any) -> Any:
+def embed_config(**options: Any) -> Any:
     """The EmbedConfig of what ``embed_options`` parsed."""
     from hub_tfx.embed.config import EmbedConfig
 
-    return EmbedConfig(
-        inputs=pairs("--input-map", input_map),
-        outputs=pairs("--output-map", output_map),
+    return EmbedConfig(**embed_values(**options))
+
+
+def embed_values(
+    input_map: Sequence[str], output_map: Sequence[str], **options: Any
+) -> dict[str, Any]:
+    """What ``embed_options`` parsed, by the keys of an EmbedConfig."""
+    return {
+        "inputs": pairs("--input-map", input_map),
+        "outputs": pairs("--output-map", output_map),
         **{name: value for name, value in options.items() if value is not None},
-    )
+    }
 
 
 def resolve_preprocessor(

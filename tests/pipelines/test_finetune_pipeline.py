@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 import tfx.v1 as tfx
 from cards import CARD
+from google.protobuf import json_format
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 from tfx_helpers import example, parents_of, write_tfrecord
 
@@ -185,7 +186,8 @@ def test_tfx_judges_the_serving_model_as_well(run: Run, tmp_path: Path) -> None:
             )
         ],
     )
-    result = published(run, tmp_path, eval_config=judge)
+    (tmp_path / "judge.json").write_text(json_format.MessageToJson(judge))
+    result = published(run, tmp_path, eval_config=str(tmp_path / "judge.json"))
     assert (result["verdict"], result["model_blessed"]) == ("blessed", 1), result["reason"]
 
 

@@ -28,7 +28,7 @@ from hub_tfx_pipelines.publishing import Gate, Publication
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 PLACES = {
     "run": {"--output-root", "--metadata", "--metadata-password-env"},
-    "compile": {"--pipeline-root", "--image", "--output"},
+    "compile": {"--pipeline-root", "--image", "--target", "--output"},
 }
 OF_BOTH = {"data_root": "records", "pipeline_root": "root"}
 OF_EMBEDDING = OF_BOTH | {"pipeline_name": "embed", "module": "text"}

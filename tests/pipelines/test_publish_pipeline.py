@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tensorflow_model_analysis as tfma
 import tfx.v1 as tfx
 from cards import CARD
 from judged import labelled_rows
@@ -14,7 +13,7 @@ from tfx_helpers import examples_artifact, parents_of
 
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.errors import ConfigError, HandleError
+from hub_tfx.errors import ConfigError, HandleError, InputError
 from hub_tfx.evaluate import job
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
@@ -220,13 +219,20 @@ def test_without_a_publication_it_ends_with_the_verdict(tmp_path: Path) -> None:
 
 def test_tfx_may_judge_the_serving_model_beside_it(tmp_path: Path) -> None:
     """A run of it is in test_finetune_pipeline.py."""
+    (tmp_path / "judge.json").write_text("{}")
     gate = Gate(config=CONFIG, splits=("test",))
-    made = create_pipeline(config(tmp_path, gate=gate, eval_config=tfma.EvalConfig()))
+    made = create_pipeline(config(tmp_path, gate=gate, eval_config=str(tmp_path / "judge.json")))
     steps = {component.id: component for component in made.components}
     evaluator = steps["Evaluator"]
     assert evaluator.inputs["model"] is steps["ModuleTrainer"].outputs["model"]
     assert evaluator.inputs["examples"] is steps["ImportExampleGen"].outputs["examples"]
     assert evaluator.exec_properties["example_splits"] == '["test"]'
+    for wrong in (None, "[", '{"model_spec": []}'):
+        judge = tmp_path / f"{wrong is None}.json"
+        if wrong is not None:
+            judge.write_text(wrong)
+        with pytest.raises(InputError, match=r"json is not a tfma.EvalConfig in JSON: "):
+            create_pipeline(config(tmp_path, gate=gate, eval_config=str(judge)))
 
 
 def test_what_is_published_must_be_judged(tmp_path: Path) -> None:
