@@ -1,13 +1,14 @@
-"""ML Metadata in PostgreSQL, without two faults of ML Metadata 1.15 that lose artifacts and more.
+"""ML Metadata in PostgreSQL, without faults of ML Metadata 1.15 that mix artifacts up and more.
 
 It takes the quotes off what libpq escapes, but a value with a backslash comes back as ``E'…'``: the
 E goes into the value, and what follows a quote in the value would be run as SQL. Here no backslash
 reaches it: a character of Unicode's private use area is stored in its place, and read back as a
 backslash.
 
-It reads the two steps of an event's path, key and index, in the order in which they lie on the
-disk, where the second may come first: it may fit into a page that has no room for the first. TFX
-then does not find the artifact. Here the key is the first one again, as TFX writes it.
+What it reads comes in the order in which it lies on the disk, where a row moves when it is changed.
+TFX relies on another order, that of other databases. It takes the first artifact of an answer for
+that of the first id that it asked for, so that a step from the cache would exchange its outputs;
+and of an artifact's key and index the first for the key. Here both are in the order of TFX.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,12 @@ from typing import Any
 from ml_metadata.metadata_store import MetadataStore
 
 _BACKSLASH, _STORED = "\\", "\ue05c"
+_ASKED_BY_ID = {
+    "artifact_ids": "artifacts",
+    "execution_ids": "executions",
+    "context_ids": "contexts",
+}
+"""Ids in a request -> what the answer has of each."""
 
 
 class PostgreSqlStore(MetadataStore):  # type: ignore[misc]
@@ -30,6 +37,7 @@ class PostgreSqlStore(MetadataStore):  # type: ignore[misc]
         super()._call_method(method_name, sent, response)
         _rewrite(response, lambda text: text.replace(_STORED, _BACKSLASH))
         _put_keys_first(response)
+        _put_as_asked(request, response)
 
 
 def _is_postgresql(config: Any) -> bool:
@@ -43,6 +51,15 @@ def _put_keys_first(response: Any) -> None:
         kinds = [step.WhichOneof("value") for step in event.path.steps]
         if kinds == ["index", "key"]:
             event.path.steps.reverse()
+
+
+def _put_as_asked(request: Any, response: Any) -> None:
+    """Orders an answer about ids as they were asked for."""
+    for ids, kind in _ASKED_BY_ID.items():
+        if ids in request.DESCRIPTOR.fields_by_name and kind in response.DESCRIPTOR.fields_by_name:
+            asked = {i: position for position, i in enumerate(getattr(request, ids))}
+            found = getattr(response, kind)
+            found.sort(key=lambda one, asked=asked: asked.get(one.id, len(asked)))
 
 
 def _rewrite(message: Any, change: Callable[[str], str]) -> None:

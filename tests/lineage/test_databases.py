@@ -138,6 +138,18 @@ def test_any_text_is_kept_as_it_is(stored: MetadataStore, text: str) -> None:
     assert stored.get_events_by_artifact_ids([artifact_id]) == []
 
 
+def test_artifacts_come_in_the_order_in_which_they_are_asked_for(stored: MetadataStore) -> None:
+    """TFX relies on it, and PostgreSQL moves a row that is changed."""
+    type_id = stored.put_artifact_type(mlmd.ArtifactType(name="Model"))
+    made = [mlmd.Artifact(type_id=type_id, uri=f"/{number}") for number in range(4)]
+    first, second, third, last = stored.put_artifacts(made)
+    changed = mlmd.Artifact(id=first, type_id=type_id, uri="/changed")
+    stored.put_artifacts([changed])
+    asked = [first, second, third, last]
+    assert [artifact.id for artifact in stored.get_artifacts_by_id(asked)] == asked
+    assert [a.id for a in stored.get_artifacts_by_id([*asked, 10**6])] == asked
+
+
 # --- What can be wrong ---------------------------------------------------------------------------
 
 
