@@ -252,9 +252,8 @@ def test_a_config_has_one_place_of_ml_metadata(tmp_path: Path) -> None:
     path = str(tmp_path / "new" / "metadata.sqlite")
     config = EmbedPipelineConfig(**_CONFIG, metadata_path=path)
     assert config.connection == Connection.sqlite(path)
-    both = EmbedPipelineConfig(**_CONFIG, metadata_path=path, metadata=Connection.sqlite(path))
-    with pytest.raises(ConfigError, match="has metadata and a metadata_path"):
-        create_pipeline(both)
+    with pytest.raises(ConfigError, match="metadata and metadata_path are the same: give one"):
+        EmbedPipelineConfig(**_CONFIG, metadata_path=path, metadata=Connection.sqlite(path))
 
 
 @pytest.mark.parametrize(
