@@ -9,18 +9,29 @@ WORKER_STAMP := .venv-worker/.complete
 BEAM_VERSION := $(shell sed -nE 's/.*"apache-beam.*==([0-9.]+)".*/\1/p' pyproject.toml)
 FAKE_GCS_VERSION := 1.52.2
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+# What tests start: databases for ML Metadata, a web server for published modules.
+SYSTEM_PACKAGES := mariadb-server postgresql nginx-light
 PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--python-version 3.10 pyproject.toml
 
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup kfp engines demo demo-image test test-engines test-all mutants lint bench lock clean
+.PHONY: help setup system-deps kfp engines demo demo-image test test-engines test-all mutants lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP)  ## make .venv from requirements.lock
+
+system-deps:  ## install the servers that tests start, on Debian, as root
+	@missing=$$(for package in $(SYSTEM_PACKAGES); do \
+		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; done); \
+	install="apt-get install -y --no-install-recommends "$$missing; \
+	if [ -z "$$missing" ]; then echo "make: $(SYSTEM_PACKAGES) are installed"; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		export DEBIAN_FRONTEND=noninteractive; apt-get update && $$install; \
+	else echo "make: run as root: apt-get update && $$install" >&2; exit 1; fi
 
 kfp: $(KFP_STAMP)  ## make .venv-kfp, which compiles for Kubeflow Pipelines
 
@@ -107,6 +118,7 @@ bench: $(STAMP)  ## benchmarks: embedding against bare loops and peers, a growin
 	$(PYTHON) -m benchmarks.embed_incremental
 	$(PYTHON) -m benchmarks.embed_scale
 	$(PYTHON) -m benchmarks.repository_scale
+	$(PYTHON) -m benchmarks.history_scale
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml
 	$(PIP_COMPILE) --extra bench --extra dev --output-file requirements.lock

@@ -15,6 +15,7 @@ def quiet_libraries() -> None:
     A value that the user has set stays.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GLOG_minloglevel", "3")  # ML Metadata's C++ part, at its import.
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # For worker processes, which inherit it.
     for category in (DeprecationWarning, FutureWarning, PendingDeprecationWarning, UserWarning):
         warnings.filterwarnings("ignore", category=category, module=_NOISY)

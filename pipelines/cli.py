@@ -1,4 +1,4 @@
-"""`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata in SQLite."""
+"""`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,18 @@ import click
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.evaluate import BLESSED, NOT_BLESSED
+from hub_tfx.cli.metadata_options import (
+    connection_of,
+    metadata_option,
+    metadata_password_option,
+)
 from hub_tfx.cli.names import RenamedGroup
-from hub_tfx.cli.options import BeamCommand, current_directory_on_path, errors_told_once
+from hub_tfx.cli.options import (
+    BeamCommand,
+    add_options,
+    current_directory_on_path,
+    errors_told_once,
+)
 from hub_tfx.cli.output import print_fields
 from hub_tfx.errors import OutputError
 from hub_tfx_pipelines.options import (
@@ -24,6 +34,15 @@ _output_root_option = click.option(
     metavar="DIR",
     help="Keep artifacts and ML Metadata in this folder, which later runs share.",
 )
+_places_options = (
+    _output_root_option,
+    metadata_option("Keep ML Metadata there.  [metadata.sqlite in --output-root]", required=False),
+    metadata_password_option,
+)
+
+
+def _places_of(command: Any) -> Any:
+    return add_options(command, *_places_options)
 
 
 @click.group(cls=RenamedGroup)
@@ -33,8 +52,8 @@ def run() -> None:
 
 @run.command(cls=BeamCommand)
 @embed_pipeline_options
-@_output_root_option
-def embed(output_root: str, **options: Any) -> None:
+@_places_of
+def embed(**options: Any) -> None:
     """Embed the files of a folder, tracked in ML Metadata.
 
     Prints where the embeddings are, and what ML Metadata says about them. Options after `--` go to
@@ -45,7 +64,7 @@ def embed(output_root: str, **options: Any) -> None:
       hub-tfx run embed --data-root records --module ./my_module --keep id --output-root run
     """
     quiet_libraries()
-    config = embed_pipeline_config(**_places(output_root), **options)
+    config = embed_pipeline_config(**_places(options), **options)
     from hub_tfx_pipelines.run_local import run_embed
 
     with errors_told_once():
@@ -55,8 +74,8 @@ def embed(output_root: str, **options: Any) -> None:
 
 @run.command("fine-tune", cls=BeamCommand, short_help="Fine-tune a module, or train a new one.")
 @fine_tune_pipeline_options
-@_output_root_option
-def fine_tune(output_root: str, **options: Any) -> int:
+@_places_of
+def fine_tune(**options: Any) -> int:
     """Fine-tune a module on the files of a folder, or train a new one, tracked in ML Metadata.
 
     Prints where the new module is, and what ML Metadata says about it. With --evaluate or --publish
@@ -69,7 +88,7 @@ def fine_tune(output_root: str, **options: Any) -> int:
         --output-root run --publish ./modules --name acme/words --card card.md --alias stable
     """
     quiet_libraries()
-    config = fine_tune_pipeline_config(**_places(output_root), **options)
+    config = fine_tune_pipeline_config(**_places(options), **options)
     from hub_tfx_pipelines.run_local import run_finetune
 
     with errors_told_once(), current_directory_on_path():
@@ -78,18 +97,24 @@ def fine_tune(output_root: str, **options: Any) -> int:
     return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED
 
 
-def _places(output_root: str) -> dict[str, str]:
-    """Where artifacts and ML Metadata go.
+def _places(options: dict[str, Any]) -> dict[str, Any]:
+    """Where artifacts and ML Metadata go, of which the options are taken out.
 
     Raises:
+      ConfigError: --metadata cannot be read.
       OutputError: the folder is not on this machine.
     """
+    output_root = options.pop("output_root")
+    metadata = options.pop("metadata")
+    password_env = options.pop("metadata_password_env")
     if "://" in output_root:
         raise OutputError(
-            f"--output-root {output_root} is not on this machine, where SQLite keeps ML Metadata: "
-            "name a folder, or compile the pipeline for a platform (hub-tfx compile)"
+            f"--output-root {output_root} is not on this machine, where the steps run: name a "
+            "folder, or compile the pipeline for a platform (hub-tfx compile)"
         )
+    if metadata is None:
+        metadata = str(Path(output_root, "metadata.sqlite"))
     return {
         "pipeline_root": str(Path(output_root, "artifacts")),
-        "metadata_path": str(Path(output_root, "metadata.sqlite")),
+        "metadata": connection_of(metadata, password_env),
     }

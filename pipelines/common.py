@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import tfx.v1 as tfx
 
 from hub_tfx.beam.runner import beam_arguments
 from hub_tfx.components.module_resolver.component import ModuleResolver
+from hub_tfx.errors import ConfigError
+from hub_tfx.lineage.connection import Connection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,8 @@ class PipelineConfig:
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen.
         By default all files of data_root, split into train and eval 2:1.
-      metadata_path: the SQLite file of ML Metadata; None where the runner brings its own.
+      metadata: where ML Metadata is; None where the runner brings its own.
+      metadata_path: the same for a SQLite file, by its path.
       enable_cache: whether steps whose inputs are those of an earlier run are skipped.
       beam_pipeline_args: options of every Beam step. Beam runs in the step's own process unless
         they name another runner.
@@ -42,9 +46,23 @@ class PipelineConfig:
     example_gen: Literal["import", "csv"] = "import"
     input_config: tfx.proto.Input | None = None
     output_config: tfx.proto.Output | None = None
+    metadata: Connection | None = None
     metadata_path: str | None = None
     enable_cache: bool = True
     beam_pipeline_args: tuple[str, ...] = ()
+
+    @property
+    def connection(self) -> Connection | None:
+        """Where ML Metadata is; None where the runner brings its own.
+
+        Raises:
+          ConfigError: the config has both a metadata_path and metadata.
+        """
+        if self.metadata_path is None:
+            return self.metadata
+        if self.metadata is not None:
+            raise ConfigError("the config has metadata and a metadata_path: give one of the two")
+        return Connection.sqlite(self.metadata_path)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -79,15 +97,15 @@ def resolve_preprocessor(config: PipelineConfig) -> tuple[list[Any], Any]:
 
 
 def make_pipeline(config: PipelineConfig, components: Sequence[Any]) -> tfx.dsl.Pipeline:
-    """A pipeline of these components, with ML Metadata in SQLite where the config names a file."""
-    metadata = config.metadata_path and (
-        tfx.orchestration.metadata.sqlite_metadata_connection_config(config.metadata_path)
-    )
+    """A pipeline of these components, with ML Metadata where the config says."""
+    connection = config.connection
+    if connection is not None and connection.backend == "sqlite":
+        Path(connection.database).parent.mkdir(parents=True, exist_ok=True)
     return tfx.dsl.Pipeline(
         pipeline_name=config.pipeline_name,
         pipeline_root=config.pipeline_root,
         components=list(components),
         enable_cache=config.enable_cache,
-        metadata_connection_config=metadata,
+        metadata_connection_config=None if connection is None else connection.config(),
         beam_pipeline_args=beam_arguments(config.beam_pipeline_args),
     )

@@ -23,6 +23,7 @@ from hub_tfx.errors import UsageError
 from hub_tfx_pipelines.ending_options import ending_configs, ending_of, ending_options
 
 if TYPE_CHECKING:
+    from hub_tfx.lineage.connection import Connection
     from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
     from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
 
@@ -63,7 +64,7 @@ def embed_pipeline_options(command: Any) -> Any:
 
 
 def embed_pipeline_config(
-    pipeline_root: str, metadata_path: str | None = None, **options: Any
+    pipeline_root: str, metadata: "Connection | None" = None, **options: Any
 ) -> "EmbedPipelineConfig":
     """The EmbedPipelineConfig of what ``embed_pipeline_options`` parsed.
 
@@ -77,7 +78,7 @@ def embed_pipeline_config(
 
     return EmbedPipelineConfig(
         pipeline_root=pipeline_root,
-        metadata_path=metadata_path,
+        metadata=metadata,
         embed=embed,
         beam_pipeline_args=beam,
         **of_pipeline,
@@ -124,7 +125,7 @@ def fine_tune_pipeline_options(command: Any) -> Any:
 
 
 def fine_tune_pipeline_config(
-    pipeline_root: str, metadata_path: str | None = None, **options: Any
+    pipeline_root: str, metadata: "Connection | None" = None, **options: Any
 ) -> "FineTunePipelineConfig":
     """The FineTunePipelineConfig of what ``fine_tune_pipeline_options`` parsed.
 
@@ -143,7 +144,7 @@ def fine_tune_pipeline_config(
 
     return FineTunePipelineConfig(
         pipeline_root=pipeline_root,
-        metadata_path=metadata_path,
+        metadata=metadata,
         fine_tune=fine_tune,
         **ending_configs(ending),
         beam_pipeline_args=beam,

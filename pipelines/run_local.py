@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine: LocalDagRunner, ML Metadata in SQLite.
+"""Runs a pipeline on this machine: LocalDagRunner, ML Metadata in SQLite or on a server.
 
 `hub-tfx run` is its command; `python -m hub_tfx_pipelines.run_local` is the old name of that.
 """
@@ -6,12 +6,11 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.names import run_renamed
-from hub_tfx.errors import ConfigError, HubTfxError
+from hub_tfx.errors import ConfigError
 
 if TYPE_CHECKING:
     from hub_tfx_pipelines.common import PipelineConfig
@@ -27,13 +26,13 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
     """Runs the embedding pipeline and reads its result back from ML Metadata.
 
     Args:
-      config: an EmbedPipelineConfig with a metadata_path.
+      config: an EmbedPipelineConfig with metadata or a metadata_path.
 
     Returns:
       The URI of the ``embeddings`` and their properties.
 
     Raises:
-      ConfigError: the config has no metadata_path.
+      ConfigError: the config does not say where ML Metadata is.
       HubTfxError: the input is missing, the module cannot be resolved, a step failed, or the run
         is not complete.
     """
@@ -46,7 +45,7 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     """Runs the fine-tuning pipeline and reads its result back from ML Metadata.
 
     Args:
-      config: a FineTunePipelineConfig with a metadata_path.
+      config: a FineTunePipelineConfig with metadata or a metadata_path.
 
     Returns:
       The URI of the new ``module`` artifact and its properties. If the config has a gate, also the
@@ -107,17 +106,19 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
     cache notices new bytes behind an old handle; an alias of a repository becomes a number.
     """
-    import tfx.v1 as tfx
-
-    from hub_tfx.beam.runner import raise_own_errors
     from hub_tfx.data.files import find_files
-    from hub_tfx.lineage.store import open_sqlite, properties_of
+    from hub_tfx.lineage.store import open_store, properties_of
     from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines import metadata
+    from hub_tfx_pipelines.local_runner import LocalRunner
 
-    metadata_path = config.metadata_path
-    if metadata_path is None:
-        raise ConfigError("the config has no metadata_path: name the SQLite file to keep runs in")
+    connection = config.connection
+    if connection is None:
+        raise ConfigError(
+            "the config has no metadata_path and no metadata: name the SQLite file to keep runs in"
+        )
+    if connection.backend != "sqlite":
+        open_store(connection)  # Before modules are fetched: it may say that this is in vain.
     quiet_libraries()  # Again: importing TFX has set its loggers up.
     if config.input_config is None:
         find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
@@ -130,13 +131,8 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
         named = _pinned(config.preprocessor, resolved.handle)
         config = replace(config, preprocessor=named, preprocessor_digest=resolved.digest)
     pipeline = create_pipeline(config)
-    Path(metadata_path).parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with raise_own_errors():
-            tfx.orchestration.LocalDagRunner().run(pipeline)
-    except SystemExit as error:  # Not an Exception, so TFX leaves the step RUNNING.
-        raise HubTfxError(f"a step ended the process with status {error.code}") from error
-    store = open_sqlite(metadata_path)
+    LocalRunner(connection).run(pipeline)
+    store = open_store(connection)
     executions = metadata.latest_run(store, config.pipeline_name)
     metadata.check_complete(executions, len(pipeline.components))
     return {

@@ -1,9 +1,11 @@
 """Quiet libraries, and modules that many tests read and none changes."""
 
 import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from databases import PASSWORD, PASSWORD_ENV, Server, mariadb, postgresql
 from trust import trust_tuned
 
 from hub_tfx._quiet import quiet_libraries
@@ -63,3 +65,24 @@ def judged_modules(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from judged import make_modules
 
     return make_modules(tmp_path_factory.mktemp("judged"))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[Server]:
+    """A MariaDB of this machine's, with no database."""
+    with mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """A PostgreSQL of this machine's, with no database."""
+    with postgresql() as server:
+        yield server
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def database_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Both, one after the other; the environment has the password."""
+    monkeypatch.setenv(PASSWORD_ENV, PASSWORD)
+    return request.getfixturevalue(f"{request.param}_server")

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hub_tfx._quiet import quiet_libraries
+from hub_tfx.cli.metadata_options import connection_of, metadata_option, metadata_password_option
 from hub_tfx.cli.output import json_option, print_json, print_text
 from hub_tfx.errors import UsageError
 
@@ -13,13 +15,8 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Show what a module or embeddings were made from and with.")
 @click.argument("target", metavar="DIGEST|DIR")
-@click.option(
-    "--metadata",
-    "metadata_path",
-    required=True,
-    metavar="PATH",
-    help="Read this SQLite file of ML Metadata, and leave it as it is.",
-)
+@metadata_option("Read the ML Metadata that is there, and leave it as it is.", required=True)
+@metadata_password_option
 @click.option(
     "--format",
     "output_format",
@@ -36,7 +33,12 @@ if TYPE_CHECKING:
 )
 @json_option
 def lineage(
-    target: str, metadata_path: str, output_format: str | None, generations: int, as_json: bool
+    target: str,
+    metadata: str,
+    metadata_password_env: str | None,
+    output_format: str | None,
+    generations: int,
+    as_json: bool,
 ) -> None:
     """Show where a module or embeddings come from, and what was made with them.
 
@@ -49,13 +51,15 @@ def lineage(
     """
     if as_json and output_format not in (None, "json"):
         raise UsageError(f"--json and --format {output_format}: choose one")
+    quiet_libraries()
+    connection = connection_of(metadata, metadata_password_env)
     from hub_tfx.lineage import draw
     from hub_tfx.lineage.find import find_roots
     from hub_tfx.lineage.graph import lineage_of
-    from hub_tfx.lineage.store import open_sqlite
+    from hub_tfx.lineage.store import open_store
 
-    store = open_sqlite(metadata_path, read_only=True)
-    digest, roots = find_roots(store, target, metadata_path)
+    store = open_store(connection, read_only=True)
+    digest, roots = find_roots(store, target, str(connection))
     found = lineage_of(store, roots, generations)
     if as_json or output_format == "json":
         print_json({"digest": digest, **found.to_dict()})

@@ -33,13 +33,14 @@ _COMMANDS: Mapping[str, str] = {
     "card": "hub_tfx.cli.card:card",
     "diff": "hub_tfx.cli.diff:diff",
     "lineage": "hub_tfx.cli.lineage:lineage",
+    "history": "hub_tfx.cli.history:history",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create", "cache"),
     "Embeddings and training": ("embed", "fine-tune", "evaluate"),
     "Publishing": ("publish", "repo", "card", "diff"),
     "Pipelines": ("run", "compile"),
-    "Lineage": ("lineage",),
+    "Lineage": ("lineage", "history"),
 }
 """What a person wants to do -> the commands for it. The commands of other packages come last."""
 _OTHERS = "Other commands"

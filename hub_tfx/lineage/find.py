@@ -22,14 +22,14 @@ _NEAREST = 3
 
 
 def find_roots(
-    store: MetadataStore, target: str, metadata_path: str
+    store: MetadataStore, target: str, place: str
 ) -> tuple[str | None, list[mlmd.Artifact]]:
     """The artifacts that a digest or a directory stands for.
 
     Args:
       store: ML Metadata.
       target: what a person asked for.
-      metadata_path: where the store lies, for messages.
+      place: where ML Metadata is, for messages.
 
     Returns:
       The module's digest, or None where a directory is found by its path, and the artifacts.
@@ -52,9 +52,7 @@ def find_roots(
         )
     found = artifacts_with_digest(store, digest)
     if not found:
-        raise InputError(
-            f"{metadata_path} has no artifact with digest {digest}; {_nearest(store, digest)}"
-        )
+        raise InputError(f"{place} has no artifact with digest {digest}; {_nearest(store, digest)}")
     return digest, found
 
 

@@ -8,9 +8,31 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from hub_tfx.errors import InputError
+from hub_tfx.lineage.connection import Connection
+from hub_tfx.lineage.servers import ATTEMPTS, open_server
 
 _OUTPUT_EVENTS = (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT)
 _INPUT_EVENTS = (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT)
+
+
+def open_store(
+    connection: Connection, *, read_only: bool = False, attempts: int = ATTEMPTS
+) -> MetadataStore:
+    """Opens ML Metadata, wherever it is. An empty database of a server gets its tables.
+
+    Args:
+      connection: where it is.
+      read_only: do not write to a SQLite file, not even to bring its tables up to date. On a server
+        the rights of the user say what may be written.
+      attempts: how often to try while other processes create the tables.
+
+    Raises:
+      ConfigError: the variable with the password is not set.
+      InputError: there is no ML Metadata, or no server that lets the user in.
+    """
+    if connection.backend == "sqlite":
+        return open_sqlite(connection.database, read_only=read_only)
+    return open_server(connection, attempts)
 
 
 def open_sqlite(path: str, *, read_only: bool = False) -> MetadataStore:
@@ -25,12 +47,8 @@ def open_sqlite(path: str, *, read_only: bool = False) -> MetadataStore:
     """
     if not Path(path).is_file():
         raise InputError(f"there is no ML Metadata in {path}: give the SQLite file of a run")
-    modes = mlmd.SqliteMetadataSourceConfig
-    config = mlmd.ConnectionConfig()
-    config.sqlite.filename_uri = path
-    config.sqlite.connection_mode = modes.READONLY if read_only else modes.READWRITE
     try:
-        return MetadataStore(config)
+        return MetadataStore(Connection.sqlite(path).config(read_only=read_only))
     except (RuntimeError, StatusError) as error:  # Its constructor raises both.
         reason = str(error).partition("query:")[0].strip()
         raise InputError(f"{path} cannot be read as ML Metadata: {reason}") from error

@@ -48,7 +48,7 @@ def test_commands_are_grouped_by_what_a_person_wants_to_do(
         "Embeddings and training": ["embed", "fine-tune", "evaluate"],
         "Publishing": ["publish", "repo", "card", "diff"],
         "Pipelines": ["run", "compile"],
-        "Lineage": ["lineage"],
+        "Lineage": ["lineage", "history"],
     }
 
 

@@ -19,6 +19,7 @@ from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.lineage.draw import as_text
 from hub_tfx.lineage.graph import ancestors_of
+from hub_tfx.lineage.history import runs_of
 from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.repository.card import parse_card
@@ -141,6 +142,12 @@ def test_versions_are_what_was_better_than_the_version_before(runs: Runs) -> Non
     evaluation, refused = made(store, steps)
     assert (evaluation["verdict"], refused) == ("not blessed", None)
     assert runs.publication.in_use() == properties_of(second)["handle"]
+
+    history = runs_of(store)
+    said = ["blessed", "not blessed", "blessed", "not blessed"]
+    assert [run.verdict for run in history] == said
+    assert [run.published for run in history] == ["acme/words/1", None, "acme/words/2", None]
+    assert history[3].reason == evaluation["reason"]
 
     lineage = ancestors_of(store, [second])
     assert {"module", "blessing", "evaluation"} == parents_of(lineage, second.id).keys()
