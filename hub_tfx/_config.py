@@ -19,7 +19,7 @@ import functools
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from types import UnionType
 from typing import (
     Annotated,
@@ -70,30 +70,57 @@ class Range:
 
 
 @dataclass(frozen=True)
-class JobConfig:
-    """A config with a JSON round trip: ``C.from_json(c.to_json()) == c``.
+class Form:
+    """A text with a form: ``Annotated[str, Form("a digest", parse_digest)]``.
 
-    An annotation is ``str``, ``bool``, ``int``, ``float`` or a ``Literal`` of texts; a ``tuple`` of
-    these, or a ``Mapping`` from texts to them; ``… | None`` for what may be missing; or
-    ``Annotated`` with a Range, or with a text that tells in errors what the key takes. A list
-    becomes a tuple, and every mapping a dict, as JSON would give them back.
+    Attributes:
+      words: what it is, for errors: "takes …".
+      parse: gives what the config holds, of a text; raises HubTfxError.
+      held: type of what the config holds, where that is not the text; such a value is taken, too.
+      text: gives the text back of what is held.
     """
+
+    words: str
+    parse: Callable[[str], Any]
+    held: type = str
+    text: Callable[[Any], str] = str
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A dataclass whose values are what its annotations say, however it is made.
+
+    An annotation is ``str``, ``bool``, ``int``, ``float`` or a ``Literal`` of texts; another
+    dataclass; a ``tuple`` of these, or a ``Mapping`` from texts to them; ``… | None`` for what may
+    be missing; or ``Annotated`` with a Range, a Form, or a text that tells in errors what the key
+    takes. A list becomes a tuple, and every mapping a dict, as JSON would give them back.
+    """
+
+    def __post_init__(self) -> None:
+        """Checks every value.
+
+        Raises:
+          ConfigError: a value is not what its annotation says; the message names the key.
+          HubTfxError: a text does not have its Form.
+        """
+        config: Any = type(self)
+        for name, kind in _kinds(config).items():
+            value = getattr(self, name)
+            try:
+                object.__setattr__(self, name, kind.convert(value))
+            except WrongValueError:
+                raise ConfigError(f"{name} takes {kind.words}, not {value!r}") from None
+
+
+@dataclass(frozen=True)
+class JobConfig(Checked):
+    """A config with a JSON round trip: ``C.from_json(c.to_json()) == c``."""
 
     NAME: ClassVar[str] = "config"
     """What errors call it."""
     LATER: ClassVar[tuple[str, ...]] = ()
     """Fields that configs of earlier versions do not have. Where they are empty or false they are
     left out, so that a config has the JSON, and the digest, that it had then."""
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError, which names the key, for a value that its annotation excludes."""
-        config: Any = type(self)
-        for name, kind in _kinds(config).items():
-            value = getattr(self, name)
-            try:
-                object.__setattr__(self, name, kind.convert(value))
-            except _WrongValueError:
-                raise ConfigError(f"{name} takes {kind.words}, not {value!r}") from None
 
     def to_json(self) -> str:
         """JSON with sorted keys; equal configs give equal bytes, which digests rely on."""
@@ -137,18 +164,19 @@ def _parse(text: str, what: str) -> dict[str, Any]:
 # --- Annotations ---------------------------------------------------------------------------------
 
 
-class _WrongValueError(Exception):
-    """A value is not what its annotation says; JobConfig adds the name of the key."""
+class WrongValueError(Exception):
+    """A value is not what its annotation says; whoever catches it adds the name of the key."""
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """What a key takes.
 
     Attributes:
       words: what comes after "takes" in an error.
       many: the same in the plural.
-      convert: gives the value as the config holds it; raises _WrongValueError.
+      convert: gives the value as the config holds it; raises WrongValueError, or the HubTfxError of
+        a Form.
     """
 
     words: str
@@ -157,37 +185,46 @@ class _Kind:
 
 
 @functools.cache
-def _kinds(config: Any) -> Mapping[str, _Kind]:
+def _kinds(config: Any) -> Mapping[str, Kind]:
     hints = get_type_hints(config, include_extras=True)
-    return {field.name: _kind(hints[field.name]) for field in fields(config)}
+    return {field.name: kind_of(hints[field.name]) for field in fields(config)}
 
 
-def _kind(hint: Any) -> _Kind:
+def kind_of(hint: Any) -> Kind:
+    """What an annotation says; raises TypeError for one that a config cannot have."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint in _PLAIN:
         return _PLAIN[hint]
     if origin is Annotated:
-        return _annotated(_kind(arguments[0]), arguments[1])
+        form = arguments[1]
+        is_form = isinstance(form, Form)
+        return _of_form(form) if is_form else _annotated(kind_of(arguments[0]), form)
     if origin is Literal:
         words = " or ".join(filter(None, [", ".join(arguments[:-1]), arguments[-1]]))
         return _checked(words, words, lambda value: value in arguments)
     if origin in (Union, UnionType):
-        [inner] = [_kind(argument) for argument in arguments if argument is not type(None)]
+        [inner] = [kind_of(argument) for argument in arguments if argument is not type(None)]
         return _optional(inner)
     if origin is tuple:
-        return _tuple_of(_kind(arguments[0]), None if arguments[1] is ... else len(arguments))
+        return _tuple_of(kind_of(arguments[0]), None if arguments[1] is ... else len(arguments))
     if origin is Mapping and arguments[0] is str:
-        return _mapping_to(_kind(arguments[1]))
-    raise TypeError(f"{hint} is not an annotation that a JobConfig knows")
+        return _mapping_to(kind_of(arguments[1]))
+    if is_dataclass(hint):
+        return _instance_of(hint)
+    raise TypeError(f"{hint} is not an annotation that a config knows")
 
 
-def _checked(words: str, many: str, accepts: Callable[[Any], bool]) -> _Kind:
+def _checked(words: str, many: str, accepts: Callable[[Any], bool]) -> Kind:
     def convert(value: Any) -> Any:
         if not accepts(value):
-            raise _WrongValueError
+            raise WrongValueError
         return value
 
-    return _Kind(words, many, convert)
+    return Kind(words, many, convert)
+
+
+def _instance_of(config: Any) -> Kind:
+    return _checked("keys and values", "mappings", lambda value: isinstance(value, config))
 
 
 def _is_number(value: Any, kinds: type | tuple[type, ...]) -> bool:
@@ -195,7 +232,7 @@ def _is_number(value: Any, kinds: type | tuple[type, ...]) -> bool:
     return is_one and value == value  # NaN does not equal itself, nor would its config.
 
 
-_PLAIN: Mapping[Any, _Kind] = {
+_PLAIN: Mapping[Any, Kind] = {
     str: _checked("a text", "texts", lambda value: isinstance(value, str)),
     bool: _checked("true or false", "true or false", lambda value: isinstance(value, bool)),
     int: _checked("a whole number", "whole numbers", lambda value: _is_number(value, int)),
@@ -203,38 +240,49 @@ _PLAIN: Mapping[Any, _Kind] = {
 }
 
 
-def _annotated(inner: _Kind, extra: Range | str) -> _Kind:
+def _annotated(inner: Kind, extra: Range | str) -> Kind:
     if isinstance(extra, str):
-        return _Kind(extra, extra, inner.convert)
+        return Kind(extra, extra, inner.convert)
 
     def convert(value: Any) -> Any:
         if inner.convert(value) not in extra:
-            raise _WrongValueError
+            raise WrongValueError
         return value
 
-    return _Kind(f"{inner.words} {extra}", f"{inner.many} {extra}", convert)
+    return Kind(f"{inner.words} {extra}", f"{inner.many} {extra}", convert)
 
 
-def _optional(inner: _Kind) -> _Kind:
+def _of_form(form: Form) -> Kind:
+    def convert(value: Any) -> Any:
+        if isinstance(value, form.held) and form.held is not str:
+            return value
+        if not isinstance(value, str):
+            raise WrongValueError
+        return form.parse(value)
+
+    return Kind(form.words, form.words, convert)
+
+
+def _optional(inner: Kind) -> Kind:
     words = f"{inner.words} or nothing"
-    return _Kind(words, words, lambda value: None if value is None else inner.convert(value))
+    return Kind(words, words, lambda value: None if value is None else inner.convert(value))
 
 
-def _tuple_of(inner: _Kind, length: int | None) -> _Kind:
+def _tuple_of(inner: Kind, length: int | None) -> Kind:
     def convert(value: Any) -> tuple[Any, ...]:
         if not isinstance(value, (tuple, list)) or length not in (None, len(value)):
-            raise _WrongValueError
+            raise WrongValueError
         return tuple(map(inner.convert, value))
 
     words = f"a list of {inner.many}" if length is None else f"a list of {length} {inner.many}"
-    return _Kind(words, words, convert)
+    return Kind(words, words, convert)
 
 
-def _mapping_to(inner: _Kind) -> _Kind:
+def _mapping_to(inner: Kind) -> Kind:
     def convert(value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            raise _WrongValueError
+            raise WrongValueError
         return {key: inner.convert(item) for key, item in value.items()}
 
     words = f"a mapping from texts to {inner.many}"
-    return _Kind(words, words, convert)
+    return Kind(words, words, convert)

@@ -1,6 +1,10 @@
 """Text from modules, files and servers, made safe to print on a terminal."""
 
+import difflib
+from collections.abc import Callable, Iterable
+
 _MAX_QUOTED_CHARS = 60
+_MAX_COMPARED_CHARS = 300
 
 
 def quoted(value: object) -> str:
@@ -19,3 +23,16 @@ def printable(text: str) -> str:
     Names may hold any character, and a terminal would obey an escape sequence in one.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def nearest(
+    text: str, choices: Iterable[str], then: Callable[[str], str] = lambda choice: choice
+) -> str:
+    """The choice that is most like a text, or nothing; ``then`` is applied to it."""
+    found = difflib.get_close_matches(text[:_MAX_COMPARED_CHARS].lower(), [*choices], 1)
+    return then(found[0]) if found else ""
+
+
+def hint(near: str) -> str:
+    """The end of an error that names the nearest choice, if there is one."""
+    return f"; nearest: {near}" if near else ""

@@ -7,6 +7,7 @@ One root, so that ``except HubTfxError`` is enough::
     │   ├── HandleError          the handle cannot be parsed, or nothing fetches its scheme
     │   ├── CardError            a module's card has errors, each with its line
     │   ├── ConfigError          a config or option is wrong for this module or this input
+    │   │   └── ConfigFileError  a config file has errors, each with its line
     │   └── SignatureError       the module has no such signature, tag set or key
     ├── NotAModuleError          the bytes are there, but they are not a module
     ├── FetchError               the module cannot be had from where the handle points
@@ -52,8 +53,8 @@ class HandleError(UsageError):
     pass
 
 
-class CardError(UsageError):
-    """A card cannot be read, or has errors.
+class _ProblemsError(HubTfxError):
+    """An error about several lines of a file.
 
     Attributes:
       problems: ``file:line: key: what is wrong`` for each of them, by line.
@@ -68,8 +69,16 @@ class CardError(UsageError):
         return self.problems
 
 
+class CardError(_ProblemsError, UsageError):
+    """A card cannot be read, or has errors; ``problems`` are all of them, by line."""
+
+
 class ConfigError(UsageError):
     pass
+
+
+class ConfigFileError(_ProblemsError, ConfigError):
+    """A config file cannot be read, or has errors; ``problems`` are all of them, by line."""
 
 
 class SignatureError(UsageError):

@@ -1,15 +1,18 @@
 """`hub-tfx compile`: pipelines for Vertex AI Pipelines and Kubeflow Pipelines, with no cluster."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.names import RenamedGroup
-from hub_tfx.cli.options import BeamCommand, add_options
+from hub_tfx.cli.options import add_options
 from hub_tfx.cli.output import print_path
-from hub_tfx_kubeflow.formats import check_output, write_pipeline
+from hub_tfx.errors import UsageError
+from hub_tfx_kubeflow.formats import TARGETS, check_output, check_target, write_pipeline
+from hub_tfx_pipelines.config_options import PipelineCommand, required_in_file
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
     embed_pipeline_options,
@@ -18,7 +21,7 @@ from hub_tfx_pipelines.options import (
 )
 
 if TYPE_CHECKING:
-    from hub_tfx_pipelines.common import PipelineConfig
+    from hub_tfx_pipelines.configs import PipelineConfig
 
 
 def _target_options(command: Any) -> Any:
@@ -37,14 +40,19 @@ def _target_options(command: Any) -> Any:
             help="Run the steps in this container image, which has hub_tfx installed.",
         ),
         click.option(
+            "--target",
+            type=click.Choice([*TARGETS]),
+            help="Compile for Kubeflow Pipelines (kfp) or Vertex AI Pipelines (vertex).  [what "
+            "the ending of --output says]",
+        ),
+        click.option(
             "--output",
-            required=True,
             metavar="FILE",
             help="Write this file: a .json for Vertex AI Pipelines, a .yaml for Kubeflow "
-            "Pipelines.",
+            "Pipelines.  [required without --target; with it, PIPELINE.json or PIPELINE.yaml]",
         ),
     )
-    return add_options(command, *options)
+    return required_in_file(add_options(command, *options), "pipeline_root")
 
 
 @click.group(
@@ -56,10 +64,10 @@ def compile_() -> None:
     """Compile a TFX pipeline for Vertex AI Pipelines or Kubeflow Pipelines."""
 
 
-@compile_.command(cls=BeamCommand, short_help="Compile the embedding pipeline.")
+@compile_.command(cls=PipelineCommand, short_help="Compile the embedding pipeline.")
 @embed_pipeline_options
 @_target_options
-def embed(image: str, output: str, **options: Any) -> None:
+def embed(image: str, target: str | None, output: str | None, **options: Any) -> None:
     """Compile the embedding pipeline, and print the path of the file.
 
     Its steps run elsewhere: relative paths are refused, and so are those that exist here. Options
@@ -71,17 +79,17 @@ def embed(image: str, output: str, **options: Any) -> None:
         --pipeline-root gs://bucket/root --image example.org/hub-tfx:1 --output embed.json
     """
     quiet_libraries()
-    check_output(output)
+    output = output_of(target, output, "embed")
     config = embed_pipeline_config(**options)
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
     _write(config, create_pipeline, image, output)
 
 
-@compile_.command("fine-tune", cls=BeamCommand, short_help="Compile the fine-tuning pipeline.")
+@compile_.command("fine-tune", cls=PipelineCommand, short_help="Compile the fine-tuning pipeline.")
 @fine_tune_pipeline_options
 @_target_options
-def fine_tune(image: str, output: str, **options: Any) -> None:
+def fine_tune(image: str, target: str | None, output: str | None, **options: Any) -> None:
     """Compile the fine-tuning pipeline, and print the path of the file.
 
     Its steps run elsewhere: relative paths are refused, and so are those that exist here. Options
@@ -94,11 +102,28 @@ def fine_tune(image: str, output: str, **options: Any) -> None:
         --image example.org/hub-tfx:1 --output fine-tune.json
     """
     quiet_libraries()
-    check_output(output)
+    output = output_of(target, output, "fine-tune")
     config = fine_tune_pipeline_config(**options)
     from hub_tfx_pipelines.finetune_pipeline import create_pipeline
 
     _write(config, create_pipeline, image, output)
+
+
+def output_of(target: str | None, output: str | None, pipeline: str) -> str:
+    """The file to write, which can be written as far as its ending is concerned.
+
+    Raises:
+      UsageError: neither a target nor a file is named, or one is not for the other.
+      HubTfxError: the package that compiles the format is not installed.
+    """
+    if output is None:
+        if target is None:
+            raise UsageError("give --output or --target: one of them says what to compile for")
+        output = f"{pipeline}{TARGETS[target][0]}"
+    elif target is not None:
+        check_target(target, output)
+    check_output(output)
+    return output
 
 
 def _write(
@@ -109,5 +134,6 @@ def _write(
 
     check_reach_of_containers([*config.handles, *config.folders])
     check_reach(config.folders, config.beam_pipeline_args)
+    config = replace(config, metadata=None, metadata_path=None)  # The platform brings its own.
     write_pipeline(create_pipeline(config), image, output)
     print_path(output)

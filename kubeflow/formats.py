@@ -16,6 +16,8 @@ from hub_tfx._files import replacing, why
 from hub_tfx.errors import HubTfxError, OutputError, UsageError
 
 _YAML = (".yaml", ".yml")
+TARGETS = {"kfp": _YAML, "vertex": (".json",)}
+"""What to compile for -> endings of its files, the usual one first."""
 _COMPILATION_TIME = "pipelines.kubeflow.org/pipeline_compilation_time"
 
 
@@ -37,6 +39,13 @@ def check_output(output: str) -> None:
         raise UsageError(
             f"{output}: name a .json for Vertex AI Pipelines or a .yaml for Kubeflow Pipelines"
         )
+
+
+def check_target(target: str, output: str) -> None:
+    """Raises UsageError where the ending of a file is not for a target."""
+    if Path(output).suffix not in TARGETS[target]:
+        endings = " or ".join(TARGETS[target])
+        raise UsageError(f"{output}: --target {target} is a {endings}: name one of them only")
 
 
 _KFP_ADVICE = (

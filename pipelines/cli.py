@@ -1,48 +1,22 @@
 """`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata."""
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.evaluate import BLESSED, NOT_BLESSED
-from hub_tfx.cli.metadata_options import (
-    connection_of,
-    metadata_option,
-    metadata_password_option,
-)
 from hub_tfx.cli.names import RenamedGroup
-from hub_tfx.cli.options import (
-    BeamCommand,
-    add_options,
-    current_directory_on_path,
-    errors_told_once,
-)
+from hub_tfx.cli.options import current_directory_on_path, errors_told_once
 from hub_tfx.cli.output import print_fields
-from hub_tfx.errors import OutputError
+from hub_tfx_pipelines.config_options import PipelineCommand
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
     embed_pipeline_options,
     fine_tune_pipeline_config,
     fine_tune_pipeline_options,
 )
-
-_output_root_option = click.option(
-    "--output-root",
-    required=True,
-    metavar="DIR",
-    help="Keep artifacts and ML Metadata in this folder, which later runs share.",
-)
-_places_options = (
-    _output_root_option,
-    metadata_option("Keep ML Metadata there.  [metadata.sqlite in --output-root]", required=False),
-    metadata_password_option,
-)
-
-
-def _places_of(command: Any) -> Any:
-    return add_options(command, *_places_options)
+from hub_tfx_pipelines.place_options import check_place, place_options
 
 
 @click.group(cls=RenamedGroup)
@@ -50,9 +24,9 @@ def run() -> None:
     """Run a TFX pipeline on this machine, tracked in ML Metadata."""
 
 
-@run.command(cls=BeamCommand)
+@run.command(cls=PipelineCommand)
 @embed_pipeline_options
-@_places_of
+@place_options
 def embed(**options: Any) -> None:
     """Embed the files of a folder, tracked in ML Metadata.
 
@@ -64,7 +38,8 @@ def embed(**options: Any) -> None:
       hub-tfx run embed --data-root records --module ./my_module --keep id --output-root run
     """
     quiet_libraries()
-    config = embed_pipeline_config(**_places(options), **options)
+    config = embed_pipeline_config(**options)
+    check_place(config)
     from hub_tfx_pipelines.run_local import run_embed
 
     with errors_told_once():
@@ -72,9 +47,9 @@ def embed(**options: Any) -> None:
     print_fields(result)
 
 
-@run.command("fine-tune", cls=BeamCommand, short_help="Fine-tune a module, or train a new one.")
+@run.command("fine-tune", cls=PipelineCommand, short_help="Fine-tune a module, or train a new one.")
 @fine_tune_pipeline_options
-@_places_of
+@place_options
 def fine_tune(**options: Any) -> int:
     """Fine-tune a module on the files of a folder, or train a new one, tracked in ML Metadata.
 
@@ -88,33 +63,11 @@ def fine_tune(**options: Any) -> int:
         --output-root run --publish ./modules --name acme/words --card card.md --alias stable
     """
     quiet_libraries()
-    config = fine_tune_pipeline_config(**_places(options), **options)
+    config = fine_tune_pipeline_config(**options)
+    check_place(config)
     from hub_tfx_pipelines.run_local import run_finetune
 
     with errors_told_once(), current_directory_on_path():
         result = run_finetune(config)
     print_fields(result)
     return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED
-
-
-def _places(options: dict[str, Any]) -> dict[str, Any]:
-    """Where artifacts and ML Metadata go, of which the options are taken out.
-
-    Raises:
-      ConfigError: --metadata cannot be read.
-      OutputError: the folder is not on this machine.
-    """
-    output_root = options.pop("output_root")
-    metadata = options.pop("metadata")
-    password_env = options.pop("metadata_password_env")
-    if "://" in output_root:
-        raise OutputError(
-            f"--output-root {output_root} is not on this machine, where the steps run: name a "
-            "folder, or compile the pipeline for a platform (hub-tfx compile)"
-        )
-    if metadata is None:
-        metadata = str(Path(output_root, "metadata.sqlite"))
-    return {
-        "pipeline_root": str(Path(output_root, "artifacts")),
-        "metadata": connection_of(metadata, password_env),
-    }

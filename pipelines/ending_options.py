@@ -5,19 +5,30 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.evaluate_options import OF_GATE, gate_config, gate_options
+from hub_tfx._yaml import Scalar
+from hub_tfx.cli.evaluate_options import OF_GATE, gate_options
 from hub_tfx.cli.options import add_options, digest_option
 from hub_tfx.errors import UsageError
+from hub_tfx_pipelines.config_file.document import Document
+from hub_tfx_pipelines.config_options import origin_of, put_given
 
 _OF_PUBLICATION = ("name", "card", "aliases")
-_OF_ENDING = (
+OF_ENDING = (
     *("evaluate", "baseline", "baseline_digest", "evaluate_splits"),
     *("repository", *_OF_PUBLICATION),
+    *OF_GATE,
 )
+_OF_GATE_KEYS = {
+    "baseline": "baseline",
+    "baseline_digest": "baseline_digest",
+    "splits": "evaluate_splits",
+}
+_OF_PUBLICATION_KEYS = {name: name for name in ("repository", *_OF_PUBLICATION)}
+"""Key of a Gate or Publication -> parameter of the command."""
 
 
 def ending_options(command: Any) -> Any:
-    """Adds the options of evaluation and publication; see ``ending_of``."""
+    """Adds the options of evaluation and publication; see ``put_ending``."""
     options = (
         click.option(
             "--evaluate",
@@ -69,66 +80,64 @@ def ending_options(command: Any) -> Any:
     return add_options(command, *options)
 
 
-def ending_of(options: dict[str, Any], label: str | None) -> dict[str, Any]:
-    """What ``ending_options`` parsed, which is taken out of the options, checked.
-
-    Args:
-      options: all options of the command.
-      label: feature with classes, by which vectors can be judged; None where there is none.
+def put_ending(document: Document, given: Mapping[str, Any]) -> None:
+    """Puts what ``ending_options`` parsed, which are the OF_ENDING, over a document.
 
     Raises:
-      UsageError: options contradict each other, or a value makes no sense.
+      UsageError: options contradict each other, or there is nothing to judge by.
     """
-    given = {name: options.pop(name) for name in _OF_ENDING}
-    is_judged = bool(given["evaluate"] or given["baseline"] or given["repository"])
-    config = _measured(label, options, is_judged)
-    if given["repository"] is None:
+    has_gate = _has(document, "gate")
+    asked_by = [name for name in ("evaluate", "baseline", "repository") if given[name]]
+    _check_ending(document, given, is_judged=bool(asked_by or has_gate))
+    _put(document, given, "publication", _OF_PUBLICATION_KEYS)
+    _put(document, given, "gate", _OF_GATE_KEYS)
+    _put(document, given, "gate.config", {key: name for name, key in OF_GATE.items()})
+    if asked_by and not has_gate:
+        _put_label(document, asked_by[0])
+
+
+def _check_ending(document: Document, given: Mapping[str, Any], *, is_judged: bool) -> None:
+    """Raises UsageError for an option without the one that it is for, here or in the file."""
+    if given["repository"] is not None:
+        needed = [name for name in ("name", "card") if not _has(document, "publication", name)]
+        if missing := [f"--{name}" for name in needed if given[name] is None]:
+            raise UsageError(f"--publish needs {' and '.join(missing)}")
+    elif not _has(document, "publication"):
         _refuse(given, _OF_PUBLICATION, "--publish")
-    elif missing := [f"--{name}" for name in ("name", "card") if given[name] is None]:
-        raise UsageError(f"--publish needs {' and '.join(missing)}")
-    if given["baseline"] is None:
+    if given["baseline"] is None and not _has(document, "gate", "baseline"):
         _refuse(given, ("baseline_digest",), "--baseline")
     if not is_judged:
-        _refuse(given, ("evaluate_splits",), "--evaluate")
-    return {**given, "config": config}
+        _refuse(given, ("evaluate_splits", *OF_GATE), "--evaluate")
 
 
-def ending_configs(ending: Mapping[str, Any]) -> dict[str, Any]:
-    """``gate`` and ``publication`` of a FineTunePipelineConfig, from what ``ending_of`` gave."""
-    from hub_tfx.repository.card import read_card
-    from hub_tfx_pipelines.publishing import Gate, Publication
-
-    gate = publication = None
-    if ending["config"] is not None:
-        gate = Gate(
-            config=ending["config"],
-            splits=ending["evaluate_splits"] or ("eval",),
-            baseline=ending["baseline"],
-            baseline_digest=ending["baseline_digest"],
-        )
-    if ending["repository"] is not None:
-        publication = Publication(
-            repository=ending["repository"],
-            name=ending["name"],
-            card=read_card(ending["card"]),
-            aliases=ending["aliases"],
-        )
-    return {"gate": gate, "publication": publication}
+def _put(
+    document: Document, given: Mapping[str, Any], above: str, names: Mapping[str, str]
+) -> None:
+    values = {key: given[name] for key, name in names.items()}
+    put_given(document, values, tuple(above.split(".")), names)
 
 
-def _measured(label: str | None, options: dict[str, Any], is_judged: bool) -> Any:
-    """The EvaluateConfig; None where the module is not judged."""
-    if not is_judged:
-        measuring = {name: options.pop(name) for name in OF_GATE}
-        _refuse(measuring, OF_GATE, "--evaluate")
-        return None
-    config = gate_config(label, options)
-    if config.label is None and config.pairs is None:
+def _put_label(document: Document, asked_by: str) -> None:
+    """Judges by the label that is learned, where it is a class.
+
+    Raises:
+      UsageError: it is not, and no option names a feature instead.
+    """
+    label, task = (document.get(("fine_tune", key)) for key in ("label", "task"))
+    if not isinstance(label, Scalar):
+        return  # It is missing, or wrong, which is told with all else.
+    if isinstance(task, Scalar) and task.text != "classification":
+        if _has(document, "gate", "config", "pairs"):
+            return
         raise UsageError(
             "the label is not a class by which vectors can be judged: name with --pairs a feature "
             "whose equal values belong together"
         )
-    return config
+    document.put(("gate", "config", "label"), label.text, origin_of(asked_by))
+
+
+def _has(document: Document, *path: str) -> bool:
+    return document.get(path) is not None
 
 
 def _refuse(given: Mapping[str, Any], names: Iterable[str], needed: str) -> None:

@@ -1,37 +1,41 @@
 """The options that make the config of a pipeline, for every command that takes one.
 
-Nothing here imports TFX before a config is made: `hub-tfx --help` imports this file.
+Nothing here imports TFX: `hub-tfx --help` imports this file.
 """
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hub_tfx.cli.fine_tune_options import base_options, fine_tune_config, fine_tune_options
+from hub_tfx.cli.fine_tune_options import base_options, fine_tune_options, fine_tune_values
 from hub_tfx.cli.names import RenamedOption
 from hub_tfx.cli.options import (
     add_options,
-    beam_options,
     check_preprocessor_digest,
-    embed_config,
     embed_options,
+    embed_values,
     preprocessor_option,
     preprocessor_sha256_option,
     sha256_option,
 )
 from hub_tfx.errors import UsageError
-from hub_tfx_pipelines.ending_options import ending_configs, ending_of, ending_options
+from hub_tfx_pipelines.config_file.document import Document
+from hub_tfx_pipelines.config_file.registry import config_class
+from hub_tfx_pipelines.config_options import (
+    config_of,
+    config_options,
+    put_given,
+    read_given,
+    required_in_file,
+)
+from hub_tfx_pipelines.ending_options import OF_ENDING, ending_options, put_ending
+from hub_tfx_pipelines.place_options import put_places
 
 if TYPE_CHECKING:
-    from hub_tfx.lineage.connection import Connection
-    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
-    from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
+    from hub_tfx_pipelines.configs import EmbedPipelineConfig, FineTunePipelineConfig
 
 
-_OF_MODULES = ("module", "module_digest", "preprocessor", "preprocessor_digest")
-_OF_INPUT = ("data_root", "example_gen", "pipeline_name", *_OF_MODULES)
-_OF_EMBEDDING = ("incremental", "state_dir")
-_OF_FINE_TUNING = ("module_fn", "module_format", "warm_start", "texts", "kept", "run_fn")
 _digest_option = sha256_option("module_digest")
 _preprocessor_options = (preprocessor_option, preprocessor_sha256_option)
 
@@ -60,29 +64,31 @@ def embed_pipeline_options(command: Any) -> Any:
         ),
         embed_options,
     )
-    return add_options(command, *_input_options("embed"), *options)
+    return required_in_file(
+        add_options(command, *_input_options("embed"), *options), "data_root", "module"
+    )
 
 
 def embed_pipeline_config(
-    pipeline_root: str, metadata: "Connection | None" = None, **options: Any
+    pipeline_root: str | None = None, **options: Any
 ) -> "EmbedPipelineConfig":
-    """The EmbedPipelineConfig of what ``embed_pipeline_options`` parsed.
+    """The EmbedPipelineConfig of what ``embed_pipeline_options`` parsed, over its file.
 
     Raises:
       UsageError: options contradict each other, or a value makes no sense.
     """
-    of_pipeline = {name: options.pop(name) for name in (*_OF_INPUT, *_OF_EMBEDDING)}
-    check_preprocessor_digest(of_pipeline["preprocessor"], of_pipeline["preprocessor_digest"])
-    embed, beam = embed_config(**options), tuple(beam_options())  # Before TFX, which takes long.
-    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
+    document = embed_document(pipeline_root=pipeline_root, **options)
+    config: EmbedPipelineConfig = config_of("embed", document)
+    return config
 
-    return EmbedPipelineConfig(
-        pipeline_root=pipeline_root,
-        metadata=metadata,
-        embed=embed,
-        beam_pipeline_args=beam,
-        **of_pipeline,
-    )
+
+def embed_document(**options: Any) -> Document:
+    """What ``embed_pipeline_config`` makes its config of."""
+    document = read_given("embed", options)
+    _put_pipeline(document, options, "embed")
+    names = {"inputs": "input_map", "outputs": "output_map"}
+    put_given(document, embed_values(**options), ("embed",), names)
+    return document
 
 
 def fine_tune_pipeline_options(command: Any) -> Any:
@@ -121,55 +127,67 @@ def fine_tune_pipeline_options(command: Any) -> Any:
         fine_tune_options,
         ending_options,
     )
-    return add_options(command, *_input_options("finetune"), *options)
+    return required_in_file(
+        add_options(command, *_input_options("finetune"), *options), "data_root", "label"
+    )
 
 
 def fine_tune_pipeline_config(
-    pipeline_root: str, metadata: "Connection | None" = None, **options: Any
+    pipeline_root: str | None = None, **options: Any
 ) -> "FineTunePipelineConfig":
-    """The FineTunePipelineConfig of what ``fine_tune_pipeline_options`` parsed.
+    """The FineTunePipelineConfig of what ``fine_tune_pipeline_options`` parsed, over its file.
 
     Raises:
       UsageError: options contradict each other, or a value makes no sense.
     """
-    of_pipeline = {name: options.pop(name) for name in (*_OF_INPUT, *_OF_FINE_TUNING)}
-    if of_pipeline["module_digest"] and not of_pipeline["module"]:
-        raise UsageError("--sha256 is that of --module: give both")
-    check_preprocessor_digest(of_pipeline["preprocessor"], of_pipeline["preprocessor_digest"])
-    of_pipeline["texts"] = of_pipeline["texts"] or None
-    is_of_classes = options["task"] in (None, "classification")
-    ending = ending_of(options, options["label"] if is_of_classes else None)
-    fine_tune, beam = fine_tune_config(**options), tuple(beam_options())
-    from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
+    document = fine_tune_document(pipeline_root=pipeline_root, **options)
+    config: FineTunePipelineConfig = config_of("fine-tune", document)
+    return config
 
-    return FineTunePipelineConfig(
-        pipeline_root=pipeline_root,
-        metadata=metadata,
-        fine_tune=fine_tune,
-        **ending_configs(ending),
-        beam_pipeline_args=beam,
-        **of_pipeline,
-    )
+
+def fine_tune_document(**options: Any) -> Document:
+    """What ``fine_tune_pipeline_config`` makes its config of."""
+    document = read_given("fine-tune", options)
+    _put_pipeline(document, options, "fine-tune")
+    ending = {name: options.pop(name) for name in OF_ENDING}
+    put_given(document, fine_tune_values(**options), ("fine_tune",), {"inputs": "input_map"})
+    put_ending(document, ending)
+    return document
+
+
+def _put_pipeline(document: Document, options: dict[str, Any], pipeline: str) -> None:
+    """Puts options that are attributes of the config itself over a document.
+
+    Raises:
+      UsageError: a digest is given, and no module that has it.
+    """
+    if "output_root" in options:
+        put_places(document, options)
+    names = [key.name for key in fields(config_class(pipeline)) if key.name in options]
+    given = {name: options.pop(name) for name in names}
+    put_given(document, given)
+    if given["module_digest"] and document.get(("module",)) is None:
+        raise UsageError("--sha256 is that of --module: give both")
+    if document.get(("preprocessor",)) is None:
+        check_preprocessor_digest(None, given["preprocessor_digest"])
 
 
 def _input_options(pipeline_name: str) -> tuple[Any, ...]:
-    """Adds the options that every pipeline has: its input and its runs."""
+    """The options that every pipeline has: its file, its input and its runs."""
     return (
+        config_options,
         click.option(
             "--data-root", required=True, metavar="DIR", help="Read the input files in this folder."
         ),
         click.option(
             "--example-gen",
             type=click.Choice(["import", "csv"]),
-            default="import",
-            show_default=True,
-            help="Read TFRecord files of tf.Example (import) or CSV files (csv).",
+            help="Read TFRecord files of tf.Example (import) or CSV files (csv).  [import]",
         ),
         click.option(
             "--pipeline-name",
-            default=pipeline_name,
-            show_default=True,
             metavar="NAME",
-            help="Keep the runs of the pipeline in ML Metadata under this name.",
+            help="Keep the runs of the pipeline in ML Metadata under this name.  "
+            f"[{pipeline_name}]",
         ),
     )

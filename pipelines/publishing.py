@@ -1,7 +1,5 @@
 """How a pipeline that makes a module ends: the module is judged, and published if it is better."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hub_tfx.components.latest_module import latest_module
@@ -9,58 +7,7 @@ from hub_tfx.components.module_evaluator.component import ModuleEvaluator
 from hub_tfx.components.module_publisher.component import ModulePublisher
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.errors import ConfigError
-from hub_tfx.evaluate.config import EvaluateConfig
-from hub_tfx.repository.card import Card
-from hub_tfx.repository.names import ModuleName, Reference, check_settable
-from hub_tfx.repository.storage import open_storage
-from hub_tfx.repository.versions import in_use
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """What the new module of a pipeline must be to be blessed.
-
-    Attributes:
-      config: what is measured, and what it takes.
-      splits: splits of the Examples that it is measured on; best one that training never reads.
-      baseline: handle of the module to compare it with. None for the version in use of what is
-        published, if there is one.
-      baseline_digest: the digest that the baseline must have; None for any.
-    """
-
-    config: EvaluateConfig
-    splits: Sequence[str] = ("eval",)
-    baseline: str | None = None
-    baseline_digest: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Publication:
-    """Where a blessed module becomes a version.
-
-    Attributes:
-      repository: directory, ``s3://…`` or ``gs://…``.
-      name: ``publisher/model``.
-      card: what people read about it.
-      aliases: aliases that stand for the new version. The version that the first of them stands for
-        is the one in use; without aliases it is the newest.
-    """
-
-    repository: str
-    name: str
-    card: Card
-    aliases: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        ModuleName.parse(self.name)
-        for alias in self.aliases:
-            check_settable(alias)
-
-    def in_use(self) -> str | None:
-        """Handle of the version in use now, with its number; None where there is none yet."""
-        storage, name = open_storage(self.repository), ModuleName.parse(self.name)
-        number = in_use(storage, name, next(iter(self.aliases), None))
-        return None if number is None else f"repo+{storage.url}//{Reference(name, number)}"
+from hub_tfx_pipelines.configs import Gate, Publication
 
 
 def judge_and_publish(

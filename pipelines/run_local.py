@@ -13,9 +13,11 @@ from hub_tfx.cli.names import run_renamed
 from hub_tfx.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hub_tfx_pipelines.common import PipelineConfig
-    from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
-    from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
+    from hub_tfx_pipelines.configs import (
+        EmbedPipelineConfig,
+        FineTunePipelineConfig,
+        PipelineConfig,
+    )
 
 _Config = TypeVar("_Config", bound="PipelineConfig")
 _Steps = Mapping[str, Mapping[str, dict[str, Any]]]

@@ -42,14 +42,6 @@ def gate_options(command: Any) -> Any:
     return add_options(command, *_MEASURING)
 
 
-def gate_config(label: str | None, options: dict[str, Any]) -> Any:
-    """The EvaluateConfig of what ``gate_options`` parsed, which is taken out of the options."""
-    from hub_tfx.evaluate.config import EvaluateConfig
-
-    given = {key: options.pop(name) for name, key in OF_GATE.items()}
-    return EvaluateConfig(label=label, **{k: v for k, v in given.items() if v is not None})
-
-
 def evaluate_config(options: dict[str, Any]) -> Any:
     """The EvaluateConfig of what ``evaluate_options`` parsed, which is taken out of the options.
 

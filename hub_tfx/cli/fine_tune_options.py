@@ -164,7 +164,7 @@ _EVALUATION = (
 )
 
 
-def fine_tune_config(input_map: Sequence[str], class_weights: Sequence[str], **options: Any) -> Any:
+def fine_tune_config(**options: Any) -> Any:
     """The FineTuneConfig of what ``fine_tune_options`` parsed.
 
     Raises:
@@ -172,11 +172,18 @@ def fine_tune_config(input_map: Sequence[str], class_weights: Sequence[str], **o
     """
     from hub_tfx.finetune.config import FineTuneConfig
 
-    return FineTuneConfig(
-        inputs=pairs("--input-map", input_map),
-        class_weights=_weights(class_weights),
+    return FineTuneConfig(**fine_tune_values(**options))
+
+
+def fine_tune_values(
+    input_map: Sequence[str], class_weights: Sequence[str], **options: Any
+) -> dict[str, Any]:
+    """What ``fine_tune_options`` parsed, by the keys of a FineTuneConfig."""
+    return {
+        "inputs": pairs("--input-map", input_map),
+        "class_weights": _weights(class_weights),
         **{name: value for name, value in options.items() if value is not None},
-    )
+    }
 
 
 def _weights(values: Sequence[str]) -> dict[str, float]:

@@ -66,11 +66,17 @@ def beam_options() -> list[str]:
     Raises:
       ConfigError: Beam cannot parse a value.
     """
-    options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
+    options = given_beam_options()
     if options:
         from hub_tfx.beam.runner import parse_beam_arguments
 
         parse_beam_arguments(options)
+    return options
+
+
+def given_beam_options() -> list[str]:
+    """Beam's options as they were given."""
+    options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
     return options
 
 
@@ -313,15 +319,22 @@ def embed_options(command: Any) -> Any:
     return add_options(command, *options)
 
 
-def embed_config(input_map: Sequence[str], output_map: Sequence[str], **options: Any) -> Any:
+def embed_config(**options: Any) -> Any:
     """The EmbedConfig of what ``embed_options`` parsed."""
     from hub_tfx.embed.config import EmbedConfig
 
-    return EmbedConfig(
-        inputs=pairs("--input-map", input_map),
-        outputs=pairs("--output-map", output_map),
+    return EmbedConfig(**embed_values(**options))
+
+
+def embed_values(
+    input_map: Sequence[str], output_map: Sequence[str], **options: Any
+) -> dict[str, Any]:
+    """What ``embed_options`` parsed, by the keys of an EmbedConfig."""
+    return {
+        "inputs": pairs("--input-map", input_map),
+        "outputs": pairs("--output-map", output_map),
         **{name: value for name, value in options.items() if value is not None},
-    )
+    }
 
 
 def resolve_preprocessor(

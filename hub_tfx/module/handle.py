@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from hub_tfx._files import odd_name
-from hub_tfx.errors import HandleError
+from hub_tfx.errors import ConfigError, HandleError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _VERSION = re.compile(r"^(.*)/(0|[1-9][0-9]{0,18})$")
@@ -196,3 +196,19 @@ def _without_userinfo(text: str) -> str:
 def _redacted(parameter: str) -> str:
     name, equals, _ = parameter.partition("=")
     return f"{name}=…" if equals else "…"  # Without "=" the name may itself be the secret.
+
+
+def checked_handle(text: str) -> ModuleHandle:
+    """Parses the handle of a module that ML Metadata is going to know.
+
+    Raises:
+      HandleError: the handle cannot be parsed.
+      ConfigError: the handle holds what may be a credential, which would end in ML Metadata.
+    """
+    handle = ModuleHandle.parse(text)
+    if handle.may_hold_secret:
+        raise ConfigError(
+            f"the handle {handle} has a user name or a query, which may be a credential and would "
+            "be kept in ML Metadata: resolve it before the pipeline and name the directory"
+        )
+    return handle

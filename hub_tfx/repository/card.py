@@ -23,27 +23,23 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hub_tfx._files import open_regular, why
 from hub_tfx._text import quoted
+from hub_tfx._yaml import Node, Pairs, Scalar, YamlError
 from hub_tfx.errors import CardError
 from hub_tfx.repository.card_schema import DERIVED, KEYS, OTHER_LICENSE, nearest_key
 from hub_tfx.repository.card_yaml import (
-    FrontMatterError,
-    Node,
-    Pairs,
-    Scalar,
+    MAX_CARD_BYTES,
+    decode_card,
     read_front_matter,
     split_front_matter,
 )
 from hub_tfx.repository.vocabulary import is_of_text
 
-MAX_CARD_BYTES = 64 << 10
 _MAX_PROBLEMS = 50
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
-_BYTE_ORDER_MARK = "\ufeff"
 
 
 @dataclass(frozen=True)
@@ -64,6 +60,7 @@ class Card:
       collections: what it belongs to.
       body: Markdown; it may hold any HTML, and is not safe to show in a browser as it is.
       source: the bytes of the card; two cards that say the same are equal all the same.
+      path: path of the file that it was read from; None where it was not.
     """
 
     summary: str
@@ -79,6 +76,7 @@ class Card:
     collections: tuple[str, ...] = ()
     body: str = ""
     source: bytes = field(default=b"", repr=False, compare=False)
+    path: str | None = field(default=None, repr=False, compare=False)
 
     @property
     def sha256(self) -> str:
@@ -121,7 +119,7 @@ def read_card(path: str | os.PathLike[str]) -> Card:
     Raises:
       CardError: the file cannot be read, or the card has errors; all of them are told.
     """
-    return parse_card(read_source(path), os.fspath(path))
+    return replace(parse_card(read_source(path), os.fspath(path)), path=os.fspath(path))
 
 
 def read_source(path: str | os.PathLike[str]) -> bytes:
@@ -157,37 +155,15 @@ def parse_card(source: bytes | str, name: str = "card") -> Card:
 
 def _card(source: bytes) -> Card:
     try:
-        yaml, body = split_front_matter(decode(source))
+        yaml, body = split_front_matter(decode_card(source))
         root = read_front_matter(yaml)
-    except FrontMatterError as error:
+    except YamlError as error:
         raise _ProblemsError(_Problem(error.line, None, str(error))) from None
     values, problems = _read_keys(root)
     problems += [*_missing(root, values)]
     if problems:
         raise _ProblemsError(*problems)
     return Card(**values, body=body.strip("\n"), source=source)
-
-
-def decode(source: bytes) -> str:
-    """The text of a card, with plain line breaks.
-
-    Raises:
-      FrontMatterError: it is too long, is not UTF-8, or holds control characters.
-    """
-    if len(source) > MAX_CARD_BYTES:
-        raise FrontMatterError(1, f"a card has at most {MAX_CARD_BYTES >> 10} KiB: shorten it")
-    try:
-        text = source.decode()
-    except UnicodeDecodeError as error:
-        line = source.count(b"\n", 0, error.start) + 1
-        raise FrontMatterError(line, "it is not UTF-8: save it in this encoding") from None
-    text = text.replace("\r\n", "\n")
-    if text.startswith(_BYTE_ORDER_MARK):
-        raise FrontMatterError(1, "it starts with a byte order mark: save it as UTF-8 without one")
-    if control := _CONTROL.search(text):
-        line = text.count("\n", 0, control.start()) + 1
-        raise FrontMatterError(line, f"it holds the character {control[0]!r}: remove it")
-    return text
 
 
 def _read_keys(root: Pairs) -> tuple[dict[str, Any], list[_Problem]]:

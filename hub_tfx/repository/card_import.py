@@ -20,8 +20,9 @@ from functools import partial
 from typing import Any
 
 from hub_tfx._text import quoted
+from hub_tfx._yaml import Items, Node, Pairs, Scalar, YamlError
 from hub_tfx.errors import CardError
-from hub_tfx.repository.card import decode, read_source
+from hub_tfx.repository.card import read_source
 from hub_tfx.repository.card_schema import (
     KEYS,
     MAX_SUMMARY_CHARS,
@@ -29,7 +30,7 @@ from hub_tfx.repository.card_schema import (
     standard_language,
 )
 from hub_tfx.repository.card_text import skeleton
-from hub_tfx.repository.card_yaml import FrontMatterError, Items, Node, Pairs, Scalar
+from hub_tfx.repository.card_yaml import decode_card
 from hub_tfx.repository.vocabulary import SAME_TASK
 
 _KINDS = ("Module", "Placeholder", "Lite", "Tfjs", "Coral")
@@ -84,9 +85,9 @@ def convert_card(source: bytes, name: str = "card") -> ImportedCard:
       CardError: as ``import_card`` does.
     """
     try:
-        text = decode(source)
+        text = decode_card(source)
         publisher = _publisher(text)
-    except FrontMatterError as error:
+    except YamlError as error:
         raise CardError((f"{name}:{error.line}: {error}",)) from None
     draft = _Draft(name)
     draft.take_list("owners", [Scalar(1, publisher)])
@@ -102,9 +103,9 @@ def _publisher(text: str) -> str:
     first = text.partition("\n")[0]
     title = _TITLE.fullmatch(first)
     if title is None:
-        raise FrontMatterError(1, "it does not begin with `# Module publisher/name/version`")
+        raise YamlError(1, "it does not begin with `# Module publisher/name/version`")
     if title[1] not in _KINDS:
-        raise FrontMatterError(1, f"it is about a {title[1]}, not about a module: {quoted(first)}")
+        raise YamlError(1, f"it is about a {title[1]}, not about a module: {quoted(first)}")
     return title[2]
 
 

@@ -4,17 +4,16 @@ A reader takes the node of a key's value and gives what the card holds; it tells
 line, and goes on, so that a person sees all errors of a card at once.
 """
 
-import difflib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from hub_tfx._text import quoted
-from hub_tfx.repository.card_yaml import Items, Node, Pairs, Scalar
+from hub_tfx._text import hint, nearest, quoted
+from hub_tfx._yaml import Items, Node, Pairs, Scalar
 from hub_tfx.repository.vocabulary import SAME_TASK, TASKS, allowed_tasks
 
 MAX_SUMMARY_CHARS = 300
@@ -131,7 +130,7 @@ def _task(text: str, node: Node, tell: Tell) -> str:
         return text
     near = SAME_TASK.get(text) or nearest(text, TASKS)
     allowed = ", ".join(allowed_tasks(text))
-    return _told(tell, node, f"{quoted(text)} is not a task; allowed are {allowed}{_hint(near)}")
+    return _told(tell, node, f"{quoted(text)} is not a task; allowed are {allowed}{hint(near)}")
 
 
 def _languages(node: Node, tell: Tell) -> tuple[str, ...]:
@@ -143,7 +142,7 @@ def _language(text: str, node: Node, tell: Tell) -> str:
     if standard is not None and standard.lower() == text.lower():
         return standard
     near = standard or nearest(text, _LANGUAGES, _LANGUAGES.__getitem__)
-    why = f"{quoted(text)} is not a language tag of BCP-47 such as en, de or zh-Hant{_hint(near)}"
+    why = f"{quoted(text)} is not a language tag of BCP-47 such as en, de or zh-Hant{hint(near)}"
     return _told(tell, node, why)
 
 
@@ -170,7 +169,7 @@ def _license(node: Node, tell: Tell) -> str:
         unknown = text
     near = nearest_license(unknown or text)
     what = f"{quoted(unknown)} is not an SPDX license" if unknown else "is not an SPDX expression"
-    return _told(tell, node, f"{what}; it takes {_LICENSE}{_hint(near)}")
+    return _told(tell, node, f"{what}; it takes {_LICENSE}{hint(near)}")
 
 
 def spdx(text: str) -> tuple[str, str]:
@@ -333,15 +332,3 @@ _LANGUAGES = {
 def nearest_key(text: str) -> str:
     """The key that an unknown one is likely meant to be, or nothing."""
     return _MEANT.get(text.lower()) or nearest(text.lower(), KEYS)
-
-
-def nearest(
-    text: str, choices: Iterable[str], then: Callable[[str], str] = lambda choice: choice
-) -> str:
-    """The choice that is most like a text, or nothing; ``then`` is applied to it."""
-    found: Sequence[str] = difflib.get_close_matches(text[:_MAX_CHARS].lower(), choices, 1)
-    return then(found[0]) if found else ""
-
-
-def _hint(near: str) -> str:
-    return f"; nearest: {near}" if near else ""

@@ -1,22 +1,14 @@
-"""Cards as text: written from what they hold, as a skeleton to be filled in, and for Hugging Face.
+"""Cards as text: from what they hold, as a skeleton to be filled in, and for Hugging Face."""
 
-A value stands without quotes where every YAML reader takes it for the same text; otherwise it is
-written as JSON, which is YAML, too.
-"""
-
-import json
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from hub_tfx._yaml import flow
 from hub_tfx.repository.card import Card
 from hub_tfx.repository.card_schema import KEYS
-from hub_tfx.repository.card_yaml import is_yaml_text
 from hub_tfx.repository.facts import ModuleFacts, model_index
 from hub_tfx.repository.vocabulary import TASKS, is_of_text
-
-_PLAIN = re.compile(r"[A-Za-z](?:[A-Za-z0-9 ._/+()-]*[A-Za-z0-9._/+()-])?")
 
 _PIPELINES = {
     "audio-event-classification": "audio-classification",
@@ -119,22 +111,4 @@ def _lines(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _line(name: str, value: Any) -> str:
-    return f"{name}: {_yaml(value)}"
-
-
-def _yaml(value: Any) -> str:
-    if isinstance(value, str):
-        is_plain = _PLAIN.fullmatch(value) and is_yaml_text(value)
-        return value if is_plain else json.dumps(value, ensure_ascii=False)
-    if isinstance(value, Mapping):
-        pairs = (f"{_yaml(key)}: {_yaml(item)}" for key, item in value.items())
-        return "{" + ", ".join(pairs) + "}"
-    if isinstance(value, (tuple, list)):
-        return "[" + ", ".join(map(_yaml, value)) + "]"
-    return _number(value) if isinstance(value, float) else json.dumps(value)
-
-
-def _number(value: float) -> str:
-    """A number with a point: YAML 1.1 takes 1e-05 for a text."""
-    mantissa, e, exponent = repr(value).partition("e")
-    return repr(value) if "." in mantissa else f"{mantissa}.0{e}{exponent}"
+    return f"{name}: {flow(value)}"

@@ -47,7 +47,7 @@ def test_commands_are_grouped_by_what_a_person_wants_to_do(
         "Modules": ["resolve", "inspect", "check", "create", "cache"],
         "Embeddings and training": ["embed", "fine-tune", "evaluate"],
         "Publishing": ["publish", "repo", "card", "diff"],
-        "Pipelines": ["run", "compile"],
+        "Pipelines": ["run", "compile", "config"],
         "Lineage": ["lineage", "history"],
     }
 
@@ -95,7 +95,7 @@ def test_every_line_of_help_is_a_sentence(name: str) -> None:
         assert words[0] not in {"Of", "Such", "To", "Which"}, option.help
 
 
-@pytest.mark.parametrize("name", ["", "run", "compile", "create", "card"])
+@pytest.mark.parametrize("name", ["", "run", "compile", "config", "config show", "create", "card"])
 def test_no_line_of_a_list_of_commands_is_cut(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,10 +106,10 @@ def test_no_line_of_a_list_of_commands_is_cut(
 def test_the_old_name_of_an_option_is_accepted_and_not_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for command in ("run", "compile"):
+    for command, *needed in (["run"], ["compile", "--image", "i", "--output", "o.json"]):
         assert run([command, "finetune", "--help"]) == 0
         out = capsys.readouterr().out
         assert "--keep FEATURE…" in out
         assert "--kept" not in out
-        assert run([command, "finetune", "--kept", "image"]) == 2
+        assert run([command, "finetune", *needed, "--kept", "image"]) == 2
         assert "Missing option '--data-root'" in capsys.readouterr().err

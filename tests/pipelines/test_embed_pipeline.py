@@ -1,9 +1,11 @@
 """What the embedding pipeline is made of."""
 
 import pytest
+import tfx.v1 as tfx
 
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
+from hub_tfx_pipelines.splits import InputConfig, InputSplit, OutputConfig, OutputSplit
 
 CONFIG = {
     "pipeline_name": "embed",
@@ -56,3 +58,16 @@ def test_the_config_reaches_the_generator():
 def test_no_step_takes_the_runner_that_fetches_a_binary_at_run_time(given, passed):
     pipeline = create_pipeline(EmbedPipelineConfig(**CONFIG, beam_pipeline_args=given))
     assert pipeline.beam_pipeline_args == passed
+
+
+def test_splits_are_those_of_tfx_and_its_own_messages_are_taken_as_well():
+    patterns = tfx.proto.Input(splits=[tfx.proto.Input.Split(name="all", pattern="{SPAN}/*")])
+    shares = tfx.proto.SplitConfig(partition_feature_name="user")
+    shares.splits.add(name="train", hash_buckets=2)
+    output = tfx.proto.Output(split_config=shares)
+    config = EmbedPipelineConfig(**CONFIG, input_config=patterns, output_config=output)
+    assert config.input_config == InputConfig((InputSplit("all", "{SPAN}/*"),))
+    assert config.output_config == OutputConfig((OutputSplit("train", 2),), "user")
+    assert config.input_config.to_proto() == patterns
+    assert config.output_config.to_proto() == output
+    assert create_pipeline(config).components

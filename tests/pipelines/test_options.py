@@ -27,7 +27,7 @@ from hub_tfx_pipelines.publishing import Gate, Publication
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 PLACES = {
     "run": {"--output-root", "--metadata", "--metadata-password-env"},
-    "compile": {"--pipeline-root", "--image", "--output"},
+    "compile": {"--pipeline-root", "--image", "--target", "--output"},
 }
 CARD = """---
 summary: Words.

@@ -87,7 +87,7 @@ def test_the_digest_is_that_of_the_bytes_and_equal_words_make_equal_cards(tmp_pa
 
 def test_the_keys_are_the_attributes_of_a_card() -> None:
     names = {field.name for field in dataclasses.fields(Card)}
-    assert names == {*KEYS, "body", "source"}
+    assert names == {*KEYS, "body", "source", "path"}
     assert parse_card(card_of()).to_dict() == {
         "summary": "Word vectors of English news.",
         "task": ["text-embedding"],

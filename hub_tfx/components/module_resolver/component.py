@@ -13,7 +13,8 @@ from hub_tfx._tfx import (
     RuntimeParameter,
 )
 from hub_tfx.artifacts import HubModule
-from hub_tfx.components.module_resolver.executor import Executor, checked_handle
+from hub_tfx.components.module_resolver.executor import Executor
+from hub_tfx.module.handle import checked_handle
 from hub_tfx.module.manifest import parse_digest
 
 

@@ -4,8 +4,7 @@ from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils
 from hub_tfx.artifacts import write_module
-from hub_tfx.errors import ConfigError
-from hub_tfx.module.handle import ModuleHandle
+from hub_tfx.module.handle import ModuleHandle, checked_handle
 from hub_tfx.store.cache import ModuleCache
 
 
@@ -38,19 +37,3 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             resolved.path,
             {"handle": resolved.handle, "version": ModuleHandle.parse(resolved.handle).version},
         )
-
-
-def checked_handle(text: str) -> ModuleHandle:
-    """Parses the handle of a module that ML Metadata is going to know.
-
-    Raises:
-      HandleError: the handle cannot be parsed.
-      ConfigError: the handle holds what may be a credential, which would end in ML Metadata.
-    """
-    handle = ModuleHandle.parse(text)
-    if handle.may_hold_secret:
-        raise ConfigError(
-            f"the handle {handle} has a user name or a query, which may be a credential and would "
-            "be kept in ML Metadata: resolve it before the pipeline and name the directory"
-        )
-    return handle

@@ -1,0 +1,275 @@
+"""What each pipeline works on: dataclasses, which are options and files of YAML alike.
+
+Nothing here imports TFX, so that a file is checked in a moment. The annotations and the Attributes
+of a docstring are also the JSON Schema: see ``hub_tfx_pipelines.config_file``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from google.protobuf import text_format
+from google.protobuf.message import Message
+
+from hub_tfx._config import Checked, Form
+from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.errors import ConfigError
+from hub_tfx.evaluate.config import EvaluateConfig
+from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.lineage.connection import Connection
+from hub_tfx.module.handle import checked_handle
+from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.spec import ModuleFormat
+from hub_tfx.repository.card import Card, read_card
+from hub_tfx.repository.names import ModuleName, Reference, check_settable
+from hub_tfx_pipelines.splits import InputConfig, OutputConfig
+
+
+def _handle(text: str) -> str:
+    checked_handle(text)
+    return text
+
+
+def _name(text: str) -> str:
+    return str(ModuleName.parse(text))
+
+
+def _path(card: Card) -> str:
+    if card.path is None:
+        raise ConfigError("the card is not that of a file: save it, and read it with read_card")
+    return card.path
+
+
+def _eval_config(text: str) -> Message:
+    import tensorflow_model_analysis as tfma
+
+    try:
+        parsed: Message = text_format.Parse(text, tfma.EvalConfig())
+    except text_format.ParseError as error:
+        raise ConfigError(f"it is not a tfma.EvalConfig in text form: {error}") from error
+    return parsed
+
+
+Handle = Annotated[str, Form("the handle of a module", _handle)]
+Digest = Annotated[str, Form("a SHA-256 digest in hex", parse_digest)]
+Name = Annotated[str, Form("a name as publisher/model", _name)]
+Alias = Annotated[str, Form("an alias", check_settable)]
+Place = Annotated[
+    Connection, Form("where ML Metadata is", Connection.parse, held=Connection, text=str)
+]
+EvalConfig = Annotated[
+    Any,
+    Form(
+        "a tfma.EvalConfig in protobuf's text form",
+        _eval_config,
+        held=Message,
+        text=text_format.MessageToString,
+    ),
+]
+CardFile = Annotated[Card, Form("the path of a card", read_card, held=Card, text=_path)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig(Checked):
+    """What every pipeline works on, and how it runs.
+
+    Attributes:
+      pipeline_name: the name under which ML Metadata keeps its runs.
+      pipeline_root: folder for the artifacts.
+      data_root: folder with the input.
+      module: handle of the module that the pipeline starts from; None for none.
+      module_digest: the digest that the module must have; None for any.
+      preprocessor: handle of a module that takes the features and feeds the other one; None for
+        none.
+      preprocessor_digest: the digest that the preprocessor must have; None for any.
+      example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
+      input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen;
+        a ``tfx.proto.Input`` or ``tfx.proto.Output`` is taken as well. By default all files of
+        data_root, split into train and eval 2:1.
+      metadata: where ML Metadata is, a Connection or the text of one: the path of a SQLite file,
+        ``mysql://USER@HOST:PORT/DATABASE?password_env=NAME``, ``postgresql://…`` or
+        ``grpc://HOST:PORT``. None where the runner brings its own. A password is never part of it.
+      metadata_path: the same for a SQLite file, by its path.
+      enable_cache: whether steps whose inputs are those of an earlier run are skipped.
+      beam_pipeline_args: options of every Beam step. Beam runs in the step's own process unless
+        they name another runner.
+    """
+
+    pipeline_name: str
+    pipeline_root: str
+    data_root: str
+    module: Handle | None
+    module_digest: Digest | None = None
+    preprocessor: Handle | None = None
+    preprocessor_digest: Digest | None = None
+    example_gen: Literal["import", "csv"] = "import"
+    input_config: InputConfig | None = None
+    output_config: OutputConfig | None = None
+    metadata: Place | None = None
+    metadata_path: str | None = None
+    enable_cache: bool = True
+    beam_pipeline_args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "input_config", InputConfig.of(self.input_config))
+        object.__setattr__(self, "output_config", OutputConfig.of(self.output_config))
+        super().__post_init__()
+        for name in ("module", "preprocessor"):
+            if getattr(self, f"{name}_digest") is not None and getattr(self, name) is None:
+                raise ConfigError(f"{name}_digest is that of {name}: give both")
+        if self.metadata is not None and self.metadata_path is not None:
+            raise ConfigError("metadata and metadata_path are the same: give one of the two")
+
+    @property
+    def connection(self) -> Connection | None:
+        """Where ML Metadata is; None where the runner brings its own."""
+        if self.metadata_path is None:
+            return self.metadata
+        return Connection.sqlite(self.metadata_path)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that the steps read and write, on any filesystem that Beam knows."""
+        return (self.data_root, self.pipeline_root)
+
+    @property
+    def handles(self) -> tuple[str, ...]:
+        """The handles that its steps resolve."""
+        return tuple(handle for handle in (self.module, self.preprocessor) if handle is not None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedPipelineConfig(PipelineConfig):
+    """What the embedding pipeline works on, besides what every pipeline does.
+
+    Attributes:
+      module: handle of the module that embeds.
+      embed: what to feed, keep and write.
+      incremental: whether rows that feed the same are copied from the embeddings of the last run of
+        this pipeline. Such a run is never skipped, since each makes the next one's input.
+      state_dir: directory that names the last embeddings, from which rows are copied: for runners
+        that cannot resolve artifacts of earlier runs, such as Vertex AI Pipelines.
+    """
+
+    pipeline_name: str = "embed"
+    module: Handle
+    embed: EmbedConfig = field(default_factory=EmbedConfig)
+    incremental: bool = False
+    state_dir: str | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return super().folders + (() if self.state_dir is None else (self.state_dir,))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Checked):
+    """What the new module of a pipeline must be to be blessed.
+
+    Attributes:
+      config: what is measured, and what it takes.
+      splits: splits of the Examples that it is measured on; best one that training never reads.
+      baseline: handle of the module to compare it with. None for the version in use of what is
+        published, if there is one.
+      baseline_digest: the digest that the baseline must have; None for any.
+    """
+
+    config: EvaluateConfig
+    splits: tuple[str, ...] = ("eval",)
+    baseline: Handle | None = None
+    baseline_digest: Digest | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.config.decides is None:
+            raise ConfigError(
+                "config names neither label nor pairs, by which vectors can be judged: name a "
+                "feature"
+            )
+        if self.baseline_digest is not None and self.baseline is None:
+            raise ConfigError("baseline_digest is that of baseline: give both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publication(Checked):
+    """Where a blessed module becomes a version.
+
+    Attributes:
+      repository: directory, ``s3://…`` or ``gs://…``.
+      name: ``publisher/model``.
+      card: what people read about it; in a file, the path of the card.
+      aliases: aliases that stand for the new version. The version that the first of them stands for
+        is the one in use; without aliases it is the newest.
+    """
+
+    repository: str
+    name: Name
+    card: CardFile
+    aliases: tuple[Alias, ...] = ()
+
+    def in_use(self) -> str | None:
+        """Handle of the version in use now, with its number; None where there is none yet."""
+        from hub_tfx.repository.storage import open_storage
+        from hub_tfx.repository.versions import in_use
+
+        storage, name = open_storage(self.repository), ModuleName.parse(self.name)
+        number = in_use(storage, name, next(iter(self.aliases), None))
+        return None if number is None else f"repo+{storage.url}//{Reference(name, number)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTunePipelineConfig(PipelineConfig):
+    """What the fine-tuning pipeline works on, besides what every pipeline does.
+
+    Attributes:
+      fine_tune: what to learn, and how.
+      module: handle of the base module; None where module_fn builds a new one.
+      module_fn: ``package.module:function`` that builds a new module, where there is no base.
+      module_format: format of the new module; see ModuleTrainer.
+      warm_start: whether to start from the module that the last run of this pipeline made. The
+        first run, which has none, starts as if this were false.
+      texts: features that hold text, cleaned by Transform. None for the feature ``text``, which the
+        data need not have where ``kept`` names others.
+      kept: other features that the module takes, such as encoded images.
+      run_fn: ``package.module:function`` that trains in place of ours.
+      gate: how the new module is judged; None where it is not.
+      publication: where it is published if it is blessed; None where it is not published.
+      eval_config: a tfma.EvalConfig, in a file as the text of one, by which TFX's own Evaluator
+        judges the serving model as well, on the splits of the gate; None where it does not. Nothing
+        depends on its verdict.
+    """
+
+    pipeline_name: str = "finetune"
+    fine_tune: FineTuneConfig
+    module: Handle | None = None
+    module_fn: str | None = None
+    module_format: ModuleFormat | None = None
+    warm_start: bool = False
+    texts: tuple[str, ...] | None = None
+    kept: tuple[str, ...] = ()
+    run_fn: str | None = None
+    gate: Gate | None = None
+    publication: Publication | None = None
+    eval_config: EvalConfig | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        published = self.publication
+        return super().folders + (() if published is None else (published.repository,))
+
+    @property
+    def handles(self) -> tuple[str, ...]:
+        baseline = None if self.gate is None else self.gate.baseline
+        return super().handles + (() if baseline is None else (baseline,))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        missing = [self.module, self.module_fn].count(None)
+        if missing == 0 or (missing == 2 and self.run_fn is None):
+            raise ConfigError(
+                "give either module, the handle of the module to start from, or module_fn, which "
+                "builds a new one"
+            )
+        if self.publication is not None and self.gate is None:
+            raise ConfigError(
+                "publication needs a gate, since what is published must be judged first: give both"
+            )
