@@ -25,7 +25,7 @@ _DONE = ("COMPLETE", "CACHED")
 _NEAREST = 3
 _DIGEST_CHARS = 12
 _SKIPPED = "skipped"
-_BASES = ("base_module", "module_in_use", "module")
+_BASES = ("module_in_use", "base_module", "module")
 """Keys under which a step reads the module that it starts from, or uses as it is."""
 
 

@@ -9,7 +9,6 @@ import tfx.v1 as tfx
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from hub_tfx.artifacts import HubModule, RetrainDecision, read_decision, write_decision
-from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
 from hub_tfx.components.module_evaluator.component import ModuleEvaluator
 from hub_tfx.components.module_evaluator.executor import Executor as Evaluator
 from hub_tfx.components.module_publisher.component import ModulePublisher
@@ -218,11 +217,3 @@ def test_a_module_may_be_missing_only_where_there_is_a_decision() -> None:
         assert evaluator.inputs["module"].is_optional is (decision is not None or None)
         assert publisher.inputs["module"].is_optional is (decision is not None or None)
         assert ("learned" in publisher.outputs) == (decision is not None)
-
-
-def test_what_was_published_embeds_instead(
-    module: Any, generate: Callable[..., Any], tmp_path: Path
-) -> None:
-    channel = tfx.dsl.Importer("/x", HubModule).outputs["result"]
-    rows = tfx.dsl.Importer("/x", of.Examples).outputs["result"]
-    assert EmbeddingGenerator(rows, channel, published=channel).inputs["published"] is channel

@@ -47,7 +47,7 @@ feature {
 }
 string_domain { name: "topic" value: "no" value: "yes" }
 """
-TOLD = {"base": 0.0, "poor": 0.0, "fair": 0.4, "good": 1.0, "best": 4.0, "new base": 0.0}
+TOLD = {"base": 0.0, "poor": 0.0, "fair": 0.35, "good": 0.7, "best": 4.0, "new base": 0.0}
 """How well each module tells the topic of a word."""
 LEARNS = "TEST_LEARNS"
 """The variable with the module that the next training makes; TFX imports ``run_fn`` once more."""
@@ -63,11 +63,13 @@ def run_fn(fn_args: Any) -> None:
 
 
 def make_modules(folder: Path) -> dict[str, Path]:
+    """Modules in which two neighbours, which are of different topics, differ by ``TOLD`` alone."""
     rng = np.random.default_rng(0)
     sign = np.array([(word % 2) * 2.0 - 1 for word in range(len(WORDS))])
     made = {}
     for name, told in TOLD.items():
-        vectors = rng.normal(size=(len(WORDS), 3)) + np.outer(sign, [told, 0, 0])
+        noise = np.repeat(rng.normal(size=(len(WORDS) // 2, 3)), 2, axis=0)
+        vectors = noise + np.outer(sign, [told, 0, 0])
         made[name] = text_embedding_module(WORDS, vectors, folder / name).path
     return made
 
@@ -174,8 +176,76 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert [run.spans for run in runs] == [(1,), (1,), (2,)]
     assert [(run.embedded, run.reused) for run in runs] == [(ROWS, 0), (0, ROWS), (10, ROWS)]
     assert runs[1].reason == again["decided"]
+    bases = [str(schedule.modules["base"]), *[first["published"]] * 2]
+    assert [run.base for run in runs] == bases
     capsys.readouterr()
     assert run_main(["history", "--metadata", schedule.config.metadata_path]) == 0
     told = capsys.readouterr().out
     assert "skipped" in told
     assert "acme/words/1" in told
+
+
+@pytest.mark.slow
+def test_seven_runs(schedule: Schedule) -> None:
+    """What a year brings; one run fails half-way and is continued by the next."""
+    schedule.write(1)
+    schedule.run("fair")
+
+    schedule.write(2)
+    new_span = schedule.run("good")
+    assert new_span["decided"] == f"span 2 new, {ROWS} rows"
+    assert new_span["parent_digest"] == schedule.digest("fair")
+    assert new_span["published"].endswith("acme/words/2")
+    assert (new_span["embedded_with"], new_span["reused"]) == (schedule.digest("good"), 0)
+
+    assert schedule.run()["learn"] == 0
+    assert schedule.run()["learn"] == 0
+    states = schedule.states()
+    for step in ("RetrainGate", "ModuleTrainer", "ModuleEvaluator", "ModulePublisher"):
+        assert states[step] == "CACHED"  # Also where there are no artifacts in the cache.
+
+    schedule.write(3, topic="maybe")
+    refused = schedule.run("best")
+    assert refused["learn"] == 0
+    assert refused["decided"].startswith("the examples have anomalies: topic in split train: ")
+    assert refused["embedded_with"] == schedule.digest("good")
+
+    schedule.write(3, rows=ROWS + 10)
+    worse = schedule.run("poor")
+    assert worse["decided"] == f"span 3 new, {ROWS + 10} rows"  # It has not been learned.
+    assert (worse["verdict"], worse.get("published")) == ("not blessed", None)
+    assert worse["embedded_with"] == schedule.digest("good")
+
+    schedule.write(3, rows=ROWS + 20)
+    with pytest.raises(ValueError, match="out of luck"):
+        schedule.run()
+    rewritten = schedule.run("best")
+    assert schedule.states()["RetrainGate"] == "CACHED"  # It says the same as before.
+    assert rewritten["decided"] == f"span 3 rewritten, {ROWS + 20} rows"
+    assert rewritten["parent_digest"] == schedule.digest("good")
+    assert rewritten["embedded_with"] == schedule.digest("best")
+
+    schedule.base = "new base"
+    new_base = schedule.run("poor")
+    assert new_base["decided"].startswith("the base module is new: ")
+    assert new_base["parent_digest"] == schedule.digest("new base")
+    assert new_base["verdict"] == "not blessed"
+    assert schedule.run()["learn"] == 0
+
+    runs = schedule.history()
+    assert [(run.verdict or "failed", run.published) for run in runs] == [
+        ("blessed", "acme/words/1"),
+        ("blessed", "acme/words/2"),
+        ("skipped", None),
+        ("skipped", None),
+        ("skipped", None),
+        ("not blessed", None),
+        ("failed", None),
+        ("blessed", "acme/words/3"),
+        ("not blessed", None),
+        ("skipped", None),
+    ]
+    assert [run.reused for run in runs if run.reused is not None] == [
+        *(0, 0, ROWS, ROWS, ROWS),  # A new version embeds all rows again.
+        *(ROWS, 0, ROWS + 20, ROWS + 20),
+    ]
