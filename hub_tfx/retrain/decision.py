@@ -64,6 +64,8 @@ class Decision:
         """
         try:
             decision: Decision = from_plain(cls, parse_object(text))
+            if not decision.reasons:
+                raise ValueError("it has no reason")
         except ValueError as error:
             raise InputError(
                 f"the decision whether to train is damaged ({error}): run the pipeline again "

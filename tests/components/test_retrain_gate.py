@@ -136,13 +136,13 @@ def test_anomalies_are_told_with_feature_and_split(
     gate: Callable[..., Any], tmp_path: Path
 ) -> None:
     wrong, whole = anomalies_pb2.Anomalies(data_missing=True), anomalies_pb2.Anomalies()
-    whole.anomaly_info["topic"].description = "Examples contain\nvalues missing from the schema"
+    whole.anomaly_info["topic"].description = "Examples contain\nvalues missing: \x1b[31m."
     whole.dataset_anomaly_info.description = "few"
     found = about_splits(of.ExampleAnomalies, tmp_path / "found", "SchemaDiff.pb", [whole, wrong])
     reason = read_decision(gate(examples=examples(1, "f"), anomalies=found)).reasons[0]
     assert reason == (
         "the examples have anomalies: split train: few; topic in split train: Examples contain "
-        "values missing from the schema; split eval has no examples"
+        "values missing: \\x1b[31m; split eval has no examples"
     )
     despite = RetrainConfig(stop_on_anomalies=False)
     assert read_decision(gate(despite, examples=examples(1, "f"), anomalies=found)).learn

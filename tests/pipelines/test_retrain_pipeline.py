@@ -15,6 +15,7 @@ from tfx_helpers import write_tfrecord
 from trust import trust_tuned
 
 from hub_tfx.cli.main import run as run_main
+from hub_tfx.cli.main import run_command
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.evaluate import job
 from hub_tfx.evaluate.config import EvaluateConfig
@@ -23,14 +24,15 @@ from hub_tfx.lineage.history import Run, runs_of
 from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.create import text_embedding_module
 from hub_tfx.module.manifest import Manifest
-from hub_tfx.repository.card import parse_card
+from hub_tfx.repository.card import read_card
 from hub_tfx.retrain.config import RetrainConfig
+from hub_tfx_pipelines.cli import run as run_group
+from hub_tfx_pipelines.config_file.plain import to_yaml
 from hub_tfx_pipelines.configs import Gate, Publication, RetrainPipelineConfig
 from hub_tfx_pipelines.run_local import run_retrain
 
 ROWS = 150
-CARD = parse_card(
-    """---
+CARD = """---
 summary: Words that tell a topic.
 task: text-embedding
 license: Apache-2.0
@@ -38,7 +40,6 @@ owners: [Tests]
 language: en
 ---
 """
-)
 SCHEMA = """
 feature { name: "text" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature {
@@ -85,6 +86,7 @@ class Schedule:
     @property
     def config(self) -> RetrainPipelineConfig:
         (self.folder / "schema.pbtxt").write_text(SCHEMA)
+        (self.folder / "card.md").write_text(CARD)
         return RetrainPipelineConfig(
             pipeline_root=str(self.folder / "artifacts"),
             data_root=str(self.folder / "data"),
@@ -102,7 +104,7 @@ class Schedule:
             publication=Publication(
                 repository=str(self.folder / "modules"),
                 name="acme/words",
-                card=CARD,
+                card=read_card(str(self.folder / "card.md")),
                 aliases=("stable",),
             ),
             retrain=RetrainConfig(min_new_rows=100),
@@ -155,11 +157,15 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert (first["rows"], first["reused"]) == (ROWS, 0)
     assert first["embedded_with"] == schedule.digest("good")
 
-    again = schedule.run()
-    assert again["learn"] == 0
+    (schedule.folder / "retrain.yaml").write_text(to_yaml("retrain", schedule.config))
+    arguments = ["retrain", "--config", str(schedule.folder / "retrain.yaml")]
+    capsys.readouterr()
+    assert run_command(run_group, arguments, "hub-tfx run") == 0
+    again = dict(line.split("\t", 1) for line in capsys.readouterr().out.splitlines())
+    assert again["learn"] == "0"
     assert "nothing is new" in again["decided"]
     assert not {"verdict", "published", "digest"} & again.keys()
-    assert (again["rows"], again["reused"]) == (ROWS, ROWS)
+    assert (again["rows"], again["reused"]) == (str(ROWS), str(ROWS))
     assert again["embedded_with"] == schedule.digest("good")
 
     schedule.write(2, rows=ROWS + 10)

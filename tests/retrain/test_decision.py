@@ -95,7 +95,12 @@ def test_a_decision_is_read_back_as_it_was(spans: list[Span], base: str | None) 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"learn": 1, "reasons": [], "start": "base"}', "{" * 9999]
+    "text",
+    [
+        *("", "[]", "{}", "{" * 9999),
+        '{"learn": 1, "reasons": ["x"], "start": "base"}',
+        '{"learn": true, "reasons": [], "start": "base"}',
+    ],
 )
 def test_what_is_not_a_decision_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"is damaged \(.*run the pipeline again"):

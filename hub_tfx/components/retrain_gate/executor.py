@@ -9,6 +9,7 @@ from apache_beam.io.filesystem import BeamIOError
 from google.protobuf.message import DecodeError
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
+from hub_tfx._text import printable
 from hub_tfx._tfx import BaseExecutor, artifact_utils
 from hub_tfx.artifacts import read_decision, read_number, write_decision
 from hub_tfx.data.filesystems import read_bytes
@@ -95,15 +96,20 @@ def _rows(statistics: Any) -> int:
 
 
 def _wrong(anomalies: Any) -> Iterator[str]:
-    """What ExampleValidator says of each split."""
+    """What ExampleValidator says of each split, which quotes values as they come."""
     documents = _of_splits(anomalies, _ANOMALIES, anomalies_pb2.Anomalies)
     for split, parsed in documents.items():
         if parsed.data_missing:
             yield f"split {split} has no examples"
         if parsed.HasField("dataset_anomaly_info"):
-            yield f"split {split}: {parsed.dataset_anomaly_info.description}"
+            yield f"split {split}: {_line(parsed.dataset_anomaly_info.description)}"
         for feature, info in sorted(parsed.anomaly_info.items()):
-            yield f"{feature} in split {split}: {' '.join(info.description.split())}"
+            told = _line(info.description).rstrip(".")
+            yield f"{printable(feature)} in split {split}: {told}"
+
+
+def _line(text: str) -> str:
+    return printable(" ".join(text.split()))
 
 
 def _of_splits(artifact: Any, name: str, message: Any) -> Mapping[str, Any]:
