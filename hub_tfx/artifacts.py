@@ -1,25 +1,31 @@
 """The artifact types of hub_tfx, as ML Metadata knows them."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from apache_beam.io.filesystem import BeamIOError
 
 from hub_tfx._tfx import Artifact
 from hub_tfx.data.filesystems import (
     copy_directory,
     is_local,
     local_directory,
+    make_folder,
     read_bytes,
     write_bytes,
 )
-from hub_tfx.errors import DigestMismatchError, NotAModuleError
+from hub_tfx.errors import DigestMismatchError, InputError, NotAModuleError
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.retrain.decision import Decision
 
 _MODULE = "module"
 _MANIFEST = "manifest.json"
+_DECISION = "decision.json"
 
 
 class HubModule(Artifact):  # type: ignore[misc]
@@ -63,6 +69,58 @@ class ModuleEvaluation(Artifact):  # type: ignore[misc]
     """
 
     TYPE_NAME = "hub_tfx.ModuleEvaluation"
+
+
+class RetrainDecision(Artifact):  # type: ignore[misc]
+    """Whether there was anything to learn from, and why.
+
+    * File structure:
+      - `{uri}/`
+        - `decision.json`: see hub_tfx.retrain.decision.Decision
+
+    * Custom properties (a type with PROPERTIES of its own would not compile for KFP v2):
+      - `learn`: 1 or 0
+      - `reason`: the first reason, in words
+      - `start`: the module to start from: `in use` or `base`
+      - `new_spans`: JSON list of the spans that are new or rewritten
+      - `new_rows`: number of their rows
+      - `base_digest`: digest of the base module
+    """
+
+    TYPE_NAME = "hub_tfx.RetrainDecision"
+
+
+def write_decision(artifact: Any, decision: Decision) -> None:
+    """Writes a decision into a RetrainDecision, and stamps its properties."""
+    make_folder(artifact.uri)
+    write_bytes(f"{artifact.uri}/{_DECISION}", decision.to_json().encode())
+    stamp(
+        artifact,
+        {
+            "learn": int(decision.learn),
+            "reason": decision.reasons[0],
+            "start": decision.start,
+            "new_spans": json.dumps(decision.new_spans),
+            "new_rows": decision.new_rows,
+            "base_digest": decision.base,
+        },
+    )
+
+
+def read_decision(artifact: Any) -> Decision:
+    """The decision in a RetrainDecision.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    path = f"{artifact.uri}/{_DECISION}"
+    try:
+        content = read_bytes(path)
+    except (OSError, BeamIOError) as error:
+        raise InputError(
+            f"{path} cannot be read ({error}): run the pipeline again without its cache"
+        ) from error
+    return Decision.from_json(content)
 
 
 def write_module(

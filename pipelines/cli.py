@@ -15,6 +15,8 @@ from hub_tfx_pipelines.options import (
     embed_pipeline_options,
     fine_tune_pipeline_config,
     fine_tune_pipeline_options,
+    retrain_pipeline_config,
+    retrain_pipeline_options,
 )
 from hub_tfx_pipelines.place_options import check_place, place_options
 
@@ -69,5 +71,31 @@ def fine_tune(**options: Any) -> int:
 
     with errors_told_once(), current_directory_on_path():
         result = run_finetune(config)
+    print_fields(result)
+    return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED
+
+
+@run.command(cls=PipelineCommand, short_help="Train again if there is something to learn from.")
+@retrain_pipeline_options
+@place_options
+def retrain(**options: Any) -> int:
+    """Train a module again, if there is something to learn from, and publish what is better.
+
+    For schedules. Starts from the version in use, or from --module while there is none, and embeds
+    the rows with the version that is in use afterwards. Prints what was decided and what became of
+    it; `hub-tfx history` shows all runs. Ends with 4 if a new module was not blessed, and with 0 if
+    there was nothing to learn from. Options after `--` go to Beam.
+
+    \b
+    Example:
+      hub-tfx run retrain --config retrain.yaml --output-root run
+    """
+    quiet_libraries()
+    config = retrain_pipeline_config(**options)
+    check_place(config)
+    from hub_tfx_pipelines.run_local import run_retrain
+
+    with errors_told_once(), current_directory_on_path():
+        result = run_retrain(config)
     print_fields(result)
     return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED

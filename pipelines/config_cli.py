@@ -19,6 +19,8 @@ from hub_tfx_pipelines.options import (
     embed_pipeline_options,
     fine_tune_document,
     fine_tune_pipeline_options,
+    retrain_document,
+    retrain_pipeline_options,
 )
 from hub_tfx_pipelines.place_options import place_options
 
@@ -118,6 +120,20 @@ def fine_tune(as_yaml: bool, as_json: bool, **options: Any) -> None:
     """
     document = fine_tune_document(**options)
     _show("fine-tune", document, as_yaml, as_json)
+
+
+@show.command(cls=PipelineCommand, short_help="Print the config of the retraining pipeline.")
+@retrain_pipeline_options
+@_show_options
+def retrain(as_yaml: bool, as_json: bool, **options: Any) -> None:
+    """Print each value that `hub-tfx run retrain` would have, and where it comes from.
+
+    \b
+    Example:
+      hub-tfx config show retrain --config retrain.yaml --min-new-rows 500
+    """
+    document = retrain_document(**options)
+    _show("retrain", document, as_yaml, as_json)
 
 
 def _show(pipeline: str, document: Document, as_yaml: bool, as_json: bool) -> None:

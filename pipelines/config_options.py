@@ -26,6 +26,11 @@ from hub_tfx_pipelines.config_file.registry import config_class
 _BEAM = "beam_pipeline_args"
 _REQUIRED = "  [required here or in --config]"
 _KEPT_OUT = ("--set",)
+_OPTION_OF: Mapping[Path, Path] = {
+    ("pipeline_root",): ("output_root",),
+    ("publication",): ("repository",),
+}
+"""Path of a key -> the parameter that gives it, where its name is another one."""
 
 
 class PipelineCommand(BeamCommand):
@@ -166,4 +171,4 @@ def _tell_as_option(problems: Sequence[Problem]) -> None:
 
 def _parameters(path: Path) -> tuple[str, ...]:
     """The parameters that may give what is at a path."""
-    return (*path[-1:], "output_root") if path == ("pipeline_root",) else path[-1:]
+    return (*path[-1:], *_OPTION_OF.get(path, ()))

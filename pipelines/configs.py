@@ -18,6 +18,7 @@ from hub_tfx.module.manifest import parse_digest
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, Reference, check_settable
+from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx_pipelines.splits import InputConfig, OutputConfig
 
 
@@ -250,4 +251,43 @@ class FineTunePipelineConfig(PipelineConfig):
         if self.publication is not None and self.gate is None:
             raise ConfigError(
                 "publication needs a gate, since what is published must be judged first: give both"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainPipelineConfig(FineTunePipelineConfig):
+    """What the retraining pipeline works on, besides what the fine-tuning pipeline does.
+
+    Attributes:
+      module: handle of the base module: it is in use until a version is published, and a new one is
+        a reason to train.
+      warm_start: whether to start from the version in use, unless the base module is new.
+      gate: how the new module is judged. Its baseline is the version in use, so none is named here.
+      publication: where it is published if it is better than the version in use.
+      retrain: when there is anything to learn from.
+      schema_file: a Schema of TFX, by which ExampleValidator finds anomalies. None for one that is
+        inferred from the rows themselves, in which next to nothing is an anomaly.
+      embed: how the rows are embedded with the version in use afterwards, incrementally; None for
+        the way in which they are fed in training, and nothing kept of them.
+    """
+
+    pipeline_name: str = "retrain"
+    module: Handle = field()
+    warm_start: bool = True
+    gate: Gate = field()
+    publication: Publication = field()
+    retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    schema_file: str | None = None
+    embed: EmbedConfig | None = None
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return super().folders + (() if self.schema_file is None else (self.schema_file,))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eval_config is not None:
+            raise ConfigError(
+                "eval_config is for the fine-tuning pipeline: TFX's Evaluator fails in a run that "
+                "has nothing to learn from; leave it out"
             )

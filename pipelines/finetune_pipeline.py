@@ -4,6 +4,7 @@ ExampleGen -> statistics, schema, validation -> Transform -> ModuleResolver -> M
     -> ModuleEvaluator -> ModulePublisher
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import tensorflow_model_analysis as tfma
@@ -23,13 +24,59 @@ from hub_tfx_pipelines.publishing import judge_and_publish
 _PREPROCESSING_FN = "hub_tfx_pipelines.preprocessing.preprocessing_fn"
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Examples, and what TFX knows about them and makes of them.
+
+    Attributes:
+      nodes: the components that do so.
+      examples, statistics, anomalies: channels.
+      transform: the component that makes features of examples.
+      schema: A channel of type `Schema`.
+    """
+
+    nodes: tuple[Any, ...]
+    examples: Any
+    statistics: Any
+    schema: Any
+    anomalies: Any
+    transform: Any
+
+
 def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
+    prepared = prepare(config)
+    starting_from, base_module = _base(config)
+    preprocessing, preprocessor = resolve_preprocessor(config)
+    trainer = make_trainer(config, prepared, base_module, preprocessor)
+    ending = judge_and_publish(
+        config.gate,
+        config.publication,
+        examples=prepared.examples,
+        module=trainer.outputs["module"],
+        feeding=config.fine_tune.feeding,
+        preprocessor=preprocessor,
+    )
+    ending += _judge_of_the_model(config, prepared.examples, trainer.outputs["model"])
+    nodes = [*prepared.nodes, *starting_from, *preprocessing, trainer, *ending]
+    return make_pipeline(config, nodes)
+
+
+def prepare(config: FineTunePipelineConfig, schema_file: str | None = None) -> Prepared:
+    """ExampleGen -> statistics, schema, validation -> Transform.
+
+    Args:
+      config: what to read, and which features are learned from.
+      schema_file: a Schema of TFX; None for one that is inferred from the examples.
+    """
     example_gen = make_example_gen(config)
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
-    schema_gen = tfx.components.SchemaGen(statistics=statistics, infer_feature_shape=False)
+    if schema_file is None:
+        schema_gen = tfx.components.SchemaGen(statistics=statistics, infer_feature_shape=False)
+    else:
+        schema_gen = tfx.components.ImportSchemaGen(schema_file=schema_file)
     schema = schema_gen.outputs["schema"]
     validator = tfx.components.ExampleValidator(statistics=statistics, schema=schema)
     transform = tfx.components.Transform(
@@ -38,31 +85,37 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         preprocessing_fn=_PREPROCESSING_FN,
         custom_config=_features(config),
     )
-    starting_from, base_module = _base(config)
-    preprocessing, preprocessor = resolve_preprocessor(config)
-    trainer = ModuleTrainer(
-        examples=transform.outputs["transformed_examples"],
+    return Prepared(
+        nodes=(example_gen, statistics_gen, schema_gen, validator, transform),
+        examples=examples,
+        statistics=statistics,
+        schema=schema,
+        anomalies=validator.outputs["anomalies"],
+        transform=transform,
+    )
+
+
+def make_trainer(
+    config: FineTunePipelineConfig,
+    prepared: Prepared,
+    base_module: Any,
+    preprocessor: Any,
+    **of_retraining: Any,
+) -> ModuleTrainer:
+    """The ModuleTrainer; ``of_retraining`` are more channels of it."""
+    return ModuleTrainer(
+        examples=prepared.transform.outputs["transformed_examples"],
         base_module=base_module,
         preprocessor=preprocessor,
         module_fn=config.module_fn,
         module_format=config.module_format,
-        transform_graph=transform.outputs["transform_graph"],
-        schema=schema,
-        raw_examples=examples,
+        transform_graph=prepared.transform.outputs["transform_graph"],
+        schema=prepared.schema,
+        raw_examples=prepared.examples,
         config=config.fine_tune,
         run_fn=config.run_fn,
+        **of_retraining,
     )
-    components = [example_gen, statistics_gen, schema_gen, validator, transform]
-    ending = judge_and_publish(
-        config.gate,
-        config.publication,
-        examples=examples,
-        module=trainer.outputs["module"],
-        feeding=config.fine_tune.feeding,
-        preprocessor=preprocessor,
-    )
-    ending += _judge_of_the_model(config, examples, trainer.outputs["model"])
-    return make_pipeline(config, [*components, *starting_from, *preprocessing, trainer, *ending])
 
 
 def _judge_of_the_model(config: FineTunePipelineConfig, examples: Any, model: Any) -> list[Any]:

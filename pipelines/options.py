@@ -33,11 +33,42 @@ from hub_tfx_pipelines.ending_options import OF_ENDING, ending_options, put_endi
 from hub_tfx_pipelines.place_options import put_places
 
 if TYPE_CHECKING:
-    from hub_tfx_pipelines.configs import EmbedPipelineConfig, FineTunePipelineConfig
+    from hub_tfx_pipelines.configs import (
+        EmbedPipelineConfig,
+        FineTunePipelineConfig,
+        RetrainPipelineConfig,
+    )
 
 
 _digest_option = sha256_option("module_digest")
 _preprocessor_options = (preprocessor_option, preprocessor_sha256_option)
+
+
+_TRAINING = (
+    click.option(
+        "--text",
+        "texts",
+        multiple=True,
+        metavar="FEATURE…",
+        help="Take these features as text, and clean their white space up.  [`text`; with "
+        "--keep only if there is such a feature]",
+    ),
+    click.option(
+        "--keep",
+        "--kept",
+        "kept",
+        cls=RenamedOption,
+        multiple=True,
+        metavar="FEATURE…",
+        help="Take these features as they are, such as encoded images.",
+    ),
+    click.option(
+        "--run-fn",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        help="Train with this function of yours instead of ours.",
+    ),
+)
+"""What is trained on, and by what."""
 
 
 def embed_pipeline_options(command: Any) -> Any:
@@ -102,28 +133,7 @@ def fine_tune_pipeline_options(command: Any) -> Any:
             is_flag=True,
             help="Start from the module that the last run of the pipeline made, if there is one.",
         ),
-        click.option(
-            "--text",
-            "texts",
-            multiple=True,
-            metavar="FEATURE…",
-            help="Take these features as text, and clean their white space up.  [`text`; with "
-            "--keep only if there is such a feature]",
-        ),
-        click.option(
-            "--keep",
-            "--kept",
-            "kept",
-            cls=RenamedOption,
-            multiple=True,
-            metavar="FEATURE…",
-            help="Take these features as they are, such as encoded images.",
-        ),
-        click.option(
-            "--run-fn",
-            metavar="PACKAGE.MODULE:FUNCTION",
-            help="Train with this function of yours instead of ours.",
-        ),
+        *_TRAINING,
         click.option(
             "--eval-config",
             metavar="FILE",
@@ -153,8 +163,67 @@ def fine_tune_pipeline_config(
 
 def fine_tune_document(**options: Any) -> Document:
     """What ``fine_tune_pipeline_config`` makes its config of."""
-    document = read_given("fine-tune", options)
-    _put_pipeline(document, options, "fine-tune")
+    return _trained_document("fine-tune", options)
+
+
+def retrain_pipeline_options(command: Any) -> Any:
+    """Adds the options of the retraining pipeline; see ``retrain_pipeline_config``."""
+    options = (
+        click.option(
+            "--module",
+            required=True,
+            metavar="HANDLE",
+            help="The base module, which is in use until a version is published. A new one is a "
+            "reason to train.",
+        ),
+        _digest_option,
+        *_preprocessor_options,
+        *_TRAINING,
+        click.option(
+            "--min-new-rows",
+            type=click.IntRange(min=1),
+            metavar="N",
+            help="Train only if the new and rewritten spans have this many rows.",
+        ),
+        click.option(
+            "--schema",
+            "schema_file",
+            metavar="FILE",
+            help="Find anomalies by this Schema of TFX, and learn nothing while there are any.  "
+            "[inferred from the rows]",
+        ),
+        fine_tune_options,
+        ending_options,
+    )
+    return required_in_file(
+        add_options(command, *_input_options("retrain"), *options), "data_root", "module", "label"
+    )
+
+
+def retrain_pipeline_config(
+    pipeline_root: str | None = None, **options: Any
+) -> "RetrainPipelineConfig":
+    """The RetrainPipelineConfig of what ``retrain_pipeline_options`` parsed, over its file.
+
+    Raises:
+      UsageError: options contradict each other, or a value makes no sense.
+    """
+    document = retrain_document(pipeline_root=pipeline_root, **options)
+    config: RetrainPipelineConfig = config_of("retrain", document)
+    return config
+
+
+def retrain_document(**options: Any) -> Document:
+    """What ``retrain_pipeline_config`` makes its config of."""
+    of_gate = {"min_new_rows": options.pop("min_new_rows")}
+    document = _trained_document("retrain", options)
+    put_given(document, of_gate, ("retrain",))
+    return document
+
+
+def _trained_document(pipeline: str, options: dict[str, Any]) -> Document:
+    document = read_given(pipeline, options)
+    _put_pipeline(document, options, pipeline)
     ending = {name: options.pop(name) for name in OF_ENDING}
     put_given(document, fine_tune_values(**options), ("fine_tune",), {"inputs": "input_map"})
     put_ending(document, ending)

@@ -18,6 +18,8 @@ def judge_and_publish(
     module: Any,
     feeding: Any,
     preprocessor: Any,
+    baseline: Any = None,
+    decision: Any = None,
 ) -> list[Any]:
     """The nodes that follow a ModuleTrainer.
 
@@ -30,12 +32,16 @@ def judge_and_publish(
       module: A channel of type `HubModule`.
       feeding: an EmbedConfig: how rows are fed to module and baseline.
       preprocessor: A channel of type `HubModule`, or None.
+      baseline: A channel of type `HubModule`, if ``find_baseline`` has been asked already.
+      decision: A channel of type `RetrainDecision`: whether there is a module; None if there is.
     """
     if gate is None:
         if publication is not None:
             raise ConfigError("what is published must be judged first: give a gate as well")
         return []
-    finding, baseline = _baseline(gate, publication)
+    finding: list[Any] = []
+    if baseline is None:
+        finding, baseline = find_baseline(gate, publication)
     evaluator = ModuleEvaluator(
         examples=examples,
         module=module,
@@ -44,6 +50,7 @@ def judge_and_publish(
         feeding=feeding,
         preprocessor=preprocessor,
         splits=gate.splits,
+        decision=decision,
     )
     nodes = [*finding, evaluator]
     if publication is not None:
@@ -55,16 +62,24 @@ def judge_and_publish(
             name=publication.name,
             card=publication.card,
             aliases=publication.aliases,
+            decision=decision,
         )
         nodes.append(publisher)
     return nodes
 
 
-def _baseline(gate: Gate, publication: Publication | None) -> tuple[list[Any], Any]:
+def find_baseline(
+    gate: Gate, publication: Publication | None, fallback: Any = None
+) -> tuple[list[Any], Any]:
     """The node that finds the baseline, and its output; none, and None, without one.
 
     The version in use is known to whoever starts the pipeline, who names it: see ``run_local``. On
     other platforms it is the newest one that the pipeline itself has published.
+
+    Args:
+      gate: which may name it.
+      publication: what is in use of it is the baseline otherwise.
+      fallback: A channel of type `HubModule` for where nothing is published yet.
     """
     if gate.baseline is not None:
         resolver = ModuleResolver(handle=gate.baseline, digest=gate.baseline_digest)
@@ -75,6 +90,8 @@ def _baseline(gate: Gate, publication: Publication | None) -> tuple[list[Any], A
         "ModulePublisher",
         output_key="published",
         properties={"repository": publication.repository, "name": publication.name},
+        fallback=fallback,
         node_id="LatestPublished",
     )
-    return [node], node.outputs["module"].as_optional()
+    found = node.outputs["module"]
+    return [node], found.as_optional() if fallback is None else found

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
         EmbedPipelineConfig,
         FineTunePipelineConfig,
         PipelineConfig,
+        RetrainPipelineConfig,
     )
 
 _Config = TypeVar("_Config", bound="PipelineConfig")
+_Judged = TypeVar("_Judged", bound="FineTunePipelineConfig")
 _Steps = Mapping[str, Mapping[str, dict[str, Any]]]
 """Name of a step -> output -> its URI as the output's name has it, and its properties."""
 
@@ -64,7 +66,42 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     return {**steps["ModuleTrainer"]["module"], **_outcome(steps)}
 
 
-def with_baseline(config: "FineTunePipelineConfig") -> "FineTunePipelineConfig":
+def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
+    """Runs the retraining pipeline and reads its result back from ML Metadata.
+
+    Args:
+      config: a RetrainPipelineConfig with metadata or a metadata_path.
+
+    Returns:
+      ``learn`` (1 or 0), and why, as ``decided``; where it has learned, what ``run_finetune``
+      returns as well; the URI of the ``embeddings``, their ``rows``, how many of them were copied
+      from an earlier run as ``reused``, and the digest of the module as ``embedded_with``.
+
+    Raises:
+      ConfigError: the gate names a baseline.
+      HubTfxError: as ``run_embed``.
+    """
+    from hub_tfx_pipelines.retrain_pipeline import create_pipeline
+
+    if config.gate.baseline is not None:
+        raise ConfigError(
+            "baseline is the version in use where a module is trained again: leave gate.baseline "
+            "out (--baseline)"
+        )
+    steps = _run(with_baseline(config), create_pipeline)
+    decision = steps["RetrainGate"]["decision"]
+    embeddings = steps["EmbeddingGenerator"]["embeddings"]
+    return {
+        "learn": decision["learn"],
+        "decided": decision["reason"],
+        **steps["ModuleTrainer"].get("module", {}),
+        **_outcome(steps),
+        **{name: embeddings[name] for name in ("embeddings", "rows", "reused")},
+        "embedded_with": embeddings["module_digest"],
+    }
+
+
+def with_baseline(config: _Judged) -> _Judged:
     """The config with the baseline pinned: the one it names, otherwise the version in use.
 
     Raises:
@@ -88,8 +125,7 @@ def with_baseline(config: "FineTunePipelineConfig") -> "FineTunePipelineConfig":
 def _outcome(steps: _Steps) -> dict[str, Any]:
     """What became of the module: its verdict, and its version."""
     outcome = {}
-    if "ModuleEvaluator" in steps:
-        evaluation = steps["ModuleEvaluator"]["evaluation"]
+    if evaluation := steps.get("ModuleEvaluator", {}).get("evaluation"):
         outcome = {
             "verdict": evaluation["verdict"],
             "reason": evaluation["reason"],

@@ -9,6 +9,8 @@ import tfx.v1 as tfx
 
 from hub_tfx.artifacts import (
     HubModule,
+    ModuleEvaluation,
+    RetrainDecision,
     read_module,
     read_number,
     stamp,
@@ -30,11 +32,12 @@ def artifact(tmp_path):
     return made
 
 
-def test_the_type_can_be_imported_by_its_name_as_kubeflow_v2_does():
-    module, _, name = HubModule.TYPE_NAME.rpartition(".")
-    assert getattr(importlib.import_module(module), name) is HubModule
-    assert _SCHEMA_TITLE.match(HubModule.TYPE_NAME)
-    assert not HubModule.PROPERTIES
+@pytest.mark.parametrize("kind", [HubModule, ModuleEvaluation, RetrainDecision])
+def test_a_type_can_be_imported_by_its_name_as_kubeflow_v2_does(kind):
+    module, _, name = kind.TYPE_NAME.rpartition(".")
+    assert getattr(importlib.import_module(module), name) is kind
+    assert _SCHEMA_TITLE.match(kind.TYPE_NAME)
+    assert not kind.PROPERTIES
 
 
 def test_what_was_written_is_read_back(tmp_path, artifact):

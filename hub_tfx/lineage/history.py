@@ -24,6 +24,9 @@ _STATE = mlmd.Execution.State
 _DONE = ("COMPLETE", "CACHED")
 _NEAREST = 3
 _DIGEST_CHARS = 12
+_SKIPPED = "skipped"
+_BASES = ("module_in_use", "base_module", "module")
+"""Keys under which a step reads the module that it starts from, or uses as it is."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Run:
       spans: the spans of its examples.
       rows: number of rows that it learned from or embedded.
       base: handle of the module that it started from, or the beginning of that module's digest.
-      verdict: `blessed` or `not blessed`.
+      verdict: `blessed` or `not blessed`; `skipped` where there was nothing to learn from.
       reason: why.
       published: the version that it published, `publisher/model/3`, without the cache.
       embedded: number of rows that a module embedded in it, without the cache.
@@ -300,6 +303,7 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
     ended = max((e.ended_ms for e in executions), default=began)
     made = {p.key: p.properties for e in executions for p in e.outputs}
     new = {p.key: p.properties for e in executions if not e.is_cached for p in e.outputs}
+    decision = made.get("decision", {})
     evaluation, embeddings = made.get("evaluation", {}), new.get("embeddings", {})
     embedded, reused = _number(embeddings, "rows"), _number(embeddings, "reused")
     learned = _rows_learned(_tuned(executions))
@@ -311,8 +315,8 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
         spans=_spans(executions),
         rows=_number(made.get("embeddings", {}), "rows") if learned is None else learned,
         base=_base(executions),
-        verdict=evaluation.get("verdict"),
-        reason=evaluation.get("reason"),
+        verdict=evaluation.get("verdict", _SKIPPED if _number(decision, "learn") == 0 else None),
+        reason=evaluation.get("reason", decision.get("reason")),
         published=_published(new.get("published", {})),
         embedded=None if embedded is None else embedded - (reused or 0),
         reused=reused,
@@ -358,8 +362,10 @@ def _rows_learned(trained: Mapping[str, Any]) -> int | None:
 
 def _base(executions: Sequence[_Execution]) -> str | None:
     """The module that was tuned, otherwise the one that was used as it is."""
-    read = [e.read[key] for key in ("base_module", "module") for e in executions if key in e.read]
+    read = [e.read[key] for key in _BASES for e in executions if key in e.read]
     found = [p.properties for e in executions for p in e.outputs if p.key == "module"]
+    parents = {properties.get("parent_digest") for properties in found}
+    read.sort(key=lambda properties: properties.get("digest") not in parents)
     for properties in (*read, *found):
         digest = str(properties.get("digest", ""))[:_DIGEST_CHARS]
         if known := properties.get("handle") or digest:

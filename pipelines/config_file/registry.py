@@ -9,6 +9,7 @@ PIPELINE = "pipeline"
 PIPELINES: Mapping[str, str] = {
     "embed": "EmbedPipelineConfig",
     "fine-tune": "FineTunePipelineConfig",
+    "retrain": "RetrainPipelineConfig",
 }
 """Name of the pipeline, as in `hub-tfx run NAME` -> its dataclass in ``configs``."""
 

@@ -13,6 +13,7 @@ from hub_tfx.errors import CardError, ConfigError, UsageError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.repository.card import parse_card
+from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx_kubeflow.cli import compile_
 from hub_tfx_pipelines.cli import run
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
@@ -22,8 +23,11 @@ from hub_tfx_pipelines.options import (
     embed_pipeline_options,
     fine_tune_pipeline_config,
     fine_tune_pipeline_options,
+    retrain_pipeline_config,
+    retrain_pipeline_options,
 )
 from hub_tfx_pipelines.publishing import Gate, Publication
+from hub_tfx_pipelines.run_local import run_retrain
 
 DIGEST, OTHER = "ab" * 32, "cd" * 32
 PLACES = {
@@ -53,6 +57,12 @@ def config_of(command: click.Command, *arguments: str) -> Any:
     if result.exception:
         raise result.exception
     return result.return_value
+
+
+@click.command(cls=BeamCommand)
+@retrain_pipeline_options
+def retrain(**options: Any) -> Any:
+    return retrain_pipeline_config("root", **options)
 
 
 @pytest.mark.parametrize("name", ["embed", "fine-tune"])
@@ -220,6 +230,44 @@ def test_a_module_is_judged_where_that_is_asked_for_or_somebody_else_gets_it(
     )
     of_numbers = [*label, "--task", "regression", "--evaluate", "--pairs", "pair"]
     assert config_of(fine_tune, *of_numbers).gate.config == EvaluateConfig(pairs="pair")
+
+
+def test_options_are_the_attributes_of_a_retraining_pipeline(tmp_path: Any) -> None:
+    card = tmp_path / "card.md"
+    card.write_text(CARD)
+    needed = ["--module", "text", "--label", "topic"]
+    publish = ["--publish", "r", "--name", "a/b", "--card", str(card), "--alias", "stable"]
+    config = config_of(retrain, *needed, *publish)
+    assert (config.pipeline_name, config.warm_start) == ("retrain", True)
+    assert config.gate == Gate(config=EvaluateConfig(label="topic"))
+    assert config.publication.aliases == ("stable",)
+    assert config.retrain == RetrainConfig()
+    given = [
+        "--min-new-rows",
+        "9",
+        "--schema",
+        "s.pbtxt",
+        "--set",
+        "retrain.stop_on_anomalies=false",
+    ]
+    strict = config_of(retrain, *needed, *publish, *given)
+    assert strict.retrain == RetrainConfig(min_new_rows=9, stop_on_anomalies=False)
+    assert strict.folders == ("records", "root", "r", "s.pbtxt")
+    with pytest.raises(click.MissingParameter) as missing:
+        config_of(retrain, *needed)
+    assert missing.value.param.opts[0] == "--publish"
+
+
+def test_a_retraining_pipeline_refuses_what_has_no_place_in_it(tmp_path: Any) -> None:
+    card = tmp_path / "card.md"
+    card.write_text(CARD)
+    publish = ["--publish", "r", "--name", "a/b", "--card", str(card)]
+    given = ["--module", "text", "--label", "topic", *publish]
+    with pytest.raises(ConfigError, match="eval_config is for the fine-tuning pipeline"):
+        config_of(retrain, *given, "--set", "eval_config=judge.json")
+    named = config_of(retrain, *given, "--baseline", "other")
+    with pytest.raises(ConfigError, match=r"baseline is the version in use .* \(--baseline\)"):
+        run_retrain(named)
 
 
 def test_a_card_with_errors_is_refused_before_a_pipeline_runs(tmp_path: Any) -> None:

@@ -325,16 +325,16 @@ def test_a_mistake_is_told_with_its_line_and_what_to_do(wrong: str, problem: str
     [
         (b"\xff", "config.yaml:1: it is not UTF-8: save it in this encoding"),
         (b"#" * (MAX_BYTES + 1), "config.yaml:1: a config file has at most 64 KiB: shorten it"),
-        ("", "config.yaml:1: pipeline: is missing; it takes embed or fine-tune"),
+        ("", "config.yaml:1: pipeline: is missing; it takes embed, fine-tune or retrain"),
         ("[a]", "config.yaml:1: it is not a list of keys and values, as `pipeline: embed`"),
         ("%YAML 1.1\n---\na: b", "config.yaml:2: directives and `--- ` are not taken"),
         (
             "\n\npipeline: embd",
-            "config.yaml:3: pipeline: takes embed or fine-tune, not 'embd'; near",
+            "config.yaml:3: pipeline: takes embed, fine-tune or retrain, not 'embd'; near",
         ),
         (
             "pipeline: [embed]",
-            "config.yaml:1: pipeline: takes embed or fine-tune, not a list or a ",
+            "config.yaml:1: pipeline: takes embed, fine-tune or retrain, not a list or a ",
         ),
         (f"{EMBED}pipeline: embed", "config.yaml:5: pipeline: is there twice, first on line 1: "),
         (

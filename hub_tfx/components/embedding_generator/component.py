@@ -35,6 +35,7 @@ class EmbeddingGeneratorSpec(ComponentSpec):  # type: ignore[misc]
         "preprocessor": ChannelParameter(type=HubModule, optional=True),
         "schema": ChannelParameter(type=_Schema, optional=True),
         "previous": ChannelParameter(type=_Examples, optional=True),
+        "published": ChannelParameter(type=HubModule, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "embeddings": ChannelParameter(type=_Examples),
@@ -68,6 +69,7 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
         preprocessor: BaseChannel | None = None,
         previous: BaseChannel | None = None,
         state_dir: str | RuntimeParameter | None = None,
+        published: BaseChannel | None = None,
     ):
         """Constructs an EmbeddingGenerator.
 
@@ -84,6 +86,8 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
             changed. See hub_tfx.components.latest_embeddings.
           state_dir: a directory that names the embeddings of the last run with it, for runners
             that resolve no artifacts of earlier runs. `previous` takes precedence.
+          published: A channel of type `HubModule`, or with nothing: what a ModulePublisher has just
+            published embeds instead of `module`.
 
         Raises:
           ConfigError: the JSON is not an EmbedConfig.
@@ -97,6 +101,7 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
                 preprocessor=preprocessor,
                 schema=schema,
                 previous=previous,
+                published=published,
                 state_dir=state_dir,
                 config=config.to_json() if isinstance(config, EmbedConfig) else config,
                 hub_tfx_version=__version__,

@@ -39,6 +39,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
             - preprocessor: one HubModule, or none.
             - schema: one Schema, or none.
             - previous: one Examples of an earlier run, or none.
+            - published: one HubModule, which embeds instead of module, or none.
           output_dict:
             - embeddings: one Examples.
             - dead_letters: one Examples.
@@ -50,7 +51,8 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.embed.job.embed_files; no artifact is published.
         """
         examples = input_dict["examples"]
-        module = read_module(artifact_utils.get_single_instance(input_dict["module"]))
+        embedding = input_dict.get("published") or input_dict["module"]
+        module = read_module(artifact_utils.get_single_instance(embedding))
         given = input_dict.get("preprocessor")
         preprocessor = read_module(artifact_utils.get_single_instance(given)) if given else None
         embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])

@@ -16,7 +16,7 @@ from hub_tfx._tfx import (
     ExecutionParameter,
     RuntimeParameter,
 )
-from hub_tfx.artifacts import HubModule, ModuleEvaluation
+from hub_tfx.artifacts import HubModule, ModuleEvaluation, RetrainDecision
 from hub_tfx.components.module_evaluator.executor import Executor
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.errors import ConfigError
@@ -41,6 +41,7 @@ class ModuleEvaluatorSpec(ComponentSpec):  # type: ignore[misc]
         "baseline": ChannelParameter(type=HubModule, optional=True),
         "preprocessor": ChannelParameter(type=HubModule, optional=True),
         "schema": ChannelParameter(type=_artifacts.Schema, optional=True),
+        "decision": ChannelParameter(type=RetrainDecision, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "evaluation": ChannelParameter(type=ModuleEvaluation),
@@ -60,6 +61,8 @@ class ModuleEvaluator(BaseBeamComponent):  # type: ignore[misc]
        properties of TFX's Evaluator: `blessed` (1 or 0), `current_model` and `current_model_id`
        (URI and id of the module), `baseline_model` and `baseline_model_id` if there is one, and
        `blessing_message` (the first reason). `latest_module(blessed_by=…)` reads it.
+
+    No artifacts where a `decision` says that there was nothing to learn from.
     """
 
     SPEC_CLASS = ModuleEvaluatorSpec
@@ -77,6 +80,7 @@ class ModuleEvaluator(BaseBeamComponent):  # type: ignore[misc]
         preprocessor: BaseChannel | None = None,
         schema: BaseChannel | None = None,
         splits: Sequence[str] = ("eval",),
+        decision: BaseChannel | None = None,
     ):
         """Constructs a ModuleEvaluator.
 
@@ -93,6 +97,7 @@ class ModuleEvaluator(BaseBeamComponent):  # type: ignore[misc]
           schema: A channel of type `Schema`. Without it the types of features come from the first
             1,000 examples.
           splits: splits of the Examples that are measured; rows that no module was trained on.
+          decision: A channel of type `RetrainDecision`: whether there is a module at all.
 
         Raises:
           ConfigError: a JSON is not that of its config, or no split is named.
@@ -104,10 +109,11 @@ class ModuleEvaluator(BaseBeamComponent):  # type: ignore[misc]
         super().__init__(
             spec=ModuleEvaluatorSpec(
                 examples=examples,
-                module=module,
+                module=module if decision is None else module.as_optional(),
                 baseline=baseline,
                 preprocessor=preprocessor,
                 schema=schema,
+                decision=decision,
                 config=config.to_json() if isinstance(config, EvaluateConfig) else config,
                 feeding=_embed_json(feeding or EmbedConfig()),
                 baseline_feeding=baseline_feeding and _embed_json(baseline_feeding),

@@ -10,6 +10,7 @@ from hub_tfx._tfx import BaseBeamExecutor, artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.examples import columns_of_schema, files_by_split
+from hub_tfx.components.skipping import decision_of, is_skipped
 from hub_tfx.data.filesystems import make_folder, write_bytes
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
@@ -36,9 +37,11 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
             - module: one HubModule.
             - baseline, preprocessor: one HubModule each, or none.
             - schema: one Schema, or none.
+            - decision: one RetrainDecision, or none; if that is to learn nothing, no module either.
           output_dict:
             - evaluation: one ModuleEvaluation.
             - blessing: one ModelBlessing.
+            Both are taken out where nothing was to be learned.
           exec_properties:
             - config: the JSON of an EvaluateConfig.
             - feeding: the JSON of an EmbedConfig.
@@ -48,6 +51,8 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         Raises:
           HubTfxError: see hub_tfx.evaluate.job.evaluate_files; no artifact is published.
         """
+        if is_skipped(decision_of(input_dict), output_dict, "ModuleEvaluator"):
+            return
         splits = files_by_split(
             input_dict["examples"], "ModuleEvaluator", json.loads(exec_properties["splits"])
         )

@@ -15,7 +15,7 @@ from hub_tfx._tfx import (
     ExecutionParameter,
     ExecutorClassSpec,
 )
-from hub_tfx.artifacts import HubModule, ModuleEvaluation
+from hub_tfx.artifacts import HubModule, ModuleEvaluation, RetrainDecision
 from hub_tfx.components.module_publisher.executor import Executor
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, check_settable
@@ -39,8 +39,12 @@ class ModulePublisherSpec(ComponentSpec):  # type: ignore[misc]
         "module": ChannelParameter(type=HubModule),
         "blessing": ChannelParameter(type=_artifacts.ModelBlessing, optional=True),
         "evaluation": ChannelParameter(type=ModuleEvaluation, optional=True),
+        "decision": ChannelParameter(type=RetrainDecision, optional=True),
     }
-    OUTPUTS = {"published": ChannelParameter(type=HubModule)}  # noqa: RUF012
+    OUTPUTS = {  # noqa: RUF012
+        "published": ChannelParameter(type=HubModule),
+        "learned": ChannelParameter(type=RetrainDecision, optional=True),
+    }
 
 
 class ModulePublisher(BaseComponent):  # type: ignore[misc]
@@ -49,6 +53,9 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
     Component `outputs` contains:
      - `published`: Channel of type `HubModule`: the module as it was published, with its `handle`,
        `repository`, `name`, `version` and `digest`. No artifact where the blessing says no.
+     - `learned`: Channel of type `RetrainDecision`, where there is a `decision`: the same, once it
+       has been carried out to its end, whatever the blessing says. `latest_decision()` finds it. No
+       artifact where nothing was to be learned.
     """
 
     SPEC_CLASS = ModulePublisherSpec
@@ -65,6 +72,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
         aliases: Sequence[str] = (),
         variants: Sequence[str] = (),
         evaluation: BaseChannel | None = None,
+        decision: BaseChannel | None = None,
     ):
         """Constructs a ModulePublisher.
 
@@ -79,6 +87,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
           variants: formats that it is published in as well: `serving`, `tflite`.
           evaluation: A channel of type `ModuleEvaluation`: what it measured becomes part of the
             version's derived facts.
+          decision: A channel of type `RetrainDecision`: whether there is a module at all.
 
         Raises:
           HandleError, ConfigError: a name, an alias or the card breaks a rule.
@@ -88,9 +97,10 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
         card = card if isinstance(card, Card) else read_card(card)
         super().__init__(
             spec=ModulePublisherSpec(
-                module=module,
+                module=module if decision is None else module.as_optional(),
                 blessing=blessing,
                 evaluation=evaluation,
+                decision=decision,
                 repository=repository,
                 name=name,
                 card=card.source.decode(),
@@ -98,5 +108,6 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
                 variants=json.dumps(check_kinds(variants)),
                 hub_tfx_version=__version__,
                 published=Channel(type=HubModule),
+                learned=None if decision is None else Channel(type=RetrainDecision),
             )
         )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils, evaluator_constants
-from hub_tfx.artifacts import read_module, write_module
+from hub_tfx.artifacts import read_module, write_decision, write_module
+from hub_tfx.components.skipping import decision_of, is_skipped
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.facts import blessing_of, metrics_of
 from hub_tfx.evaluate.output import read_evaluation
@@ -36,14 +37,30 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             - module: one HubModule.
             - blessing: one ModelBlessing, or none.
             - evaluation: one ModuleEvaluation, or none.
+            - decision: one RetrainDecision, or none; if that is to learn nothing, no module either.
           output_dict:
             - published: one HubModule, which is taken out where nothing is published.
+            - learned: where there is a decision, one RetrainDecision, which is taken out where
+              nothing was to be learned.
           exec_properties: repository, name, card (its text), aliases and variants (JSON of a list).
 
         Raises:
           ConfigError: blessing or evaluation are about another module.
           HubTfxError: see hub_tfx.repository.publish.publish; no artifact is published.
         """
+        decision = decision_of(input_dict)
+        if is_skipped(decision, output_dict, "ModulePublisher"):
+            return
+        self._publish(input_dict, output_dict, exec_properties)
+        if decision is not None:  # Last, since it says that all else is done.
+            write_decision(artifact_utils.get_single_instance(output_dict["learned"]), decision)
+
+    def _publish(
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
         artifact = artifact_utils.get_single_instance(input_dict["module"])
         name = exec_properties["name"]
         if not _is_blessed(artifact, input_dict.get("blessing")):

@@ -15,7 +15,7 @@ from hub_tfx._tfx import (
     ExecutionParameter,
     ExecutorClassSpec,
 )
-from hub_tfx.artifacts import HubModule
+from hub_tfx.artifacts import HubModule, RetrainDecision
 from hub_tfx.components.module_trainer.executor import Executor
 from hub_tfx.errors import ConfigError
 from hub_tfx.finetune.config import FineTuneConfig
@@ -47,6 +47,8 @@ class ModuleTrainerSpec(ComponentSpec):  # type: ignore[misc]
         "transform_graph": ChannelParameter(type=_artifacts.TransformGraph, optional=True),
         "schema": ChannelParameter(type=_artifacts.Schema, optional=True),
         "raw_examples": ChannelParameter(type=_artifacts.Examples, optional=True),
+        "module_in_use": ChannelParameter(type=HubModule, optional=True),
+        "decision": ChannelParameter(type=RetrainDecision, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "module": ChannelParameter(type=HubModule),
@@ -69,6 +71,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
      - `model`: Channel of type `Model`: serves serialized raw tf.Examples, Transform inside.
      - `model_run`: Channel of type `ModelRun`: checkpoints, TensorBoard events, and in `left_out/`
        the rows that could not be learned from, with their reasons.
+
+    No artifacts where a `decision` says that there is nothing to learn from.
     """
 
     SPEC_CLASS = ModuleTrainerSpec
@@ -91,6 +95,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
         eval_args: Any = None,
         custom_config: dict[str, Any] | None = None,
         raw_examples: BaseChannel | None = None,
+        module_in_use: BaseChannel | None = None,
+        decision: BaseChannel | None = None,
     ):
         """Constructs a ModuleTrainer.
 
@@ -115,6 +121,9 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
           custom_config: more for FnArgs.custom_config.
           raw_examples: A channel of type `Examples`, those that Transform read: `spans` are theirs,
             since Transform does not pass them on.
+          module_in_use: A channel of type `HubModule`: the module to start from instead of
+            base_module, unless the decision is to start from that.
+          decision: A channel of type `RetrainDecision`: whether to train at all.
 
         Raises:
           ConfigError: the JSON is not a FineTuneConfig, both run_fn and module_file are given, or
@@ -146,6 +155,8 @@ class ModuleTrainer(BaseComponent):  # type: ignore[misc]
                 transform_graph=transform_graph,
                 schema=schema,
                 raw_examples=raw_examples,
+                module_in_use=module_in_use,
+                decision=decision,
                 config=config.to_json(),
                 module_fn=module_fn,
                 module_format=module_format,

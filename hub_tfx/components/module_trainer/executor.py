@@ -11,12 +11,14 @@ from typing import Any
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
 from hub_tfx.artifacts import read_module, read_number, write_module
 from hub_tfx.components.module_trainer.local import local_inputs, local_outputs, upload
+from hub_tfx.components.skipping import decision_of, is_skipped
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.new_module import NewModule, check_format
 from hub_tfx.finetune.run_fn_job import fine_tune_with
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.retrain.decision import Decision
 
 
 class Executor(GenericExecutor):  # type: ignore[misc]
@@ -37,10 +39,13 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             - preprocessor: one HubModule, or none.
             - transform_graph, schema: one of each, or none.
             - raw_examples: what examples were made of, or none.
+            - module_in_use: one HubModule, or none.
+            - decision: one RetrainDecision, or none.
           output_dict:
             - module: one HubModule.
             - model: one Model.
             - model_run: one ModelRun.
+            All are taken out where the decision is to learn nothing.
           exec_properties: config (JSON of a FineTuneConfig), module_fn, module_format, run_fn or
             module_file, train_args, eval_args, custom_config.
 
@@ -48,8 +53,11 @@ class Executor(GenericExecutor):  # type: ignore[misc]
           HubTfxError: the module cannot be trained, run_fn left none or no serving model, or what
             it left cannot be written; no artifact is published.
         """
+        decision = decision_of(input_dict)
+        if is_skipped(decision, output_dict, "ModuleTrainer"):
+            return
         config = FineTuneConfig.from_json(exec_properties["config"])
-        base = _base(input_dict.get("base_module"), exec_properties)
+        base = _base(_start(input_dict, decision), exec_properties)
         first = input_dict.get("preprocessor")
         preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
         examples = input_dict.get("raw_examples") or input_dict["examples"]
@@ -81,6 +89,15 @@ def _check_model(serving: Path) -> None:
         raise AuthoringError(
             "run_fn left no model: it saves one that serves to fn_args.serving_model_dir"
         )
+
+
+def _start(
+    input_dict: Mapping[str, Sequence[Any]], decision: Decision | None
+) -> Sequence[Any] | None:
+    """The module to start from: that in use, unless the base is what is new."""
+    in_use = input_dict.get("module_in_use")
+    is_base_asked_for = decision is not None and decision.start == "base"
+    return in_use if in_use and not is_base_asked_for else input_dict.get("base_module")
 
 
 def _base(

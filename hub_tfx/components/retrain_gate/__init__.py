@@ -1,0 +1,1 @@
+"""RetrainGate: whether there is anything to learn from."""

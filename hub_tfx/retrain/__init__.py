@@ -1,0 +1,1 @@
+"""Retraining: whether there is anything to learn from, and why."""

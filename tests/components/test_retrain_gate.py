@@ -1,0 +1,219 @@
+"""RetrainGate: what it reads from artifacts, and what the steps after it do with its decision."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tfx.v1 as tfx
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+
+from hub_tfx.artifacts import HubModule, RetrainDecision, read_decision, write_decision
+from hub_tfx.components.module_evaluator.component import ModuleEvaluator
+from hub_tfx.components.module_evaluator.executor import Executor as Evaluator
+from hub_tfx.components.module_publisher.component import ModulePublisher
+from hub_tfx.components.module_publisher.executor import Executor as Publisher
+from hub_tfx.components.module_trainer.executor import Executor as Trainer
+from hub_tfx.components.module_trainer.executor import _start
+from hub_tfx.components.retrain_gate.component import RetrainGate
+from hub_tfx.components.retrain_gate.executor import Executor
+from hub_tfx.errors import ConfigError, InputError
+from hub_tfx.evaluate.config import EvaluateConfig
+from hub_tfx.repository.card import parse_card
+from hub_tfx.retrain.config import RetrainConfig
+from hub_tfx.retrain.decision import Decision
+
+of = tfx.types.standard_artifacts
+SPLITS = ("train", "eval")
+SKIP = Decision(learn=False, reasons=("nothing is new",), start="in use")
+CARD = parse_card(
+    """---
+summary: Words.
+task: text-embedding
+license: Apache-2.0
+owners: [Tests]
+language: en
+---
+"""
+)
+
+
+def artifact(kind: Any, uri: Path | str) -> Any:
+    made = kind()
+    made.uri = str(uri)
+    return made
+
+
+def examples(span: int, fingerprint: str | None, uri: str = "/examples/1") -> Any:
+    made = artifact(of.Examples, uri)
+    made.set_int_custom_property("span", span)
+    if fingerprint:
+        made.set_string_custom_property("input_fingerprint", fingerprint)
+    return made
+
+
+def about_splits(kind: Any, folder: Path, name: str, messages: Sequence[Any]) -> Any:
+    """An artifact with a message of each split, as TFX leaves them."""
+    made = artifact(kind, folder)
+    made.split_names = '["train", "eval"]'
+    for split, message in zip(SPLITS, messages, strict=True):
+        (folder / f"Split-{split}").mkdir(parents=True)
+        (folder / f"Split-{split}" / name).write_bytes(message.SerializeToString())
+    return made
+
+
+def statistics(folder: Path, *rows: int) -> Any:
+    parsed = statistics_pb2.DatasetFeatureStatisticsList
+    counts = [parsed(datasets=[{"num_examples": count}]) for count in rows]
+    return about_splits(of.ExampleStatistics, folder, "FeatureStats.pb", counts)
+
+
+def base(digest: str) -> Any:
+    made = artifact(HubModule, "/base")
+    made.set_string_custom_property("digest", digest)
+    return made
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Callable[..., Any]:
+    """Runs the executor; the artifact of its decision."""
+
+    def run(config: RetrainConfig | None = None, **inputs: Any) -> Any:
+        decision = artifact(RetrainDecision, tmp_path / f"decision-{len(list(tmp_path.iterdir()))}")
+        given = {k: v if isinstance(v, list) else [v] for k, v in inputs.items()}
+        properties = {"config": (config or RetrainConfig()).to_json()}
+        Executor().Do(given, {"decision": [decision]}, properties)
+        return decision
+
+    return run
+
+
+def test_what_it_decides_is_in_the_artifact_and_its_properties(
+    gate: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = gate(
+        examples=examples(3, "f"),
+        statistics=statistics(tmp_path / "statistics", 20, 10),
+        base_module=base("ab"),
+    )
+    decision = read_decision(made)
+    assert decision.spans == {"3": "f"}
+    assert (decision.learn, decision.new_rows, decision.base) == (True, 30, "ab")
+    assert made.get_int_custom_property("learn") == 1
+    assert made.get_string_custom_property("reason") == decision.reasons[0]
+    assert made.get_string_custom_property("new_spans") == "[3]"
+    assert made.get_int_custom_property("new_rows") == 30
+    assert all(
+        f"`{name}`" in RetrainDecision.__doc__ for name in made.mlmd_artifact.custom_properties
+    )
+
+    again = gate(examples=examples(3, "f"), base_module=base("ab"), learned=made)
+    assert not read_decision(again).learn
+    other = gate(examples=examples(3, "f"), base_module=base("cd"), learned=made)
+    assert read_decision(other).start == "base"
+
+
+def test_examples_without_a_fingerprint_are_known_by_where_they_are(
+    gate: Callable[..., Any],
+) -> None:
+    first = gate(examples=examples(1, None))
+    assert not read_decision(gate(examples=examples(1, None), learned=first)).learn
+    elsewhere = examples(1, None, "/examples/2")
+    assert read_decision(gate(examples=elsewhere, learned=first)).learn
+
+
+def test_several_examples_of_a_span_are_one(gate: Callable[..., Any], tmp_path: Path) -> None:
+    several = [examples(1, "b"), examples(1, "a"), examples(2, "c")]
+    counted = [statistics(tmp_path / str(n), n, 1) for n in range(3)]
+    made = gate(examples=several, statistics=counted)
+    assert read_decision(made).new_rows == 6
+    assert not read_decision(gate(examples=several[1::-1], learned=made)).learn
+    with pytest.raises(ConfigError, match="3 Examples and 1 ExampleStatistics"):
+        gate(examples=several, statistics=counted[:1])
+
+
+def test_anomalies_are_told_with_feature_and_split(
+    gate: Callable[..., Any], tmp_path: Path
+) -> None:
+    wrong, whole = anomalies_pb2.Anomalies(data_missing=True), anomalies_pb2.Anomalies()
+    whole.anomaly_info["topic"].description = "Examples contain\nvalues missing: \x1b[31m."
+    whole.dataset_anomaly_info.description = "few"
+    found = about_splits(of.ExampleAnomalies, tmp_path / "found", "SchemaDiff.pb", [whole, wrong])
+    reason = read_decision(gate(examples=examples(1, "f"), anomalies=found)).reasons[0]
+    assert reason == (
+        "the examples have anomalies: split train: few; topic in split train: Examples contain "
+        "values missing: \\x1b[31m; split eval has no examples"
+    )
+    despite = RetrainConfig(stop_on_anomalies=False)
+    assert read_decision(gate(despite, examples=examples(1, "f"), anomalies=found)).learn
+
+
+@pytest.mark.parametrize("content", [b"\xff\xff", None])
+def test_what_an_earlier_step_left_damaged_is_named(
+    gate: Callable[..., Any], tmp_path: Path, content: bytes | None
+) -> None:
+    counted = statistics(tmp_path / "statistics", 1, 1)
+    file = tmp_path / "statistics" / "Split-eval" / "FeatureStats.pb"
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(InputError, match=r"Split-eval/FeatureStats.pb cannot be read"):
+        gate(examples=examples(1, "f"), statistics=counted)
+    with pytest.raises(InputError, match=r"decision.json cannot be read"):
+        read_decision(artifact(RetrainDecision, tmp_path))
+
+
+def test_rows_are_counted_by_statistics() -> None:
+    channel = tfx.dsl.Importer("/x", of.Examples).outputs["result"]
+    with pytest.raises(ConfigError, match="min_new_rows needs statistics"):
+        RetrainGate(channel, config=RetrainConfig(min_new_rows=1))
+
+
+# --- What the steps after it do ------------------------------------------------------------------
+
+
+@pytest.fixture
+def skip(tmp_path: Path) -> list[Any]:
+    made = artifact(RetrainDecision, tmp_path / "skip")
+    write_decision(made, SKIP)
+    return [made]
+
+
+@pytest.mark.parametrize(
+    ("executor", "outputs"),
+    [
+        (Trainer, {"module": HubModule, "model": of.Model, "model_run": of.ModelRun}),
+        (Evaluator, {"evaluation": RetrainDecision, "blessing": of.ModelBlessing}),
+        (Publisher, {"published": HubModule, "learned": RetrainDecision}),
+    ],
+)
+def test_on_a_skip_a_step_reads_nothing_and_makes_nothing(
+    executor: Any, outputs: dict[str, Any], skip: list[Any], tmp_path: Path
+) -> None:
+    made = {key: [artifact(kind, tmp_path / key)] for key, kind in outputs.items()}
+    executor().Do({"decision": skip}, made, {})
+    assert made == {key: [] for key in outputs}
+    assert [path.name for path in tmp_path.iterdir()] == ["skip"]
+
+
+def test_the_trainer_starts_from_the_version_in_use_unless_the_base_is_new() -> None:
+    inputs = {"base_module": ["base"], "module_in_use": ["version"]}
+    new_base = Decision(learn=True, reasons=("x",), start="base")
+    new_span = Decision(learn=True, reasons=("x",), start="in use")
+    assert _start(inputs, new_span) == ["version"]
+    assert _start(inputs, new_base) == ["base"]
+    assert _start({"base_module": ["base"]}, new_span) == ["base"]
+    assert _start({**inputs, "module_in_use": []}, new_span) == ["base"]
+
+
+def test_a_module_may_be_missing_only_where_there_is_a_decision() -> None:
+    def channel(kind: Any) -> Any:
+        return tfx.dsl.Importer("/x", kind).outputs["result"]
+
+    config = EvaluateConfig(label="topic")
+    of_publisher = {"repository": "r", "name": "a/b", "card": CARD}
+    for decision in (None, channel(RetrainDecision)):
+        module = channel(HubModule)
+        evaluator = ModuleEvaluator(channel(of.Examples), module, config=config, decision=decision)
+        publisher = ModulePublisher(module, **of_publisher, decision=decision)
+        assert evaluator.inputs["module"].is_optional is (decision is not None or None)
+        assert publisher.inputs["module"].is_optional is (decision is not None or None)
+        assert ("learned" in publisher.outputs) == (decision is not None)
