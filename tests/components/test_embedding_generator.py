@@ -424,5 +424,5 @@ def test_an_unknown_key_in_a_runtime_config_stops_the_executor_before_it_writes(
 def test_the_constructor_takes_what_the_docstring_names():
     parameters = inspect.signature(EmbeddingGenerator.__init__).parameters
     named = ["examples", "module", "schema", "config", "preprocessor", "previous", "state_dir"]
-    assert list(parameters) == ["self", *named]
+    assert list(parameters) == ["self", *named, "published"]
     assert all(f"{name}: " in EmbeddingGenerator.__init__.__doc__ for name in [*parameters][1:])
