@@ -9,6 +9,7 @@ refused. All of it is left in demo/out to look at.
 """
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -28,6 +29,7 @@ from hub_tfx._quiet import quiet_libraries  # noqa: E402
 from hub_tfx.lineage.store import open_sqlite  # noqa: E402
 
 quiet_libraries()
+logging.getLogger("hub_tfx").setLevel(logging.ERROR)  # What is not published stands in the table.
 
 from demo.console import console, timed  # noqa: E402
 from demo.corpus import Document, read_docstrings, write_tfrecord  # noqa: E402
