@@ -76,7 +76,9 @@ _COUNTING = """
     for seconds in (60, 0.4):  # The second time for a second signal.
         try:
             print(os.getpid(), flush=True)
-            time.sleep(seconds)
+            # Not in one sleep: Python only looks for a signal that came just before it after it.
+            for _ in range(int(seconds / 0.02)):
+                time.sleep(0.02)
         except KeyboardInterrupt:
             interrupts += 1
     return 10 + interrupts
