@@ -91,17 +91,19 @@ def binary_records(path: Path, file: Any, header: Header) -> Iterator[tuple[byte
     """
     head = file.peek(_READ_BYTES)
     _, space, rest = head.partition(b" ")
-    numbers = rest[: 4 * header.dim]
-    if not space or not (_CONTROLS.search(numbers) or _is_no_text(numbers)):
+    size = 4 * header.dim
+    if not space or not (_CONTROLS.search(rest[:size]) or _is_no_text(rest, size)):
         return None
-    return _records(path, file, 4 * header.dim)
+    return _records(path, file, size)
 
 
-def _is_no_text(data: bytes) -> bool:
+def _is_no_text(data: bytes, size: int) -> bool:
+    """Whether bytes before ``size`` belong to no letter, also with those that follow."""
     try:
-        data.decode()
+        data[: size + 3].decode()  # A letter has at most four bytes.
     except UnicodeDecodeError as error:
-        return error.end < len(data)  # At its end a letter may be cut in two.
+        is_cut = error.end == len(data) < size  # By what was read of the file.
+        return error.start < size and not is_cut
     return False
 
 
