@@ -1,5 +1,6 @@
 """`hub-tfx run`: a pipeline on this machine, with LocalDagRunner and ML Metadata."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -71,8 +72,7 @@ def fine_tune(**options: Any) -> int:
 
     with errors_told_once(), current_directory_on_path():
         result = run_finetune(config)
-    print_fields(result)
-    return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED
+    return _ended(result)
 
 
 @run.command(cls=PipelineCommand, short_help="Train again if there is something to learn from.")
@@ -97,5 +97,10 @@ def retrain(**options: Any) -> int:
 
     with errors_told_once(), current_directory_on_path():
         result = run_retrain(config)
+    return _ended(result)
+
+
+def _ended(result: Mapping[str, Any]) -> int:
+    """Prints what a run has made; the exit code that its verdict, if there is one, stands for."""
     print_fields(result)
     return 0 if result.get("verdict", BLESSED) == BLESSED else NOT_BLESSED

@@ -7,7 +7,7 @@ import click
 from hub_tfx._yaml import flow
 from hub_tfx.cli.names import RenamedGroup
 from hub_tfx.cli.options import add_options
-from hub_tfx.cli.output import json_option, print_json, print_table, print_text, tell
+from hub_tfx.cli.output import json_option, print_json, print_problems, print_table, print_text
 from hub_tfx.errors import ConfigFileError
 from hub_tfx_pipelines.config_file.build import build
 from hub_tfx_pipelines.config_file.document import Document, pipeline_of, read_document
@@ -49,12 +49,7 @@ def check(files: tuple[str, ...], settings: tuple[str, ...], as_json: bool) -> i
     """
     found = (problem for file in files for problem in _problems(file, settings))
     problems = [*dict.fromkeys(found)]  # What is wrong with --set is told once.
-    if as_json:
-        print_json({"passed": not problems, "problems": problems})
-    elif problems:
-        print_text("\n".join(" ".join(problem.split()) for problem in problems))
-    else:
-        tell(f"{', '.join(files)}: no error")
+    print_problems(files, problems, as_json=as_json)
     return ConfigFileError.exit_code if problems else 0
 
 

@@ -107,8 +107,6 @@ def with_baseline(config: _Judged) -> _Judged:
     Raises:
       HubTfxError: the baseline cannot be resolved, or the repository cannot be read.
     """
-    from hub_tfx.store.cache import ModuleCache
-
     gate = config.gate
     if gate is None:
         return config
@@ -117,9 +115,8 @@ def with_baseline(config: _Judged) -> _Judged:
         baseline = config.publication.in_use()
     if baseline is None:
         return config
-    resolved = ModuleCache().resolve(baseline, digest=gate.baseline_digest)
-    pinned = replace(gate, baseline=baseline, baseline_digest=resolved.digest)
-    return replace(config, gate=pinned)
+    handle, digest = _resolved(baseline, gate.baseline_digest)
+    return replace(config, gate=replace(gate, baseline=handle, baseline_digest=digest))
 
 
 def _outcome(steps: _Steps) -> dict[str, Any]:
@@ -146,7 +143,6 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     """
     from hub_tfx.data.files import find_files
     from hub_tfx.lineage.store import open_store, properties_of
-    from hub_tfx.store.cache import ModuleCache
     from hub_tfx_pipelines import metadata
     from hub_tfx_pipelines.local_runner import LocalRunner
 
@@ -161,13 +157,11 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     if config.input_config is None:
         find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
     if config.module is not None:
-        resolved = ModuleCache().resolve(config.module, digest=config.module_digest)
-        named = _pinned(config.module, resolved.handle)
-        config = replace(config, module=named, module_digest=resolved.digest)
+        handle, digest = _resolved(config.module, config.module_digest)
+        config = replace(config, module=handle, module_digest=digest)
     if config.preprocessor is not None:
-        resolved = ModuleCache().resolve(config.preprocessor, digest=config.preprocessor_digest)
-        named = _pinned(config.preprocessor, resolved.handle)
-        config = replace(config, preprocessor=named, preprocessor_digest=resolved.digest)
+        handle, digest = _resolved(config.preprocessor, config.preprocessor_digest)
+        config = replace(config, preprocessor=handle, preprocessor_digest=digest)
     pipeline = create_pipeline(config)
     LocalRunner(connection).run(pipeline)
     store = open_store(connection)
@@ -182,10 +176,12 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     }
 
 
-if __name__ == "__main__":
-    from hub_tfx_pipelines.cli import run
+def _resolved(handle: str, digest: str | None) -> tuple[str, str]:
+    """Resolves a module; the handle to name it by in the pipeline, and its digest."""
+    from hub_tfx.store.cache import ModuleCache
 
-    sys.exit(run_renamed(run, sys.argv[1:], f"python -m {__spec__.name}", "hub-tfx run"))
+    module = ModuleCache().resolve(handle, digest=digest)
+    return _pinned(handle, module.handle), module.digest
 
 
 def _pinned(handle: str, resolved: str) -> str:
@@ -193,3 +189,9 @@ def _pinned(handle: str, resolved: str) -> str:
     from hub_tfx.module.handle import ModuleHandle
 
     return resolved if ModuleHandle.parse(handle).is_in_repository else handle
+
+
+if __name__ == "__main__":
+    from hub_tfx_pipelines.cli import run
+
+    sys.exit(run_renamed(run, sys.argv[1:], f"python -m {__spec__.name}", "hub-tfx run"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hub_tfx.cli.options import cache_dir_option, located
-from hub_tfx.cli.output import json_option, print_json, print_text, tell
+from hub_tfx.cli.output import json_option, print_problems, print_text, tell
 from hub_tfx.errors import CardError, OutputError
 
 if TYPE_CHECKING:
@@ -60,12 +60,7 @@ def check(files: tuple[str, ...], as_json: bool) -> int:
       hub-tfx card check README.md
     """
     problems = [problem for file in files for problem in _problems(file)]
-    if as_json:
-        print_json({"passed": not problems, "problems": problems})
-    elif problems:
-        print_text("\n".join(" ".join(problem.split()) for problem in problems))
-    else:
-        tell(f"{', '.join(files)}: no error")
+    print_problems(files, problems, as_json=as_json)
     return CardError.exit_code if problems else 0
 
 

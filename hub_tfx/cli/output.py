@@ -67,6 +67,16 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
+def print_problems(files: Sequence[str], problems: Sequence[str], *, as_json: bool) -> None:
+    """What is wrong with files, a line each on stdout; that nothing is, on stderr."""
+    if as_json:
+        print_json({"passed": not problems, "problems": list(problems)})
+    elif problems:
+        print_text("\n".join(" ".join(problem.split()) for problem in problems))
+    else:
+        tell(f"{', '.join(files)}: no error")
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on a terminal; tab-separated and whole in a pipe."""
     columns, *rows = [[printable(cell) for cell in row] for row in (columns, *rows)]

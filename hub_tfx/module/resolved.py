@@ -55,18 +55,21 @@ class ResolvedModule:
         spec, manifest = inspect(path), Manifest.of_directory(path)
         return cls(handle or str(path), path, manifest.digest, spec, manifest.size_bytes)
 
-    def verify(self) -> None:
-        """Raises DigestMismatchError where the directory no longer has the bytes of the digest.
+    def verify(self) -> Manifest:
+        """The manifest of the directory, which is hashed for it.
 
-        What resolves a module may have hashed it long ago.
+        Raises:
+          DigestMismatchError: the directory no longer has the bytes of the digest. What resolves a
+            module may have hashed it long ago.
         """
-        digest = Manifest.of_directory(self.path).digest
-        if digest != self.digest:
+        manifest = Manifest.of_directory(self.path)
+        if manifest.digest != self.digest:
             raise DigestMismatchError(
                 f"{self.path} does not hold the module {self.handle} that was resolved: its digest "
-                f"is {digest}, not {self.digest}; resolve it again, and if the directory is one of "
-                "the cache, remove it before"
+                f"is {manifest.digest}, not {self.digest}; resolve it again, and if the directory "
+                "is one of the cache, remove it before"
             )
+        return manifest
 
     @property
     def worker_path(self) -> str:

@@ -165,6 +165,7 @@ class ModuleFacts:
 
 def module_facts(
     module: ResolvedModule,
+    manifest: Manifest | None = None,
     *,
     handle: str | None = None,
     parent: Origin | None = None,
@@ -177,14 +178,15 @@ def module_facts(
     """What can be read from a module, and what is told of how it came about; see ModuleFacts.
 
     Args:
-      module: the module; its files are read again.
+      module: the module.
+      manifest: the manifest of its files, which are read again for it if None.
       handle: handle under which it is published; that of ``module`` may name a directory here.
       parent, metrics, spans, run, code_version, blessing: as ModuleFacts has them.
 
     Raises:
       NotAModuleError: the module is damaged.
     """
-    manifest = Manifest.of_directory(module.path)
+    manifest = manifest or Manifest.of_directory(module.path)
     return ModuleFacts(
         format=module.spec.format,
         digest=manifest.digest,

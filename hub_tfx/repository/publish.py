@@ -119,7 +119,9 @@ def publish(
     if made is None or sign_key is not None:
         with storage.work() as work:
             tried = make_variants(module, variants, work / layout.VARIANTS, imports)
-            known = replace(facts or module_facts(module), handle=None, variants=tried.facts)
+            known = replace(
+                facts or module_facts(module, manifest), handle=None, variants=tried.facts
+            )
             content = {f"{layout.MODULE}/{e.path}": module.path / e.path for e in manifest.files}
             content |= _beside(module, work, text, known, archive=archive)
             content |= tried.files
@@ -160,11 +162,11 @@ def _checked(module: ResolvedModule) -> Manifest:
     Raises:
       NotAModuleError, DigestMismatchError: they are not.
     """
-    module.verify()
+    manifest = module.verify()
     report = check(module.path, run=False)
     if failed := [c for c in report.checks if c.name in _MUST_PASS and c.outcome == "fail"]:
         raise NotAModuleError(f"{module.path}: {failed[0].why}: {failed[0].fix}")
-    return Manifest.of_directory(module.path)
+    return manifest
 
 
 def _published(

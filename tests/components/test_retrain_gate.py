@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import tfx.v1 as tfx
+from cards import CARD
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from hub_tfx.artifacts import HubModule, RetrainDecision, read_decision, write_decision
@@ -26,16 +27,6 @@ from hub_tfx.retrain.decision import Decision
 of = tfx.types.standard_artifacts
 SPLITS = ("train", "eval")
 SKIP = Decision(learn=False, reasons=("nothing is new",), start="in use")
-CARD = parse_card(
-    """---
-summary: Words.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
-"""
-)
 
 
 def artifact(kind: Any, uri: Path | str) -> Any:
@@ -209,7 +200,7 @@ def test_a_module_may_be_missing_only_where_there_is_a_decision() -> None:
         return tfx.dsl.Importer("/x", kind).outputs["result"]
 
     config = EvaluateConfig(label="topic")
-    of_publisher = {"repository": "r", "name": "a/b", "card": CARD}
+    of_publisher = {"repository": "r", "name": "a/b", "card": parse_card(CARD)}
     for decision in (None, channel(RetrainDecision)):
         module = channel(HubModule)
         evaluator = ModuleEvaluator(channel(of.Examples), module, config=config, decision=decision)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
+from cards import CARD
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,14 +43,6 @@ pipeline_root: root
 module: text
 fine_tune:
   label: topic
-"""
-CARD = """---
-summary: Words.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
 """
 DIGEST = "ab" * 32
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tfx.v1 as tfx
+from cards import CARD
 from judged import WORDS, labelled_rows
 from tfx_helpers import write_tfrecord
 from trust import trust_tuned
@@ -32,14 +33,6 @@ from hub_tfx_pipelines.configs import Gate, Publication, RetrainPipelineConfig
 from hub_tfx_pipelines.run_local import run_retrain
 
 ROWS = 150
-CARD = """---
-summary: Words that tell a topic.
-task: text-embedding
-license: Apache-2.0
-owners: [Tests]
-language: en
----
-"""
 SCHEMA = """
 feature { name: "text" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature {
