@@ -123,6 +123,28 @@ def test_several_examples_of_a_span_are_one(gate: Callable[..., Any], tmp_path: 
         gate(examples=several, statistics=counted[:1])
 
 
+def test_a_window_of_spans_says_itself_what_it_holds(
+    gate: Callable[..., Any], tmp_path: Path
+) -> None:
+    def window(fingerprints: str) -> Any:
+        made = examples(10, "all of them")
+        made.set_string_custom_property("span_fingerprints", fingerprints)
+        made.set_string_custom_property("span_rows", '{"9": 4, "10": 3}')
+        return made
+
+    counted = statistics(tmp_path / "counted", 4, 3)
+    first = gate(examples=window('{"10": "b", "9": "a"}'), statistics=counted)
+    decision = read_decision(first)
+    assert decision.spans == {"9": "a", "10": "b"}
+    assert (decision.new_spans, decision.new_rows) == ((9, 10), 7)
+
+    again = read_decision(gate(examples=window('{"9": "x", "10": "b"}'), learned=first))
+    assert again.reasons == ("span 9 rewritten, 4 rows",)
+    for damaged in ("{", "[]", '{"x": "a"}', '{"1": 1}'):
+        with pytest.raises(InputError, match="span_fingerprints of /examples/1 is damaged"):
+            gate(examples=window(damaged))
+
+
 def test_anomalies_are_told_with_feature_and_split(
     gate: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.embedding_generator.state import read_state, write_state
 from hub_tfx.components.examples import columns_of_schema, files_by_split
+from hub_tfx.components.spans import spans_of
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import SplitsResult, embed_splits
 
@@ -90,8 +91,8 @@ def _previous(artifacts: Sequence[Any] | None, state_dir: str | None) -> str | N
 def _stamp_outputs(
     embeddings: Any, dead_letters: Any, examples: Sequence[Any], result: SplitsResult
 ) -> None:
-    spans = sorted((read_number(a, "span"), read_number(a, "version")) for a in examples)
-    span, version = spans[-1]
+    span, version = max((read_number(a, "span"), read_number(a, "version")) for a in examples)
+    spans = sorted({of.number for artifact in examples for of in spans_of(artifact)})
     for output in (embeddings, dead_letters):
         output.split_names = artifact_utils.encode_split_names(list(result.manifests))
         output.span, output.version = span, version
@@ -111,7 +112,7 @@ def _stamp_outputs(
             "rows": result.total("rows"),
             "dead_letters": result.total("dead_letters"),
             "reused": result.total("reused"),
-            "spans": json.dumps(sorted({span for span, _ in spans})),
+            "spans": json.dumps(spans),
         },
     )
     stamp(dead_letters, {"rows": result.total("dead_letters")})

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
-from hub_tfx.artifacts import read_module, read_number, write_module
+from hub_tfx.artifacts import read_module, write_module
 from hub_tfx.components.module_trainer.local import local_inputs, local_outputs, upload
 from hub_tfx.components.skipping import decision_of, is_skipped
+from hub_tfx.components.spans import spans_of
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.new_module import NewModule, check_format
@@ -131,7 +132,9 @@ def _origin(base: ResolvedModule | NewModule | None, tuned: Path) -> dict[str, s
 def _circumstances(examples: Sequence[Any], config: str) -> dict[str, str | None]:
     """Properties that say how it was trained."""
     return {
-        "spans": json.dumps(sorted({read_number(artifact, "span") for artifact in examples})),
+        "spans": json.dumps(
+            sorted({of.number for artifact in examples for of in spans_of(artifact)})
+        ),
         "config_digest": hashlib.sha256(config.encode()).hexdigest(),
         "git_commit": _git_commit(),
     }
