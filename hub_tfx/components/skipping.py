@@ -1,10 +1,12 @@
 """What components do where a RetrainGate found nothing to learn from: nothing."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hub_tfx._tfx import artifact_utils, evaluator_constants
+import tfx.v1 as tfx
+
+from hub_tfx._tfx import artifact_utils
 from hub_tfx.artifacts import HubModule, ModuleEvaluation, RetrainDecision, read_decision
 from hub_tfx.retrain.decision import Decision
 
@@ -13,7 +15,7 @@ _STAMPED = {
     HubModule.TYPE_NAME: "digest",
     ModuleEvaluation.TYPE_NAME: "verdict",
     RetrainDecision.TYPE_NAME: "learn",
-    ModelBlessing.TYPE_NAME: evaluator_constants.ARTIFACT_PROPERTY_BLESSED_KEY,
+    tfx.types.standard_artifacts.ModelBlessing.TYPE_NAME: "blessed",
 }
 """Type of an artifact -> the custom property that whoever makes one stamps it with."""
 
@@ -47,18 +49,40 @@ def decision_of(input_dict: Mapping[str, list[Any]]) -> Decision | None:
 
 
 def is_skipped(
-    decision: Decision | None, output_dict: Mapping[str, list[Any]], component: str
+    decision: Decision | None,
+    output_dict: Mapping[str, list[Any]],
+    component: str,
+    context: Any | None,
 ) -> bool:
-    """Whether a component has nothing to do. Its outputs are taken out then: no artifact is made.
+    """Whether a component has nothing to do. Its outputs are left out then.
 
     Args:
       decision: the decision, if there is one.
       output_dict: the component's outputs.
       component: its name, for the log.
+      context: the executor's.
     """
     if decision is None or decision.learn:
         return False
     _log.info("%s is skipped: %s", component, decision.reasons[0])
-    for artifacts in output_dict.values():
-        artifacts.clear()
+    leave_out(output_dict, output_dict, context)
     return True
+
+
+def leave_out(
+    output_dict: Mapping[str, list[Any]], keys: Iterable[str], context: Any | None
+) -> None:
+    """Makes no artifact of these outputs.
+
+    KFP v2 fails where an output has no artifact. There it is left as it came, without properties,
+    so that it counts as nothing: see ``given``.
+
+    Args:
+      output_dict: the component's outputs.
+      keys: those that are left out.
+      context: the executor's; None where nobody runs it.
+    """
+    if context is not None and context.executor_output_uri is None:  # As only KFP v2 makes them.
+        return
+    for key in keys:
+        output_dict[key].clear()

@@ -108,7 +108,7 @@ def decide(
       learned: the decision that the last complete training heeded; None before the first.
       in_use: the version in use; None where it does not say what it has learned.
     """
-    before = _Before(learned and learned.learned, in_use)
+    before = _Before(learned.learned if learned else None, in_use)
     changed = [span for span in spans if not before.has(span)]
     is_base_new = not before.is_nothing and not before.has_base(base)
     rows = _rows(changed)
@@ -127,7 +127,7 @@ def decide(
         new_spans=tuple(sorted({span.number for span in changed})),
         new_rows=rows,
         base=base,
-        learned_by=None if found else before.catching_up(spans, base),
+        learned_by=None if found else before.ahead(spans, base),
     )
 
 
@@ -136,32 +136,34 @@ class _Before:
 
     def __init__(self, last: Learned | None, in_use: Learner | None):
         self._last = last
-        self._version = in_use and in_use.version
-        self._of_version = in_use and in_use.learned
-        known = [learned for learned in (self._of_version, last) if learned is not None]
+        self._in_use = in_use
+        known = [in_use.learned] if in_use else []
+        known += [last] if last else []
+        self._known = known
         self.is_nothing = not known
         self.base = known[-1].base if known else None
         self.spans = {number: of for learned in known for number, of in learned.spans.items()}
 
     def has(self, span: Span) -> bool:
-        return _knows(self._last, span) or _knows(self._of_version, span)
+        return any(_knows(learned, span) for learned in self._known)
 
     def has_base(self, base: str | None) -> bool:
-        known = (self._last, self._of_version)
-        return any(learned is not None and learned.base == base for learned in known)
+        return any(learned.base == base for learned in self._known)
 
-    def catching_up(self, spans: Sequence[Span], base: str | None) -> str | None:
+    def ahead(self, spans: Sequence[Span], base: str | None) -> str | None:
         """The version, where only that has learned one of the spans or the base."""
-        is_behind = self._last is None or self._last.base != base
-        is_behind = is_behind or not all(_knows(self._last, span) for span in spans)
-        return self._version if is_behind else None
+        last = self._last
+        if last and last.base == base and all(_knows(last, span) for span in spans):
+            return None
+        return self._in_use.version if self._in_use else None
 
     def in_words(self, spans: Sequence[Span], base: str | None) -> str:
         """That all of it was learned, and by which version where nothing else says so."""
         by_last = [span.number for span in spans if _knows(self._last, span)]
         by_version = [span.number for span in spans if not _knows(self._last, span)]
         has_base = self._last is not None and self._last.base == base
-        told = [_already(by_version, not has_base, f" ({self._version})")]
+        version = self._in_use.version if self._in_use else ""
+        told = [_already(by_version, not has_base, f" ({version})")]
         told.append(_already(by_last, has_base, ""))
         return f"nothing is new: {'; '.join(filter(None, told))}"
 

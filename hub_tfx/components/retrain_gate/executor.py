@@ -11,8 +11,9 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from hub_tfx._text import printable
 from hub_tfx._tfx import BaseExecutor, artifact_utils
-from hub_tfx.artifacts import read_decision, read_number, write_decision
+from hub_tfx.artifacts import read_decision, write_decision
 from hub_tfx.components.skipping import given
+from hub_tfx.components.spans import spans_of
 from hub_tfx.data.filesystems import read_bytes
 from hub_tfx.errors import ConfigError, InputError
 from hub_tfx.repository.learning import Learner, learner_of
@@ -20,7 +21,6 @@ from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx.retrain.decision import Span, decide
 
 _log = logging.getLogger(__name__)
-_FINGERPRINT = "input_fingerprint"
 _STATISTICS, _ANOMALIES = "FeatureStats.pb", "SchemaDiff.pb"
 
 
@@ -91,17 +91,17 @@ def _spans(examples: Sequence[Any], statistics: Sequence[Any]) -> list[Span]:
             f"RetrainGate has {len(examples)} Examples and {len(statistics)} ExampleStatistics: "
             "give the statistics of each"
         )
-    found: dict[int, list[tuple[str, int | None]]] = {}
+    found: dict[int, list[Span]] = {}
     for number, artifact in enumerate(examples):
-        known_by = artifact.get_string_custom_property(_FINGERPRINT) or artifact.uri
         rows = _rows(statistics[number]) if statistics else None
-        found.setdefault(read_number(artifact, "span"), []).append((known_by, rows))
+        for span in spans_of(artifact, rows):
+            found.setdefault(span.number, []).append(span)
     return [_span(number, parts) for number, parts in sorted(found.items())]
 
 
-def _span(number: int, parts: Sequence[tuple[str, int | None]]) -> Span:
-    counts = [rows for _, rows in parts if rows is not None]
-    fingerprints = sorted(known_by for known_by, _ in parts)
+def _span(number: int, parts: Sequence[Span]) -> Span:
+    counts = [part.rows for part in parts if part.rows is not None]
+    fingerprints = sorted(part.fingerprint for part in parts)
     one = fingerprints[0] if len(fingerprints) == 1 else json.dumps(fingerprints)
     return Span(number, one, sum(counts) if len(counts) == len(parts) else None)
 
