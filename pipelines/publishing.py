@@ -63,6 +63,7 @@ def judge_and_publish(
             card=publication.card,
             aliases=publication.aliases,
             decision=decision,
+            baseline=None if decision is None else baseline,  # It is what is in use, then.
         )
         nodes.append(publisher)
     return nodes

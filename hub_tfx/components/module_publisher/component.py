@@ -40,6 +40,7 @@ class ModulePublisherSpec(ComponentSpec):  # type: ignore[misc]
         "blessing": ChannelParameter(type=_artifacts.ModelBlessing, optional=True),
         "evaluation": ChannelParameter(type=ModuleEvaluation, optional=True),
         "decision": ChannelParameter(type=RetrainDecision, optional=True),
+        "baseline": ChannelParameter(type=HubModule, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "published": ChannelParameter(type=HubModule),
@@ -51,11 +52,13 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
     """Publishes a module as the next version of a name, if it is blessed.
 
     Component `outputs` contains:
-     - `published`: Channel of type `HubModule`: the module as it was published, with its `handle`,
-       `repository`, `name`, `version` and `digest`. No artifact where the blessing says no.
+     - `published`: Channel of type `HubModule`: the version in use afterwards, with its `handle`,
+       `repository`, `name`, `version` and `digest`. Its `outcome` is `published`, or another one if
+       this run has not published it, which `why` explains: see hub_tfx.repository.once. No artifact
+       where the blessing says no.
      - `learned`: Channel of type `RetrainDecision`, where there is a `decision`: the same, once it
        has been carried out to its end, whatever the blessing says. `latest_decision()` finds it. No
-       artifact where nothing was to be learned.
+       artifact where nothing was to be learned, or the verdict was outdated.
     """
 
     SPEC_CLASS = ModulePublisherSpec
@@ -73,6 +76,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
         variants: Sequence[str] = (),
         evaluation: BaseChannel | None = None,
         decision: BaseChannel | None = None,
+        baseline: BaseChannel | None = None,
     ):
         """Constructs a ModulePublisher.
 
@@ -88,6 +92,8 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
           evaluation: A channel of type `ModuleEvaluation`: what it measured becomes part of the
             version's derived facts.
           decision: A channel of type `RetrainDecision`: whether there is a module at all.
+          baseline: A channel of type `HubModule`: what the module was judged against. Nothing is
+            published where something else is in use by now. Without one it does not matter.
 
         Raises:
           HandleError, ConfigError: a name, an alias or the card breaks a rule.
@@ -101,6 +107,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
                 blessing=blessing,
                 evaluation=evaluation,
                 decision=decision,
+                baseline=baseline,
                 repository=repository,
                 name=name,
                 card=card.source.decode(),
