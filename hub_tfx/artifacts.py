@@ -46,6 +46,8 @@ class HubModule(Artifact):  # type: ignore[misc]
       - `size_bytes`: size of all files together
       - of a tuned module, what ModuleTrainer says of it: its parent and preprocessor, its metrics,
         and the numbers of rows `rows_train`, `rows_eval` and `rows_left_out`
+      - of the version that is in use after ModulePublisher: `repository` and `name`; `outcome`,
+        which is `published` where this run has published it, and `why`
     """
 
     TYPE_NAME = "hub_tfx.HubModule"

@@ -1,82 +1,21 @@
 """Runs that overlap, and runs that died: one version each, and the alias stands for it."""
 
 import multiprocessing
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from published import card, module
+from overlapping import NAME, Runs
 
-from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository import once
 from hub_tfx.repository.changes import set_alias, set_yanked
-from hub_tfx.repository.facts import Learned, Origin, module_facts
-from hub_tfx.repository.names import ModuleName
-from hub_tfx.repository.once import Publication, publish_once
 from hub_tfx.repository.publish import publish
-from hub_tfx.repository.storage import open_storage
-from hub_tfx.repository.versions import aliases, numbers
+from hub_tfx.repository.succession import finish, settle
+from hub_tfx.repository.verify import verify
+from hub_tfx.repository.versions import aliases, in_use
 
-NAME = ModuleName("acme", "words")
 ROUNDS = 50
-Run = Callable[..., Publication]
-
-
-class Runs:
-    """Runs that have trained a module each, and publish to one repository."""
-
-    def __init__(self, folder: Path, repository: Path | str | None = None):
-        self.repository = str(repository or folder / "modules")
-        self.storage = open_storage(self.repository)
-        self.card = card(folder)
-        self.modules = {
-            name: module(folder / name, weights=name.encode()) for name in ("base", "a", "b", "c")
-        }
-
-    def publish(
-        self,
-        name: str,
-        *,
-        spans: str = "1",
-        baseline: str | None = "base",
-        run: str | None = None,
-        **more: Any,
-    ) -> Publication:
-        made = self.modules[name]
-        facts = module_facts(
-            made,
-            learned=Learned({number: "f" for number in spans}, "m"),
-            parent=Origin(self.modules["base"].digest),
-            run=run or f"run-{name}",
-        )
-        against = None if baseline is None else self.modules[baseline]
-        options = {"aliases": ["stable"], "card": self.card, **more}
-        origin = None if against is None else Origin(against.digest, f"/made/{baseline}")
-        return publish_once(
-            made, self.repository, str(NAME), facts=facts, baseline=origin, **options
-        )
-
-    def without_alias(self, name: str, **more: Any) -> int:
-        """What a run leaves that dies before it moves the alias; the number of the version."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(once, "move_alias", _die)
-            with pytest.raises(KeyboardInterrupt):
-                self.publish(name, **more)
-        return self.numbers[-1]
-
-    @property
-    def numbers(self) -> list[int]:
-        return numbers(self.storage, NAME)
-
-    @property
-    def stable(self) -> int | None:
-        return aliases(self.storage, NAME).get("stable")
-
-
-def _die(*_: Any) -> bool:
-    raise KeyboardInterrupt
 
 
 @pytest.fixture
@@ -108,8 +47,7 @@ def test_a_verdict_about_what_is_not_in_use_any_more_is_not_enough(runs: Runs) -
     outdated = runs.publish("b", spans="12")
     assert (outdated.outcome, outdated.version.number) == ("outdated", 1)
     assert outdated.why == (
-        "the verdict is about another baseline: it was judged against /made/base, and "
-        "acme/words/1 is in use by now"
+        "the module was judged against /made/base, and acme/words/1 is in use by now"
     )
     assert not outdated.is_final
     assert runs.publish("b", spans="12", baseline="a").outcome == "published"
@@ -129,33 +67,78 @@ def test_without_an_alias_the_newest_version_is_in_use(runs: Runs) -> None:
     assert (runs.numbers, runs.stable) == ([1, 2], None)
 
 
-@pytest.mark.parametrize(
-    ("next_one", "outcome"), [("a", "already published"), ("b", "already published")]
-)
-def test_the_next_run_moves_the_alias_for_one_that_died(
-    runs: Runs, next_one: str, outcome: str
-) -> None:
-    """Whether it has trained again, or has the module from the cache."""
-    runs.publish("base", spans="0", aliases=["stable", "newest"])
-    assert runs.without_alias("a") == 2
-    assert runs.stable == 1
-    continued = runs.publish(next_one, run="later")
-    assert (continued.outcome, continued.version.number) == (outcome, 2)
+@pytest.mark.parametrize("trained", ["a", "b"], ids=["from the cache", "again"])
+def test_the_next_run_moves_the_alias_for_one_that_died(runs: Runs, trained: str) -> None:
+    runs.publish("base", spans="0")
+    runs.without_alias("a")
+    assert (runs.numbers, runs.stable) == ([1, 2], 1)
+    continued = runs.publish(trained, run="later")
+    assert (continued.outcome, continued.version.number) == ("already published", 2)
     assert (runs.numbers, runs.stable) == ([1, 2], 2)
 
 
-def test_a_version_that_died_before_its_alias_does_not_stop_what_learned_more(runs: Runs) -> None:
+@pytest.mark.parametrize("trained", ["a", "b"], ids=["from the cache", "again"])
+def test_so_it_does_for_the_first_version_which_has_no_alias_yet(runs: Runs, trained: str) -> None:
+    runs.without_alias("a")
+    assert (runs.numbers, runs.stable) == ([1], None)
+    assert runs.publish(trained, run="later").outcome == "already published"
+    assert (runs.numbers, runs.stable) == ([1], 1)
+
+
+def test_a_version_whose_run_died_comes_before_one_that_has_learned_more(runs: Runs) -> None:
     runs.publish("base", spans="0")
     runs.without_alias("a")
     more = runs.publish("b", spans="12")
-    assert (more.outcome, more.version.number, runs.stable) == ("published", 3, 3)
+    assert (more.outcome, more.version.number, runs.stable) == ("outdated", 2, 2)
+    assert runs.publish("c", spans="12", baseline="a").version.number == 3
+    assert (runs.numbers, runs.stable) == ([1, 2, 3], 3)
+
+
+def test_what_was_published_for_another_alias_or_taken_back_is_not_put_in_use(runs: Runs) -> None:
+    runs.publish("base", spans="0")
+    set_alias(runs.storage, NAME, "tried", 1, "by hand")
+    runs.without_alias("a", aliases=["tried"])
+    runs.publish("b", spans="12")
+    assert (runs.numbers, runs.stable) == ([1, 2, 3], 3)
+    set_alias(runs.storage, NAME, "stable", 1, "back")
+    runs.publish("c", spans="123")
+    assert (runs.numbers, runs.stable) == ([1, 2, 3, 4], 4)
+
+
+def test_of_several_aliases_those_are_added_that_a_dead_run_did_not_get_to(runs: Runs) -> None:
+    runs.publish("a", aliases=["stable"])
+    settle(runs.storage, NAME, ["stable", "newest"], "settled")
+    runs.publish("a", aliases=["stable", "newest"])
+    assert aliases(runs.storage, NAME) == {"newest": 1, "stable": 1}
+    runs.publish("b", spans="12", baseline="a", aliases=["stable", "newest"])
+    set_alias(runs.storage, NAME, "newest", 1, "by hand")
+    runs.publish("b", spans="12", baseline="a", aliases=["stable", "newest"])
+    assert aliases(runs.storage, NAME) == {"newest": 1, "stable": 2}
+
+
+def test_what_a_dead_run_left_undone_is_done_though_nothing_is_published(runs: Runs) -> None:
+    runs.without_alias("a", aliases=["stable", "newest"])
+    finish(runs.repository, str(NAME), ["stable", "newest"], "acme/words/2", "found")
+    assert aliases(runs.storage, NAME) == {"stable": 1}
+    finish(runs.repository, str(NAME), ["stable", "newest"], "acme/words/1", "found")
+    assert aliases(runs.storage, NAME) == {"newest": 1, "stable": 1}
+
+
+def test_an_alias_whose_first_record_was_not_written_is_none(runs: Runs, tmp_path: Path) -> None:
+    runs.without_alias("a")
+    (tmp_path / "modules" / "acme" / "words" / "-" / "aliases" / "stable").mkdir(parents=True)
+    assert in_use(runs.storage, NAME, "stable") == 1
+    assert aliases(runs.storage, NAME) == {}
+    assert verify(runs.storage).damages == ()
+    assert runs.publish("b").outcome == "already published"
+    assert runs.stable == 1
 
 
 def test_an_alias_that_somebody_moves_meanwhile_stays_where_it_is(
     runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs.publish("base", spans="0")
-    runs.without_alias("a")
+    publish(runs.modules["a"], runs.repository, str(NAME), card=runs.card)
     move = once.move_alias
 
     def late(*args: Any) -> bool:
@@ -180,23 +163,32 @@ def test_what_was_yanked_is_not_in_the_way_and_is_not_put_in_use(runs: Runs) -> 
     assert (runs.numbers, runs.stable) == ([1, 2, 3], 3)
 
 
-def _at_once(runs: Runs, spans: tuple[str, str]) -> list[str]:
-    with ThreadPoolExecutor(2) as pool:
-        made = pool.map(lambda name, of: runs.publish(name, spans=of), ("a", "b"), spans)
-        return sorted(publication.outcome for publication in made)
-
-
 @pytest.mark.parametrize(
     ("spans", "loser"), [(("1", "1"), "already published"), (("1", "12"), "outdated")]
 )
 def test_two_publications_at_once_make_one_version_fifty_times(
-    tmp_path: Path, spans: tuple[str, str], loser: str
+    memory: Path, spans: tuple[str, str], loser: str
 ) -> None:
-    runs = Runs(tmp_path)
     for number in range(ROUNDS):
-        runs.__init__(tmp_path, tmp_path / f"modules-{number}")
-        runs.publish("base", spans="0", aliases=["stable"])
-        assert _at_once(runs, spans) == sorted(["published", loser])
-        if loser == "already published":
-            assert runs.numbers == [1, 2]
-        assert runs.stable == runs.numbers[-1]
+        runs = Runs(memory, memory / f"modules-{number}")
+        runs.publish("base", spans="0")
+        with ThreadPoolExecutor(2) as pool:
+            made = pool.map(lambda name, of, r=runs: r.publish(name, spans=of), ("a", "b"), spans)
+            outcomes = [publication.outcome for publication in made]
+        assert sorted(outcomes) == sorted(["published", loser])
+        assert (runs.numbers, runs.stable) == ([1, 2], 2)
+
+
+def test_so_do_two_processes(memory: Path) -> None:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system has no fork")
+    forked = multiprocessing.get_context("fork")
+    for number in range(ROUNDS // 5):
+        runs = Runs(memory, memory / f"modules-{number}")
+        started = [forked.Process(target=runs.publish, args=(name,)) for name in ("a", "b")]
+        for process in started:
+            process.start()
+        for process in started:
+            process.join()
+        assert [process.exitcode for process in started] == [0, 0]
+        assert (runs.numbers, runs.stable) == ([1], 1)

@@ -16,6 +16,7 @@ from hub_tfx.evaluate.result import Evaluation
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository.facts import ModuleFacts, Origin, module_facts
 from hub_tfx.repository.once import Publication, publish_once
+from hub_tfx.repository.succession import finish
 from hub_tfx.retrain.decision import Decision
 from hub_tfx.store.cache import ModuleCache
 
@@ -51,7 +52,8 @@ class Executor(BaseExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.repository.publish.publish; no artifact is published.
         """
         decision = decision_of(input_dict)
-        if decision is not None and decision.learned_by:  # All that is left is to say so.
+        if decision is not None and decision.learned_by is not None:
+            self._finish(decision.learned_by, decision.reasons[0], exec_properties)
             leave_out(output_dict, ["published"], self._context)
         elif is_skipped(decision, output_dict, "ModulePublisher", self._context):
             return
@@ -60,6 +62,11 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             return
         if decision is not None:  # Last, since it says that all else is done.
             write_decision(artifact_utils.get_single_instance(output_dict["learned"]), decision)
+
+    def _finish(self, version: str, why: str, exec_properties: dict[str, Any]) -> None:
+        """What the run that published the version did not get to, since it was killed."""
+        repository, name = exec_properties["repository"], exec_properties["name"]
+        finish(repository, name, json.loads(exec_properties["aliases"]), version, why)
 
     def _publish(
         self,
