@@ -90,8 +90,11 @@ def write_pipeline(
       ConfigError: a step has a ``module_file`` that its container does not reach.
       OutputError: the file cannot be written.
     """
+    from hub_tfx.components.remote_state import without_run_ids
+
     check_output(output)
     _check_module_files(pipeline)
+    without_run_ids(pipeline.components)
     if is_of_kubeflow(output):
         text = argo_workflow(pipeline, image, metadata)
     else:

@@ -107,8 +107,8 @@ def test_an_optional_version_that_is_not_there_is_no_artifact(tmp_path, artifact
 
 
 def test_a_repository_that_cannot_be_read_is_not_one_without_a_version(tmp_path, artifact, source):
-    (tmp_path / "r" / ".hub_tfx").mkdir(parents=True)
-    (tmp_path / "r" / ".hub_tfx" / "repository.json").write_text('{"layout": 99}')
+    (tmp_path / "r" / "-").mkdir(parents=True)
+    (tmp_path / "r" / "-" / "repository.json").write_text('{"layout": 99}')
     with pytest.raises(InputError, match="is a repository of layout 99"):
         resolve(artifact, f"repo+{tmp_path}/r//{IN_USE}", fallback=str(source))
     assert not Path(artifact.uri).exists()
@@ -272,6 +272,7 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
         "fallback": None,
         "fallback_digest": None,
         "optional": None,
+        "this_run": None,
         "hub_tfx_version": hub_tfx.__version__,
     }
     assert component.outputs["module"].type is HubModule

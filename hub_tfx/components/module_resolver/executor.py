@@ -31,7 +31,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             - module: one HubModule, which is left out where there is no version yet and no
               fallback.
           exec_properties: handle; digest, cache_dir, fallback, fallback_digest and optional, or
-            None.
+            None. Of ``this_run`` only TFX's cache takes notice.
 
         Raises:
           HubTfxError: see ModuleCache.resolve; no artifact is published.
