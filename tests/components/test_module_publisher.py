@@ -18,12 +18,14 @@ from hub_tfx.artifacts import (
     RetrainDecision,
     read_decision,
     read_module,
+    read_statistics,
     stamp,
     write_decision,
     write_module,
 )
 from hub_tfx.components.module_publisher.component import ModulePublisher
 from hub_tfx.components.module_publisher.executor import Executor
+from hub_tfx.components.state import LEARNED
 from hub_tfx.errors import CardError, ConfigError, HandleError
 from hub_tfx.repository.facts import Learned, ModuleFacts, Succession, facts_of
 from hub_tfx.repository.names import Reference
@@ -105,13 +107,14 @@ class Retraining:
             card=str(write_card(self.folder)),
             aliases=["stable"],
             decision=_channel(RetrainDecision),
+            state_dir=str(self.folder / "state"),
         )
         outputs = {"published": [HubModule()], "learned": [RetrainDecision()]}
         for key, [artifact] in outputs.items():
             artifact.uri = str(self.folder / key / str(self.runs))
         decided = RetrainDecision()
         decided.uri = str(self.folder / "decision" / str(self.runs))
-        write_decision(decided, decision)
+        write_decision(decided, decision, {"Split-train/FeatureStats.pb": b"counted"})
         given = {"module": module, "decision": decided, "baseline": baseline}
         inputs = {key: [artifact] for key, artifact in given.items() if artifact is not None}
         context = BaseExecutor.Context(executor_output_uri="/o", pipeline_run_id=f"r{self.runs}")
@@ -141,6 +144,8 @@ def test_of_two_runs_that_decided_the_same_the_second_takes_what_the_first_publi
     assert of_first.get_string_custom_property("outcome") == "published"
     [learned] = first["learned"]
     assert read_decision(learned) == decided("1")
+    assert read_statistics(learned) == {"Split-train/FeatureStats.pb": b"counted"}
+    assert LEARNED.read(str(tmp_path / "state")) == learned.uri
     version = find(open_storage(tmp_path / "modules"), Reference.parse("acme/words/1"))
     facts = facts_of(open_storage(tmp_path / "modules"), version)
     assert (facts.learned, facts.run) == (Learned({"1": "f"}, "b"), "r1")
@@ -170,6 +175,7 @@ def test_a_decision_whose_verdict_is_outdated_has_not_been_carried_out(tmp_path:
     assert in_use.get_string_custom_property("outcome") == "outdated"
     assert read_module(in_use).digest == read_module(first).digest
     assert late["learned"] == []
+    assert LEARNED.read(str(tmp_path / "state")).endswith("learned/1")
     again = retraining.run(retraining.module("better"), decided("12"), in_use)
     assert again["published"][0].get_int_custom_property("version") == 2
     assert len(again["learned"]) == 1

@@ -14,6 +14,7 @@ from hub_tfx._tfx import (
     ComponentSpec,
     ExecutionParameter,
     ExecutorClassSpec,
+    RuntimeParameter,
 )
 from hub_tfx.artifacts import HubModule, ModuleEvaluation, RetrainDecision
 from hub_tfx.components.module_publisher.executor import Executor
@@ -33,6 +34,7 @@ class ModulePublisherSpec(ComponentSpec):  # type: ignore[misc]
         "card": ExecutionParameter(type=str),
         "aliases": ExecutionParameter(type=str),
         "variants": ExecutionParameter(type=str),
+        "state_dir": ExecutionParameter(type=str, optional=True),
         "hub_tfx_version": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -77,6 +79,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
         evaluation: BaseChannel | None = None,
         decision: BaseChannel | None = None,
         baseline: BaseChannel | None = None,
+        state_dir: str | RuntimeParameter | None = None,
     ):
         """Constructs a ModulePublisher.
 
@@ -94,6 +97,8 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
           decision: A channel of type `RetrainDecision`: whether there is a module at all.
           baseline: A channel of type `HubModule`: what the module was judged against. Nothing is
             published where something else is in use by now. Without one it does not matter.
+          state_dir: directory on any Beam filesystem, in which `learned.json` is to name what was
+            learned last: for runners that resolve no artifacts of earlier runs.
 
         Raises:
           HandleError, ConfigError: a name, an alias or the card breaks a rule.
@@ -113,6 +118,7 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
                 card=card.source.decode(),
                 aliases=json.dumps([check_settable(alias) for alias in aliases]),
                 variants=json.dumps(check_kinds(variants)),
+                state_dir=state_dir,
                 hub_tfx_version=__version__,
                 published=Channel(type=HubModule),
                 learned=None if decision is None else Channel(type=RetrainDecision),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils, evaluator_constants
-from hub_tfx.artifacts import read_module, write_decision, write_module
+from hub_tfx.artifacts import read_module, read_statistics, write_decision, write_module
 from hub_tfx.components.skipping import decision_of, given, is_skipped, leave_out
+from hub_tfx.components.state import LEARNED
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.facts import blessing_of, metrics_of
 from hub_tfx.evaluate.output import read_evaluation
@@ -45,7 +46,8 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             - published: one HubModule, which is left out where nothing is published, or in use.
             - learned: where there is a decision, one RetrainDecision, which is left out where
               nothing was to be learned, or the decision has to be carried out again.
-          exec_properties: repository, name, card (its text), aliases and variants (JSON of a list).
+          exec_properties: repository, name, card (its text), aliases and variants (JSON of a list);
+            state_dir, a directory for `learned.json`, or none.
 
         Raises:
           ConfigError: blessing or evaluation are about another module.
@@ -61,7 +63,11 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             leave_out(output_dict, output_dict.keys() & {"learned"}, self._context)
             return
         if decision is not None:  # Last, since it says that all else is done.
-            write_decision(artifact_utils.get_single_instance(output_dict["learned"]), decision)
+            learned = artifact_utils.get_single_instance(output_dict["learned"])
+            decided = artifact_utils.get_single_instance(input_dict["decision"])
+            write_decision(learned, decision, read_statistics(decided))
+            if state_dir := exec_properties.get("state_dir"):
+                LEARNED.write(state_dir, learned.uri)
 
     def _finish(self, version: str, why: str, exec_properties: dict[str, Any]) -> None:
         """What the run that published the version did not get to, since it was killed."""
