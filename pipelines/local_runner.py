@@ -34,7 +34,7 @@ class LocalRunner(tfx.orchestration.LocalDagRunner):  # type: ignore[misc]
     """Runs pipelines on this machine, one step after the other.
 
     Attributes:
-      run_id: id of the run that it has begun last; "" before.
+      run_id: id of the last run; "" before.
     """
 
     def __init__(self, connection: Connection):
@@ -50,19 +50,31 @@ class LocalRunner(tfx.orchestration.LocalDagRunner):  # type: ignore[misc]
           HubTfxError: a step failed with an error of ours, or ended the process; or ML Metadata
             cannot be opened.
         """
-        self.run_id = pipeline.runtime_spec.pipeline_run_id.field_value.string_value
         with _passwords_hidden():
             if self._connection.backend != "sqlite":
                 # The tables, and what the steps would register, before others may do the same.
                 register_types(open_store(self._connection), _types_of(pipeline))
             try:
-                with raise_own_errors(), self._told(), _backslashes_kept():
+                with (
+                    raise_own_errors(),
+                    self._told(),
+                    _backslashes_kept(),
+                    self._numbered(pipeline),
+                ):
                     super().run_with_ir(pipeline, run_options)
             except SystemExit as error:  # Not an Exception, so TFX leaves the step RUNNING.
                 raise HubTfxError(f"a step ended the process with status {error.code}") from error
             except Exception as error:
                 self._keep(error)
                 raise
+
+    @contextmanager
+    def _numbered(self, pipeline: Any) -> Iterator[None]:
+        """Takes down the id of the run, which TFX makes up when that begins."""
+        try:
+            yield
+        finally:
+            self.run_id = pipeline.runtime_spec.pipeline_run_id.field_value.string_value
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -338,7 +339,8 @@ def interrupt(patch: pytest.MonkeyPatch, by: Callable[[], dict[str, Any]]) -> li
 
     def wait(*args: Any, **how: Any) -> Any:
         patch.setattr(executor, "publish_once", publish)
-        made.append(by())
+        with ThreadPoolExecutor(1) as thread:  # TFX keeps one run a thread.
+            made.append(thread.submit(by).result())
         return publish(*args, **how)
 
     patch.setattr(executor, "publish_once", wait)
