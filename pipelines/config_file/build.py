@@ -65,6 +65,15 @@ def core_of(hint: Any) -> Any:
     return hint
 
 
+def form_of(hint: Any) -> Form | None:
+    """The Form of an annotation; None if it has none."""
+    if get_origin(hint) is Annotated:
+        extra = get_args(hint)[1]
+        return extra if isinstance(extra, Form) else None
+    forms = (form_of(inner) for inner in get_args(hint) if inner is not type(None))
+    return next(forms, None) if is_optional(hint) else None
+
+
 def is_optional(hint: Any) -> bool:
     """Whether None is a value of an annotation."""
     return type(None) in get_args(hint)
@@ -165,7 +174,9 @@ class _Builder:
             if isinstance(node, Pairs):
                 return self.dataclass(core, node, path)
             return self.tell(path, node.line, f"takes {_takes(hint)}, not {_given(node)}")
-        value = self._plain(core, node, path)
+        is_number = isinstance(node, Scalar) and _is_number(node)
+        form = form_of(hint) if is_number else None
+        value = node.text if form and form.numbers else self._plain(core, node, path)
         if _is_wrong(value):
             return _WRONG
         return self._converted(hint, value, node, path)
@@ -243,6 +254,10 @@ def _parsed(core: Any, node: Scalar) -> Any:
         return None
     number = float(node.text)
     return number if math.isfinite(number) else None  # 1e400 is too large; .inf is not.
+
+
+def _is_number(node: Scalar) -> bool:
+    return not node.is_text and bool(_NUMBER.fullmatch(node.text))
 
 
 def _is_wrong(value: Any) -> bool:
