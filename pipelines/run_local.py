@@ -83,11 +83,7 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.retrain_pipeline import create_pipeline
 
-    if config.gate.baseline is not None:
-        raise ConfigError(
-            "baseline is the version in use where a module is trained again: leave gate.baseline "
-            "out (--baseline)"
-        )
+    config.check_baseline()
     steps = _run(with_baseline(config), create_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]

@@ -15,6 +15,7 @@ from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.embedding_generator.state import read_state, write_state
 from hub_tfx.components.examples import columns_of_schema, files_by_split
+from hub_tfx.components.leaving_out import made
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import SplitsResult, embed_splits
 
@@ -51,7 +52,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.embed.job.embed_files; no artifact is published.
         """
         examples = input_dict["examples"]
-        embedding = input_dict.get("published") or input_dict["module"]
+        embedding = made(input_dict.get("published")) or input_dict["module"]
         module = read_module(artifact_utils.get_single_instance(embedding))
         given = input_dict.get("preprocessor")
         preprocessor = read_module(artifact_utils.get_single_instance(given)) if given else None

@@ -9,6 +9,7 @@ from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, write_decision, write_module
+from hub_tfx.components.leaving_out import leave_out
 from hub_tfx.components.skipping import decision_of, is_skipped
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.facts import blessing_of, metrics_of
@@ -49,7 +50,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.repository.publish.publish; no artifact is published.
         """
         decision = decision_of(input_dict)
-        if is_skipped(decision, output_dict, "ModulePublisher"):
+        if is_skipped(decision, output_dict, "ModulePublisher", self._context):
             return
         self._publish(input_dict, output_dict, exec_properties)
         if decision is not None:  # Last, since it says that all else is done.
@@ -65,7 +66,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         name = exec_properties["name"]
         if not _is_blessed(artifact, input_dict.get("blessing")):
             _log.warning("the module is not blessed, so it is not published as %s", name)
-            output_dict["published"].clear()
+            leave_out(output_dict, "published", self._context)
             return
         module, evaluation = read_module(artifact), _evaluation(input_dict.get("evaluation"))
         with tempfile.TemporaryDirectory() as folder:

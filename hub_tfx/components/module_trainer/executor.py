@@ -54,7 +54,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             it left cannot be written; no artifact is published.
         """
         decision = decision_of(input_dict)
-        if is_skipped(decision, output_dict, "ModuleTrainer"):
+        if is_skipped(decision, output_dict, "ModuleTrainer", self._context):
             return
         config = FineTuneConfig.from_json(exec_properties["config"])
         base = _base(_start(input_dict, decision), exec_properties)
