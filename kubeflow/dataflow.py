@@ -1,7 +1,7 @@
 """Beam steps of a compiled pipeline that run as jobs on Dataflow: what their workers need.
 
-The step's container sends the job. Its workers need hub_tfx as well, so they run in the image of the
-steps unless something else brings it to them.
+The step's container sends the job. Its workers need hub_tfx as well, so they run in the image of
+the steps unless something else brings it to them.
 """
 
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ def with_workers(config: "PipelineConfig") -> "tuple[PipelineConfig, Sequence[st
       config: config of a pipeline, which names the image of its steps.
 
     Raises:
-      ConfigError: an option that every job needs is missing, or a place is not in a bucket; or it is
-        not clear which image the workers should have.
+      ConfigError: an option that every job needs is missing, a place is not in a bucket, or the
+        steps have several images, so that it is not clear which one the workers should have.
     """
     from apache_beam.options.pipeline_options import StandardOptions
 
@@ -44,14 +44,18 @@ def with_workers(config: "PipelineConfig") -> "tuple[PipelineConfig, Sequence[st
         return config, ()
     image = _image_of_workers(config)
     arguments = (*config.beam_pipeline_args, f"--sdk_container_image={image}")
-    said = f"Dataflow's workers run in {image}, as the steps do; --sdk_container_image names another"
+    said = (
+        f"Dataflow's workers run in {image}, as the steps do; --sdk_container_image names another"
+    )
     return replace(config, beam_pipeline_args=arguments), (said,)
 
 
 def _check_needed(options: "dict[str, Any]") -> None:
     missing = [f"--{name}={value}" for name, value in _NEEDED.items() if not options.get(name)]
     if missing:
-        raise ConfigError(f"Beam options: a Dataflow job needs more of them: add {' '.join(missing)}")
+        raise ConfigError(
+            f"Beam options: a Dataflow job needs more of them: add {' '.join(missing)}"
+        )
     for name in ("temp_location", "staging_location"):
         place = options.get(name)
         if place and not place.startswith("gs://"):
@@ -60,11 +64,13 @@ def _check_needed(options: "dict[str, Any]") -> None:
 
 def _image_of_workers(config: "PipelineConfig") -> str:
     platform = config.platform
-    own = [step for step, given in platform.steps.items() if given.image not in (None, platform.image)]
+    own = [
+        step for step, given in platform.steps.items() if given.image not in (None, platform.image)
+    ]
     if own:
         raise ConfigError(
-            f"Beam options: {own[0]} has an image of its own, so say which image Dataflow's workers "
-            "have: add --sdk_container_image=IMAGE"
+            f"Beam options: {own[0]} has an image of its own, so say in which image Dataflow's "
+            "workers run: add --sdk_container_image=IMAGE"
         )
     assert platform.image is not None
     return platform.image

@@ -1,8 +1,8 @@
 """Code of people that a step takes as `module_file`: refused where its container lacks it.
 
-TFX's own steps package such a file into a wheel while they are compiled: into the pipeline root, which
-need not be reachable from here, and for a pip that images for production do not have. Code that is
-part of the image is named by where it is imported from, which every step takes.
+TFX's own steps package such a file into a wheel while they are compiled: into the pipeline root,
+which need not be reachable from here, and for a pip that images for production do not have. Code
+that is part of the image is named by where it is imported from, which every step takes.
 """
 
 from typing import Any

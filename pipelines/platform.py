@@ -8,8 +8,8 @@
       steps:
         ModuleTrainer: {gpu: 1, gpu_type: nvidia-tesla-t4, memory: 32Gi, timeout: 6h}
 
-Secrets are named, and never held. ``hub_tfx_kubeflow.platform`` puts this into what is compiled, and
-refuses what a platform does not have; a run on this machine reads none of it.
+Secrets are named, and never held. ``hub_tfx_kubeflow.platform`` puts this into what is compiled,
+and refuses what a platform does not have; a run on this machine reads none of it.
 """
 
 import re
@@ -271,13 +271,13 @@ class PlatformConfig(Checked):
             try:
                 self.of(step)
             except ConfigError as error:
-                raise ConfigError(f"steps: {step}: {error}") from None
+                raise ConfigError(f"steps.{step}: {error}") from None
 
     def _check_needed(self, key: str, needs: str) -> None:
         """Refuses a key that does nothing, since another one is missing."""
         for step, own in self.steps.items():
             if getattr(own, key) is not None and not getattr(self.of(step), needs):
-                raise ConfigError(f"steps: {step} has {key}, but no {needs}: give both")
+                raise ConfigError(f"steps.{step} has {key}, but no {needs}: give both")
         given = [self.defaults, *self.steps.values()]
         if getattr(self.defaults, key) is not None and not any(getattr(g, needs) for g in given):
             raise ConfigError(f"defaults have {key}, but nothing has {needs}: give both")
@@ -312,7 +312,9 @@ def _joined(shared: Any, own: Any) -> Any:
 def _check_label(where: str, label: str) -> None:
     prefix, slash, name = label.rpartition("/")
     if not _LABEL_VALUE.fullmatch(name) or (slash and not _NAME.fullmatch(prefix)):
-        raise ConfigError(f"{where}: {quoted(label)} is not the key of a label: write one such as a/b")
+        raise ConfigError(
+            f"{where}: {quoted(label)} is not the key of a label: write one such as a/b"
+        )
 
 
 def _check_variables(env: Mapping[str, str], secrets: Mapping[str, SecretKey]) -> None:
@@ -320,14 +322,14 @@ def _check_variables(env: Mapping[str, str], secrets: Mapping[str, SecretKey]) -
         for name in given:
             if not _VARIABLE.fullmatch(name):
                 raise ConfigError(
-                    f"{where}: {quoted(name)} is not the name of an environment variable: it has "
-                    "letters, digits and _, and does not begin with a digit"
+                    f"{where} has {quoted(name)}, which is not the name of an environment "
+                    "variable: write letters, digits and _, and no digit first"
                 )
     if both := sorted(env.keys() & secrets.keys()):
         raise ConfigError(f"env and secrets both have {both[0]}: remove one of them")
     for name, value in env.items():
         if _NAME_OF_SECRET_VALUE.search(name) and not value.startswith("/"):
             raise ConfigError(
-                f"env: {name} may hold a secret: put it into a Secret, and write {name}: NAME/KEY "
-                "under secrets"
+                f"env has {name}, which may hold a secret: put that into a Secret, and write "
+                f"{name}: NAME/KEY under secrets"
             )
