@@ -37,6 +37,7 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         anomalies=prepared.anomalies,
         base_module=base_module,
         learned=latest.learned,
+        module_in_use=in_use,
     )
     decision = gate.outputs["decision"]
     trainer = make_trainer(

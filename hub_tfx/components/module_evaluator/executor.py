@@ -10,8 +10,7 @@ from hub_tfx._tfx import BaseBeamExecutor, artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.examples import columns_of_schema, files_by_split
-from hub_tfx.components.leaving_out import made
-from hub_tfx.components.skipping import decision_of, is_skipped
+from hub_tfx.components.skipping import decision_of, given, is_skipped
 from hub_tfx.data.filesystems import make_folder, write_bytes
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
@@ -70,7 +69,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         )
         stamp(evaluation, _properties(result))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        _bless(blessing, result, input_dict["module"][0], made(input_dict.get("baseline")))
+        _bless(blessing, result, input_dict["module"][0], given(input_dict, "baseline"))
 
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
@@ -82,18 +81,17 @@ def _subjects(
     input_dict: Mapping[str, Sequence[Any]], exec_properties: Mapping[str, Any]
 ) -> dict[str, Subject]:
     """The candidate, and the baseline if there is one, with what feeds them."""
-    inputs = {**input_dict, "baseline": made(input_dict.get("baseline"))}
     modules = {
-        key: read_module(artifact_utils.get_single_instance(inputs[key]))
+        key: read_module(artifact)
         for key in ("module", "baseline", "preprocessor")
-        if inputs.get(key)
+        if (artifact := given(input_dict, key)) is not None
     }
     feeding = EmbedConfig.from_json(exec_properties["feeding"])
     preprocessor = modules.get("preprocessor")
     subjects = {CANDIDATE: Subject(modules["module"], feeding, preprocessor)}
     if "baseline" in modules:
-        given = exec_properties.get("baseline_feeding")
-        other = EmbedConfig.from_json(given) if given else feeding
+        own = exec_properties.get("baseline_feeding")
+        other = EmbedConfig.from_json(own) if own else feeding
         subjects[BASELINE] = Subject(modules["baseline"], other, preprocessor)
     return subjects
 
@@ -124,10 +122,9 @@ def _text(value: float | None) -> str | None:
     return None if value is None else f"{value:.6g}"
 
 
-def _bless(blessing: Any, result: Evaluation, module: Any, baselines: Sequence[Any]) -> None:
+def _bless(blessing: Any, result: Evaluation, module: Any, baseline: Any | None) -> None:
     """Writes what TFX's Evaluator writes; see tfx/components/evaluator/executor.py."""
     said, is_blessed = evaluator_constants, result.is_blessed
-    baseline = next(iter(baselines), None)
     name = said.BLESSED_FILE_NAME if is_blessed else said.NOT_BLESSED_FILE_NAME
     make_folder(blessing.uri)
     write_bytes(str(FileSystems.join(blessing.uri, name)), b"")

@@ -14,6 +14,7 @@ from hub_tfx._tfx import (
 )
 from hub_tfx.artifacts import HubModule
 from hub_tfx.components.module_resolver.executor import Executor
+from hub_tfx.components.remote_state import THIS_RUN
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.handle import ModuleHandle, checked_handle
 from hub_tfx.module.manifest import parse_digest
@@ -29,6 +30,7 @@ class ModuleResolverSpec(ComponentSpec):  # type: ignore[misc]
         "fallback": ExecutionParameter(type=str, optional=True),
         "fallback_digest": ExecutionParameter(type=str, optional=True),
         "optional": ExecutionParameter(type=int, optional=True),
+        "this_run": ExecutionParameter(type=str, optional=True),
         "hub_tfx_version": ExecutionParameter(type=str),
     }
     INPUTS: dict[str, Any] = {}  # noqa: RUF012
@@ -68,7 +70,7 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
           cache_dir: where workers keep modules; TFHUB_CACHE_DIR or the user's own cache if None.
           fallback: handle of the module that is taken while the repository, into which the handle
             leads, has no version of it. With this or ``optional`` the handle stands for the version
-            in use: that of its alias, otherwise the newest one.
+            in use, that of its alias or otherwise the newest one, and every run looks it up.
           fallback_digest: digest that the fallback must have; any if None.
           optional: whether there may be no version yet, and no fallback either.
 
@@ -92,6 +94,7 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
                 fallback=fallback,
                 fallback_digest=fallback_digest,
                 optional=int(optional) or None,
+                this_run=THIS_RUN if optional or fallback is not None else None,
                 hub_tfx_version=__version__,
                 module=Channel(type=HubModule),
             )

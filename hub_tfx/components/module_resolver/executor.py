@@ -6,7 +6,7 @@ from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils
 from hub_tfx.artifacts import write_module
-from hub_tfx.components.leaving_out import leave_out
+from hub_tfx.components.skipping import leave_out
 from hub_tfx.module.handle import ModuleHandle, checked_handle
 from hub_tfx.repository.in_use import handle_in_use
 from hub_tfx.store.cache import ModuleCache
@@ -31,7 +31,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             - module: one HubModule, which is left out where there is no version yet and no
               fallback.
           exec_properties: handle; digest, cache_dir, fallback, fallback_digest and optional, or
-            None.
+            None. Of ``this_run`` only TFX's cache takes notice.
 
         Raises:
           HubTfxError: see ModuleCache.resolve; no artifact is published.
@@ -39,7 +39,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         handle, digest = _wanted(exec_properties)
         if handle is None:
             _log.info("%s has no version yet", exec_properties["handle"])
-            leave_out(output_dict, "module", self._context)
+            leave_out(output_dict, ["module"], self._context)
             return
         cache = ModuleCache(exec_properties.get("cache_dir"))
         resolved = cache.resolve(checked_handle(handle), digest=digest)
