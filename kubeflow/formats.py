@@ -101,7 +101,7 @@ def write_pipeline(
       ConfigError: a step has a ``module_file``, or the platform does not have what a step is given.
       OutputError: the file cannot be written.
     """
-from hub_tfx.components.remote_state import without_run_ids
+    from hub_tfx.components.remote_state import without_run_ids
 
     check_module_files(pipeline)
     check_steps(pipeline, platform)

@@ -265,13 +265,13 @@ class PlatformConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_variables(self.env, self.secrets)
-        for key, needs in {"gpu_type": "gpu", "retry_delay": "retries"}.items():
-            self._check_needed(key, needs)
         for step in self.steps:
             try:
                 self.of(step)
             except ConfigError as error:
                 raise ConfigError(f"steps.{step}: {error}") from None
+        for key, needs in {"gpu_type": "gpu", "retry_delay": "retries"}.items():
+            self._check_needed(key, needs)
 
     def _check_needed(self, key: str, needs: str) -> None:
         """Refuses a key that does nothing, since another one is missing."""
