@@ -20,7 +20,7 @@ from hub_tfx_kubeflow.formats import (
     write_pipeline,
 )
 from hub_tfx_kubeflow.metadata import of_cluster
-from hub_tfx_kubeflow.platform import with_image
+from hub_tfx_kubeflow.platform import missing_password, with_image
 from hub_tfx_pipelines.config_options import PipelineCommand, required_in_file
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
@@ -171,6 +171,6 @@ def _write(config: "PipelineConfig", create_pipeline: Callable[[Any], Any], outp
     config = replace(config, metadata=None, metadata_path=None)  # That of a run on this machine.
     platform = config.platform
     write_pipeline(create_pipeline(config), str(platform.image), output, metadata, platform)
-    for message in said:
+    for message in (*said, *missing_password(metadata, platform)):
         tell(message)
     print_path(output)

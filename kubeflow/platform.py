@@ -12,7 +12,7 @@
 | `service_account` | `serviceAccountName` | given when the job is submitted |
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from hub_tfx_pipelines.platform import (
 )
 
 if TYPE_CHECKING:
+    from hub_tfx.lineage.connection import Connection
     from hub_tfx_pipelines.configs import PipelineConfig
 
 _GPU = "nvidia.com/gpu"
@@ -64,6 +65,17 @@ def with_image(config: "PipelineConfig", image: str | None) -> "PipelineConfig":
 def check_steps(pipeline: Any, platform: PlatformConfig) -> None:
     """Raises ConfigError for the id of a step that a tfx.dsl.Pipeline does not have."""
     platform.check_steps([node.id for node in pipeline.components])
+
+
+def missing_password(metadata: "Connection | None", platform: PlatformConfig) -> Sequence[str]:
+    """What people should know about a password of ML Metadata that no step is given."""
+    if metadata is None or metadata.password_env in (None, *platform.secrets):
+        return ()
+    name = metadata.password_env
+    return (
+        f"the steps read the password of ML Metadata from {name}, which has to be in their image: "
+        f"write {name}: NAME/KEY under platform.secrets to take it from a Secret",
+    )
 
 
 # --- Kubeflow Pipelines ---------------------------------------------------------------------------
