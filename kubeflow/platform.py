@@ -14,7 +14,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hub_tfx.errors import ConfigError, UsageError
 from hub_tfx_pipelines.platform import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hub_tfx.lineage.connection import Connection
     from hub_tfx_pipelines.configs import PipelineConfig
 
+_Config = TypeVar("_Config", bound="PipelineConfig")
 _GPU = "nvidia.com/gpu"
 _DELAY = "1m"
 _FACTOR = 2
@@ -45,7 +46,7 @@ _NOT_ON_VERTEX: Mapping[str, str] = {
 }
 
 
-def with_image(config: "PipelineConfig", image: str | None) -> "PipelineConfig":
+def with_image(config: _Config, image: str | None) -> _Config:
     """The config, with an image that an option names over that of the file.
 
     Raises:

@@ -174,9 +174,7 @@ class _Builder:
             if isinstance(node, Pairs):
                 return self.dataclass(core, node, path)
             return self.tell(path, node.line, f"takes {_takes(hint)}, not {_given(node)}")
-        is_number = isinstance(node, Scalar) and _is_number(node)
-        form = form_of(hint) if is_number else None
-        value = node.text if form and form.numbers else self._plain(core, node, path)
+        value = _number_of_form(hint, node) or self._plain(core, node, path)
         if _is_wrong(value):
             return _WRONG
         return self._converted(hint, value, node, path)
@@ -256,8 +254,12 @@ def _parsed(core: Any, node: Scalar) -> Any:
     return number if math.isfinite(number) else None  # 1e400 is too large; .inf is not.
 
 
-def _is_number(node: Scalar) -> bool:
-    return not node.is_text and bool(_NUMBER.fullmatch(node.text))
+def _number_of_form(hint: Any, node: Node) -> str | None:
+    """The text of a number, where a Form takes one."""
+    if not isinstance(node, Scalar) or node.is_text or not _NUMBER.fullmatch(node.text):
+        return None
+    form = form_of(hint)
+    return node.text if form is not None and form.numbers else None
 
 
 def _is_wrong(value: Any) -> bool:
