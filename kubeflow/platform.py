@@ -168,18 +168,27 @@ def put_into_job(job: dict[str, Any], platform: PlatformConfig) -> None:
             "Google Cloud: for Vertex AI Pipelines write NAME@PROJECT.iam.gserviceaccount.com"
         )
     spec = job["pipelineSpec"]
-    for step, task in spec["root"]["dag"]["tasks"].items():
-        given = platform.of(step)
-        _check_vertex(step, given)
-        task |= _given(retryPolicy=_retry_policy(given))
-        component = spec["components"][task["componentRef"]["name"]]
-        executor = spec["deploymentSpec"]["executors"][component["executorLabel"]]
-        if "container" in executor:  # An importer or a resolver has none.
-            executor["container"] |= _given(
-                image=_own_image(step, platform),
-                env=_variables(given.env),
-                resources=_resources(given),
-            )
+    # With an exit handler, the other tasks are in a component of their own.
+    for part in (spec["root"], *spec["components"].values()):
+        for step, task in part.get("dag", {}).get("tasks", {}).items():
+            component = spec["components"][task["componentRef"]["name"]]
+            if label := component.get("executorLabel"):
+                executor = spec["deploymentSpec"]["executors"][label]
+                _put_into_task(task, executor, step, platform)
+
+
+def _put_into_task(
+    task: dict[str, Any], executor: dict[str, Any], step: str, platform: PlatformConfig
+) -> None:
+    given = platform.of(step)
+    _check_vertex(step, given)
+    task |= _given(retryPolicy=_retry_policy(given))
+    if "container" in executor:  # An importer or a resolver has none.
+        executor["container"] |= _given(
+            image=_own_image(step, platform),
+            env=_variables(given.env),
+            resources=_resources(given),
+        )
 
 
 def _check_vertex(step: str, given: StepPlatform) -> None:

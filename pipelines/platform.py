@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from hub_tfx._config import Checked, Form, Range
-from hub_tfx._text import hint, nearest, quoted
+from hub_tfx._text import hint, nearest, quoted, shortened
 from hub_tfx.errors import ConfigError
 
 NODE_POOL = "cloud.google.com/gke-nodepool"
@@ -34,7 +34,7 @@ _NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _EMAIL = re.compile(rf"(?=.{{1,253}}\Z)[A-Za-z0-9._-]+@{_LABEL}(?:\.{_LABEL})+")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _KEY_OF_SECRET = re.compile(r"[-._A-Za-z0-9]{1,253}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,252}")
 _PART_OF_IMAGE = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(
     rf"(?=.{{1,500}}\Z)(?:[A-Za-z0-9.-]+(?::[0-9]{{1,5}})?/)?{_PART_OF_IMAGE}(?:/{_PART_OF_IMAGE})*"
@@ -269,7 +269,7 @@ class PlatformConfig(Checked):
             try:
                 self.of(step)
             except ConfigError as error:
-                raise ConfigError(f"steps.{step}: {error}") from None
+                raise ConfigError(f"steps.{shortened(step)}: {error}") from None
         for key, needs in {"gpu_type": "gpu", "retry_delay": "retries"}.items():
             self._check_needed(key, needs)
 
@@ -277,7 +277,8 @@ class PlatformConfig(Checked):
         """Refuses a key that does nothing, since another one is missing."""
         for step, own in self.steps.items():
             if getattr(own, key) is not None and not getattr(self.of(step), needs):
-                raise ConfigError(f"steps.{step} has {key}, but no {needs}: give both")
+                what = f"steps.{shortened(step)} has {key}, but no {needs}: give both"
+                raise ConfigError(what)
         given = [self.defaults, *self.steps.values()]
         if getattr(self.defaults, key) is not None and not any(getattr(g, needs) for g in given):
             raise ConfigError(f"defaults have {key}, but nothing has {needs}: give both")

@@ -159,6 +159,14 @@ def test_the_options_of_beam_reach_its_steps(compiled, name):
         assert ("--direct_num_workers=2" in ir) == (step in BEAM_STEPS[name])
 
 
+def test_dataflow_is_told_the_image_of_the_steps_by_each_step_that_runs_there(compiled):
+    beam_steps = BEAM_STEPS["finetune"] | {"ModuleEvaluator"}
+    for step, template in steps(yaml.safe_load(compiled["fine-tune"])).items():
+        ir = argument(template["container"], "--tfx_ir")
+        assert (f"--sdk_container_image={IMAGE}" in ir) == (step in beam_steps)
+        assert ("--runner=DataflowRunner" in ir) == (step in beam_steps)
+
+
 @both_pipelines
 def test_the_root_is_a_parameter_of_the_run(compiled, name):
     workflow = yaml.safe_load(compiled[name])

@@ -192,6 +192,18 @@ def test_a_step_of_a_job_has_what_its_config_says() -> None:
     assert "retryPolicy" not in tasks["ModuleResolver"]
 
 
+def test_tasks_before_an_exit_handler_get_the_same() -> None:
+    """TFX puts them into the component of one task."""
+    job, plain = golden_job(), golden_job()
+    spec = job["pipelineSpec"]
+    spec["components"]["_tfx_dag"] = {"dag": spec["root"]["dag"]}
+    spec["root"] = {"dag": {"tasks": {"_tfx_dag": {"componentRef": {"name": "_tfx_dag"}}}}}
+    put_into_job(job, VERTEX)
+    put_into_job(plain, VERTEX)
+    assert executors(job) == executors(plain)
+    assert spec["components"]["_tfx_dag"]["dag"] == plain["pipelineSpec"]["root"]["dag"]
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [

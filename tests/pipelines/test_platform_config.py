@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from hub_tfx.errors import ConfigError, ConfigFileError
 from hub_tfx_pipelines.config_file.build import build
 from hub_tfx_pipelines.config_file.document import read_document
 from hub_tfx_pipelines.config_file.plain import rows_of, to_yaml
+from hub_tfx_pipelines.config_file.schema import schema_of
 from hub_tfx_pipelines.configs import EmbedPipelineConfig
 from hub_tfx_pipelines.platform import (
     PlatformConfig,
@@ -233,6 +235,16 @@ def test_a_step_that_a_pipeline_does_not_have_is_told_with_the_nearest() -> None
     ):
         platform.check_steps(["ModuleResolver", "EmbeddingGenerator"])
     platform.check_steps(["EmbedingGenerator"])
+
+
+def test_a_number_is_its_text_and_so_to_the_schema() -> None:
+    assert StepResources(cpu=2).cpu == "2"  # type: ignore[arg-type]
+    validator = jsonschema.Draft202012Validator(schema_of("embed"))
+    document = {"pipeline": "embed", "data_root": "r", "pipeline_root": "p", "module": "m"}
+    for cpu, is_valid in ((2, True), (0.5, True), ("500m", True), (None, True), (True, False)):
+        platform = {"defaults": {"cpu": cpu}, "env": {"A": 1}}
+        assert validator.is_valid({**document, "platform": platform}) == is_valid
+    assert not validator.is_valid({**document, "platform": {"steps": {"A": {"cpus": 1}}}})
 
 
 def test_amounts_are_those_of_kubernetes() -> None:
