@@ -170,7 +170,8 @@ def _write(config: "PipelineConfig", create_pipeline: Callable[[Any], Any], outp
     metadata = of_cluster(config.connection) if is_of_kubeflow(output) else None
     config = replace(config, metadata=None, metadata_path=None)  # That of a run on this machine.
     platform = config.platform
-    write_pipeline(create_pipeline(config), str(platform.image), output, metadata, platform)
+    assert platform.image is not None  # See with_image.
+    write_pipeline(create_pipeline(config), platform.image, output, metadata, platform)
     for message in (*said, *missing_password(metadata, platform)):
         tell(message)
     print_path(output)

@@ -109,7 +109,8 @@ def _put_into_template(template: dict[str, Any], step: str, platform: PlatformCo
         known = {variable["name"] for variable in container["env"]}
         if taken := [variable["name"] for variable in variables if variable["name"] in known]:
             raise ConfigError(
-                f"platform: {step}: {taken[0]} is set by Kubeflow Pipelines: remove it from env"
+                f"platform: {step}: {taken[0]} is a variable that Kubeflow Pipelines sets: give "
+                "yours another name"
             )
         container["env"] = [*container["env"], *variables]
     template |= _given(

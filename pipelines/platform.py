@@ -113,19 +113,26 @@ class SecretKey:
     name: str
     key: str
 
+    def __post_init__(self) -> None:
+        """Checks both. What is wrong is not quoted, since it may be the secret itself.
+
+        Raises:
+          ConfigError: they are not what Kubernetes takes.
+        """
+        if not (_NAME.fullmatch(self.name) and _KEY_OF_SECRET.fullmatch(self.key)):
+            raise ConfigError(
+                "what is given is not a Secret and a key of it: write NAME/KEY, such as "
+                "mlmd/password; no config holds a secret itself"
+            )
+
     @classmethod
     def parse(cls, text: str) -> "SecretKey":
-        """Reads ``NAME/KEY``. What is something else is not quoted: it may be the secret itself.
+        """Reads ``NAME/KEY``.
 
         Raises:
           ConfigError: the text is something else.
         """
         name, _, key = text.partition("/")
-        if not (_NAME.fullmatch(name) and _KEY_OF_SECRET.fullmatch(key)):
-            raise ConfigError(
-                "what is given is not a Secret and a key of it: write NAME/KEY, such as "
-                "mlmd/password; no config holds a secret itself"
-            )
         return cls(name, key)
 
     def __str__(self) -> str:
@@ -137,6 +144,8 @@ def _value(text: str) -> str:
         raise ConfigError(
             "the value may be a secret: put it into a Secret, and write NAME/KEY under secrets"
         )
+    if "{{" in text:
+        raise ConfigError(f"{quoted(text)} holds {{{{, which platforms replace: write it without")
     return text
 
 
@@ -277,8 +286,8 @@ class PlatformConfig(Checked):
         """Refuses a key that does nothing, since another one is missing."""
         for step, own in self.steps.items():
             if getattr(own, key) is not None and not getattr(self.of(step), needs):
-                what = f"steps.{shortened(step)} has {key}, but no {needs}: give both"
-                raise ConfigError(what)
+                where = f"steps.{shortened(step)}"
+                raise ConfigError(f"{where} has {key}, but no {needs}: give both")
         given = [self.defaults, *self.steps.values()]
         if getattr(self.defaults, key) is not None and not any(getattr(g, needs) for g in given):
             raise ConfigError(f"defaults have {key}, but nothing has {needs}: give both")

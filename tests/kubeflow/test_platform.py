@@ -149,7 +149,7 @@ def test_a_gpu_type_selects_nodes_only_for_a_step_with_a_gpu() -> None:
         ),
         (
             PlatformConfig(env={"WORKFLOW_ID": "a"}),
-            "WORKFLOW_ID is set by Kubeflow Pipelines: remove it from env",
+            "WORKFLOW_ID is a variable that Kubeflow Pipelines sets: give yours another name",
         ),
     ],
 )

@@ -168,6 +168,12 @@ def test_a_setting_reaches_a_step() -> None:
         ("trainer", "The Trainer", 7, "'The Trainer' is not a service account: write one such "),
         ("{MODE: fast", "{1A: fast", 26, "env has '1A', which is not the name of an environment "),
         ("{MODE: fast", "{DB_PASSWORD: /x", 18, "env and secrets both have DB_PASSWORD: remove"),
+        (
+            "MODE: fast",
+            "MODE: 'a{{b}}'",
+            26,
+            r"env.MODE: 'a{{b}}' holds {{, which platforms replac",
+        ),
         ("disk: ssd", "di sk: ssd", 15, "node_selector: 'example.org/di sk' is not the key of a "),
         ("disk: ssd", "disk: s s", 15, "'s s' is not the value of a label: write one such as "),
         ('value: "true", ', "", 17, "value is for operator Equal, which needs one; Exists takes"),
