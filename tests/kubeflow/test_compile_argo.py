@@ -112,7 +112,7 @@ def test_the_options_of_beam_reach_its_steps(compiled, name):
 
 def test_dataflow_is_told_the_image_of_the_steps_by_each_step_that_runs_there(compiled):
     beam_steps = BEAM_STEPS["finetune"] | {"ModuleEvaluator"}
-    for step, template in steps(yaml.safe_load(compiled["fine-tune"])).items():
+    for step, template in steps_of(yaml.safe_load(compiled["fine-tune"])).items():
         ir = argument(template["container"], "--tfx_ir")
         assert (f"--sdk_container_image={IMAGE}" in ir) == (step in beam_steps)
         assert ("--runner=DataflowRunner" in ir) == (step in beam_steps)
