@@ -130,10 +130,12 @@ def _write(
     config: "PipelineConfig", create_pipeline: Callable[[Any], Any], image: str, output: str
 ) -> None:
     """Compiles a pipeline to a file, if its steps can reach all of its paths."""
+    from hub_tfx.beam.runner import check_options
     from hub_tfx.beam.staging import check_reach, check_reach_of_containers
 
     check_reach_of_containers([*config.handles, *config.folders])
     check_reach(config.folders, config.beam_pipeline_args)
+    check_options(config.beam_pipeline_args)
     config = replace(config, metadata=None, metadata_path=None)  # The platform brings its own.
     write_pipeline(create_pipeline(config), image, output)
     print_path(output)
