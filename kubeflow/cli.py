@@ -162,11 +162,13 @@ def output_of(target: str | None, output: str | None, pipeline: str) -> str:
 
 def _write(config: "PipelineConfig", create_pipeline: Callable[[Any], Any], output: str) -> None:
     """Compiles a pipeline to a file, if its steps can reach all of its paths."""
+    from hub_tfx.beam.runner import check_options
     from hub_tfx.beam.staging import check_reach, check_reach_of_containers
 
     check_reach_of_containers([*config.handles, *config.folders])
     check_reach(config.folders, config.beam_pipeline_args)
     config, said = with_workers(config)
+    check_options(config.beam_pipeline_args)
     metadata = of_cluster(config.connection) if is_of_kubeflow(output) else None
     config = replace(config, metadata=None, metadata_path=None)  # That of a run on this machine.
     platform = config.platform
