@@ -135,8 +135,8 @@ def test_the_example_of_retraining_is_for_both_targets(tmp_path, capsys):
     """In test_compile_argo.py it is compiled for Kubeflow Pipelines."""
     arguments = ["--config", ROOT / "pipelines" / "examples" / "kubeflow_retraining.yaml"]
     arguments += ["--set", f"publication.card={GOLDEN / 'card.md'}"]
-    for key in ("secrets", "defaults.timeout"):  # As its comment says.
-        arguments += ["--set", f"platform.{key}=null"]
+    for setting in ("secrets={}", "defaults.timeout=null"):  # As its comment says.
+        arguments += ["--set", f"platform.{setting}"]
     output = tmp_path / "retrain.json"
     assert run(capsys, "retrain", *arguments, "--output", output)[:2] == (0, f"{output}\n")
     job = json.loads(output.read_text())
