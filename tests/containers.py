@@ -33,14 +33,23 @@ Document = dict[str, Any]
 def compile_in_kfp(
     arguments: Mapping[str, Sequence[str]], folder: Path, **environment: str
 ) -> dict[str, str]:
-    """The YAML by pipeline that one command a pipeline writes; importing TFX takes the time."""
+    """The YAML that each of several commands writes; importing TFX is what takes the time.
+
+    Args:
+      arguments: by a name whose first word is the pipeline.
+      folder: where the files go.
+      environment: more variables.
+    """
     if not (KFP / ".complete").exists():
         message = "no .venv-kfp, which compiles the YAML: make kfp"
         if os.environ.get("HUB_TFX_REQUIRE_KFP") == "1":
             pytest.fail(message)
         pytest.skip(message)
     made = {name: folder / f"{name}.yaml" for name in arguments}
-    commands = [[name, "--output", str(made[name]), *given] for name, given in arguments.items()]
+    commands = [
+        [name.partition(" ")[0], "--output", str(made[name]), *given]
+        for name, given in arguments.items()
+    ]
     done = subprocess.run(
         [KFP / "bin" / "python", "-c", _COMPILE, json.dumps(commands)],
         capture_output=True,

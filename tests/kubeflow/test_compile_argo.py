@@ -47,17 +47,20 @@ ARGUMENTS = {
     "retrain": [*PIPELINES["retrain"], "--set", f"metadata={METADATA}", *BEAM_OPTIONS],
 }
 EXAMPLES = ROOT / "pipelines" / "examples"
-ARGUMENTS_OF_EXAMPLE = [
-    *("--config", str(EXAMPLES / "kubeflow_fine_tuning.yaml")),
-    *("--set", f"publication.card={EXAMPLES / 'card.md'}"),
-]
+ARGUMENTS_OF_EXAMPLES = {
+    name: [
+        *("--config", str(EXAMPLES / f"kubeflow_{file}.yaml")),
+        *("--set", f"publication.card={EXAMPLES / 'card.md'}"),
+    ]
+    for name, file in {"fine-tune": "fine_tuning", "retrain example": "retraining"}.items()
+}
 both_pipelines = pytest.mark.parametrize("name", PIPELINES)
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The YAML by pipeline."""
-    arguments = {**ARGUMENTS, "fine-tune": ARGUMENTS_OF_EXAMPLE}
+    arguments = {**ARGUMENTS, **ARGUMENTS_OF_EXAMPLES}
     return compile_in_kfp(arguments, tmp_path_factory.mktemp("compiled"))
 
 
@@ -66,7 +69,7 @@ def test_the_workflow_is_the_golden_one(compiled, name, update_golden):
     assert_golden(compiled[name], f"{name}_pipeline.yaml", update_golden)
 
 
-@pytest.mark.parametrize("name", [*PIPELINES, "fine-tune"])
+@pytest.mark.parametrize("name", [*PIPELINES, *ARGUMENTS_OF_EXAMPLES])
 def test_the_workflow_is_one_to_argo(compiled, name):
     check_workflow(yaml.safe_load(compiled[name]))
 
