@@ -43,14 +43,19 @@ ARGUMENTS = {
 both_pipelines = pytest.mark.parametrize("name", PIPELINES)
 
 
-def compile_in_kfp(name, arguments, output, **environment):
-    """The YAML that the command writes there."""
+def kfp_python():
+    """The Python that has Kubeflow's SDK."""
     if not (KFP / ".complete").exists():
-        message = "no .venv-kfp, which compiles the YAML: make kfp"
+        message = "no .venv-kfp, which has the SDK of Kubeflow Pipelines: make kfp"
         if os.environ.get("HUB_TFX_REQUIRE_KFP") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    command = [KFP / "bin" / "python", "-c", COMPILE, name]
+    return KFP / "bin" / "python"
+
+
+def compile_in_kfp(name, arguments, output, **environment):
+    """The YAML that the command writes there."""
+    command = [kfp_python(), "-c", COMPILE, name]
     done = subprocess.run(
         [*command, "--output", output, *arguments],
         capture_output=True,
