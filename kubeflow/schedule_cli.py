@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -12,8 +13,6 @@ from hub_tfx_kubeflow.schedule.checks import check_name
 from hub_tfx_kubeflow.schedule.cron import Cron
 from hub_tfx_kubeflow.schedule.options import (
     check_part,
-    check_quantity,
-    check_word,
     checked,
     claims_of,
     compiled_file,
@@ -26,9 +25,9 @@ from hub_tfx_kubeflow.schedule.options import (
     name_option,
     namespace_option,
     output_option,
-    secrets_of,
     timezone_option,
 )
+from hub_tfx_pipelines.config_options import set_option
 
 
 @click.group(short_help="Make a pipeline run again and again.")
@@ -178,18 +177,11 @@ def vertex(
 @name_option("hub-tfx-PIPELINE")
 @click.option(
     "--image",
-    required=True,
     metavar="IMAGE",
-    callback=checked(lambda value: check_word("--image", value)),
-    help="Run in this container image, which has hub_tfx installed.",
+    help="Run in this container image, which has hub_tfx installed.  [required here, or as "
+    "platform.image in CONFIG]",
 )
 @namespace_option
-@click.option(
-    "--service-account",
-    metavar="NAME",
-    callback=checked(check_name),
-    help="Run as this service account of the cluster.  [none]",
-)
 @click.option(
     "--claim",
     "claims",
@@ -197,37 +189,23 @@ def vertex(
     metavar="NAME=DIR…",
     help="Mount the PersistentVolumeClaim of this name in this folder.",
 )
-@click.option(
-    "--secret",
-    "secrets",
-    multiple=True,
-    metavar="VARIABLE=SECRET/KEY…",
-    help="Give the run this environment variable, with what is under this key in a Secret.",
-)
-@click.option(
-    "--cpu",
-    default="2",
-    show_default=True,
-    metavar="AMOUNT",
-    callback=checked(lambda value: check_quantity("--cpu", value)),
-    help="Ask for this many processors.",
-)
-@click.option(
-    "--memory",
-    default="8Gi",
-    show_default=True,
-    metavar="AMOUNT",
-    callback=checked(lambda value: check_quantity("--memory", value)),
-    help="Ask for this much memory, which is also the most that a run may take.",
-)
 @timezone_option("UTC", "UTC")
+@set_option("KEY.KEY=VALUE…")
 @output_option
-def cronjob(file: str, output: str | None, name: str | None, **options: Any) -> None:
+def cronjob(
+    file: str,
+    image: str | None,
+    settings: tuple[str, ...],
+    name: str | None,
+    output: str | None,
+    **options: Any,
+) -> None:
     """Print a CronJob of Kubernetes that runs `hub-tfx run`, and the ConfigMap with its config.
 
     CONFIG is a config file, which names a place of ML Metadata. Paths in it are those of the
-    container: buckets, servers, and folders of --claim. Kubernetes starts no run while one is going
-    on, tries one that died twice more, and leaves one out that is an hour late.
+    container: buckets, servers, and folders of --claim. What its section `platform` says of all
+    steps, the container gets; 2 CPUs and 8Gi of memory, if it says nothing. Kubernetes starts no
+    run while one is going on, and leaves one out that is an hour late.
 
     \b
     Example:
@@ -236,21 +214,22 @@ def cronjob(file: str, output: str | None, name: str | None, **options: Any) -> 
     """
     quiet_libraries()
     from hub_tfx._yaml import block
+    from hub_tfx_kubeflow.platform import with_image
     from hub_tfx_kubeflow.schedule.cronjob import CronRun, cron_job
     from hub_tfx_kubeflow.schedule.run_file import check_in_container, read_run_file
 
     options["claims"] = claims_of(options["claims"])
-    options["secrets"] = secrets_of(options["secrets"])
-    run = read_run_file(file)
-    check_in_container(run, options["claims"], options["secrets"])
+    run = read_run_file(file, settings)
+    run = replace(run, config=with_image(run.config, image))
+    check_in_container(run, options["claims"])
     of = CronRun(name=check_name(name or f"hub-tfx-{run.pipeline}"), **options)
     give("---\n".join(map(block, cron_job(run, of))), output)
 
 
-@schedule.command(short_help="cron: a line of a crontab.")
+@schedule.command(cls=ManyValuesCommand, short_help="cron: a line of a crontab.")
 @machine_options
 @output_option
-def crontab(file: str, output: str | None, **options: Any) -> None:
+def crontab(file: str, settings: tuple[str, ...], output: str | None, **options: Any) -> None:
     """Print a line for `crontab -e`, by which cron runs `hub-tfx run`.
 
     CONFIG is a config file, which names a place of ML Metadata. Times are those of the machine. A
@@ -265,11 +244,11 @@ def crontab(file: str, output: str | None, **options: Any) -> None:
     from hub_tfx_kubeflow.schedule.machine import crontab_line
     from hub_tfx_kubeflow.schedule.run_file import read_run_file
 
-    run = read_run_file(file)
+    run = read_run_file(file, settings)
     give(crontab_line(run, machine_run(run.pipeline, file, **options)), output)
 
 
-@schedule.command(short_help="systemd: a service and its timer.")
+@schedule.command(cls=ManyValuesCommand, short_help="systemd: a service and its timer.")
 @machine_options
 @click.option(
     "--user",
@@ -285,7 +264,12 @@ def crontab(file: str, output: str | None, **options: Any) -> None:
     "they hold]",
 )
 def systemd(
-    file: str, output: str | None, user: str | None, timezone: str | None, **options: Any
+    file: str,
+    settings: tuple[str, ...],
+    output: str | None,
+    user: str | None,
+    timezone: str | None,
+    **options: Any,
 ) -> None:
     """Print a service of systemd that runs `hub-tfx run`, and a timer that starts it.
 
@@ -301,7 +285,7 @@ def systemd(
     from hub_tfx_kubeflow.schedule.machine import systemd_units
     from hub_tfx_kubeflow.schedule.run_file import read_run_file
 
-    run = read_run_file(file)
+    run = read_run_file(file, settings)
     of = machine_run(run.pipeline, file, **options)
     units = systemd_units(run, of, timezone, user)
     if output is None:

@@ -1,20 +1,23 @@
 """A CronJob of Kubernetes that runs a pipeline in a container, without Kubeflow.
 
 The config file and the card are in a ConfigMap, mounted as the working directory, where the paths
-of a config start. The container runs as nobody, and can write to its volumes, /tmp and the module
-cache only.
+of a config start. What the container gets is what the section `platform` of the config says of all
+steps, since all of them run in it. It runs as nobody, and can write to its volumes, /tmp and the
+module cache only.
 """
 
 import posixpath
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hub_tfx._files import read_regular
 from hub_tfx.cli.evaluate import NOT_BLESSED
-from hub_tfx.errors import RefusedError, UsageError
+from hub_tfx.errors import ConfigError, RefusedError, UsageError
+from hub_tfx_kubeflow.platform import account_of_cluster, pod_of
 from hub_tfx_kubeflow.schedule.cron import Cron
 from hub_tfx_kubeflow.schedule.run_file import RunFile
+from hub_tfx_pipelines.platform import PlatformConfig, StepPlatform, seconds
 
 _NOBODY = 65532
 """User and group of the container, as in the images of kubeflow/Dockerfile."""
@@ -24,7 +27,10 @@ _CARD = "card-"
 _CONTAINER = "run"
 _FINAL_CODES = sorted((UsageError.exit_code, NOT_BLESSED, RefusedError.exit_code))
 """Exit codes of `hub-tfx run` that another try would end with, too."""
-_RETRIES = 2
+_VARIABLES = {"HOME": "/tmp", "TFHUB_CACHE_DIR": _CACHE_DIR}
+_CPU, _MEMORY, _RETRIES = "2", "8Gi", 2
+"""Where the config says nothing of them."""
+_NO_STEP = ""
 _LATE_S = 3600
 """Seconds after which a run that could not be started in time is left out."""
 _KEPT = 3
@@ -38,24 +44,15 @@ class CronRun:
       name: name of the CronJob and its ConfigMap.
       cron: when runs start.
       timezone: the time zone in which they do.
-      image: container image, which has hub_tfx installed.
       namespace: namespace of both; None for the one that kubectl is set to.
-      service_account: service account of the pods; None for none.
-      cpu, memory: what a run needs, as Kubernetes writes it: ``2``, ``8Gi``.
       claims: absolute path -> the PersistentVolumeClaim that is mounted there.
-      secrets: environment variable -> name of a Secret and key in it.
     """
 
     name: str
     cron: Cron
     timezone: str
-    image: str
     namespace: str | None = None
-    service_account: str | None = None
-    cpu: str = "2"
-    memory: str = "8Gi"
     claims: Mapping[str, str] = field(default_factory=dict)
-    secrets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -65,7 +62,12 @@ class CronRun:
 
 
 def cron_job(run: RunFile, of: CronRun) -> Iterator[dict[str, Any]]:
-    """The ConfigMap with the config file, and the CronJob that runs it."""
+    """The ConfigMap with the config file, and the CronJob that runs it.
+
+    Raises:
+      ConfigError: the config says something of the platform that a CronJob does not have.
+    """
+    _check_platform(run)
     data = {_CONFIG_FILE: read_regular(run.file).decode()}
     items = [{"key": _CONFIG_FILE, "path": _CONFIG_FILE}]
     for number, (path, text) in enumerate(run.cards.items()):
@@ -83,25 +85,41 @@ def cron_job(run: RunFile, of: CronRun) -> Iterator[dict[str, Any]]:
             "startingDeadlineSeconds": _LATE_S,
             "successfulJobsHistoryLimit": _KEPT,
             "failedJobsHistoryLimit": _KEPT,
-            "jobTemplate": {"spec": _job(run.pipeline, of, items)},
+            "jobTemplate": {"spec": _job(run, of, items)},
         },
     }
 
 
-def _job(pipeline: str, of: CronRun, config_items: list[dict[str, str]]) -> dict[str, Any]:
+def _check_platform(run: RunFile) -> None:
+    platform = run.config.platform
+    for key, given, why in (
+        ("steps", platform.steps, "its container runs all steps: say it of all, under defaults"),
+        ("defaults.retry_delay", platform.defaults.retry_delay, "Kubernetes chooses the delay"),
+    ):
+        if given:
+            raise ConfigError(
+                f"{run.file}: a CronJob does not have platform.{key}: {why}, or take it out with "
+                f"--set platform.{key}={'{}' if key == 'steps' else 'null'}"
+            )
+
+
+def _job(run: RunFile, of: CronRun, config_items: list[dict[str, str]]) -> dict[str, Any]:
+    given = run.config.platform.defaults
     final = {"containerName": _CONTAINER, "operator": "In", "values": _FINAL_CODES}
+    limit = {"activeDeadlineSeconds": seconds(given.timeout)} if given.timeout else {}
     return {
-        "backoffLimit": _RETRIES,
+        "backoffLimit": _RETRIES if given.retries is None else given.retries,
         "podFailurePolicy": {"rules": [{"action": "FailJob", "onExitCodes": final}]},
         "template": {
             "metadata": {"labels": of.metadata["labels"]},
-            "spec": _pod(pipeline, of, config_items),
+            "spec": {**limit, **_pod(run, of, config_items)},
         },
     }
 
 
-def _pod(pipeline: str, of: CronRun, config_items: list[dict[str, str]]) -> dict[str, Any]:
-    account = {} if of.service_account is None else {"serviceAccountName": of.service_account}
+def _pod(run: RunFile, of: CronRun, config_items: list[dict[str, str]]) -> dict[str, Any]:
+    account = account_of_cluster(run.config.platform)
+    parts, of_pod = pod_of(_given(run.config.platform))
     config = {"name": of.name, "items": config_items}
     volumes: list[dict[str, Any]] = [{"name": "config", "configMap": config}]
     volumes += [{"name": name, "emptyDir": {}} for name in ("tmp", "cache")]
@@ -111,8 +129,8 @@ def _pod(pipeline: str, of: CronRun, config_items: list[dict[str, str]]) -> dict
     ]
     return {
         "restartPolicy": "Never",
-        **account,
-        "automountServiceAccountToken": of.service_account is not None,
+        **({} if account is None else {"serviceAccountName": account}),
+        "automountServiceAccountToken": account is not None,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _NOBODY,
@@ -120,12 +138,25 @@ def _pod(pipeline: str, of: CronRun, config_items: list[dict[str, str]]) -> dict
             "fsGroup": _NOBODY,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(pipeline, of)],
+        **of_pod,
+        "containers": [{**_container(run, of), **parts}],
         "volumes": volumes,
     }
 
 
-def _container(pipeline: str, of: CronRun) -> dict[str, Any]:
+def _given(platform: PlatformConfig) -> StepPlatform:
+    """What the container gets; variables of the config win over ours."""
+    given = platform.of(_NO_STEP)
+    own = {name: value for name, value in _VARIABLES.items() if name not in given.secrets}
+    return replace(
+        given,
+        env={**own, **given.env},
+        cpu=given.cpu or _CPU,
+        memory=given.memory or _MEMORY,
+    )
+
+
+def _container(run: RunFile, of: CronRun) -> dict[str, Any]:
     mounts: list[dict[str, Any]] = [{"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True}]
     mounts += [{"name": "tmp", "mountPath": "/tmp"}, {"name": "cache", "mountPath": _CACHE_DIR}]
     mounts += [
@@ -134,14 +165,8 @@ def _container(pipeline: str, of: CronRun) -> dict[str, Any]:
     ]
     return {
         "name": _CONTAINER,
-        "image": of.image,
-        "command": ["hub-tfx", "run", pipeline, "--config", _CONFIG_FILE],
+        "command": run.command("hub-tfx", _CONFIG_FILE),
         "workingDir": _CONFIG_DIR,
-        "env": [*_variables(of)],
-        "resources": {
-            "requests": {"cpu": of.cpu, "memory": of.memory},
-            "limits": {"memory": of.memory},
-        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -149,13 +174,6 @@ def _container(pipeline: str, of: CronRun) -> dict[str, Any]:
         },
         "volumeMounts": mounts,
     }
-
-
-def _variables(of: CronRun) -> Iterator[dict[str, Any]]:
-    yield {"name": "HOME", "value": "/tmp"}
-    yield {"name": "TFHUB_CACHE_DIR", "value": _CACHE_DIR}
-    for name, (secret, key) in of.secrets.items():
-        yield {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
 
 
 def _volume_names(of: CronRun) -> list[str]:

@@ -31,16 +31,13 @@ class MachineRun:
     program: str
     config_file: str
 
-    def command(self, pipeline: str) -> list[str]:
-        return [self.program, "run", pipeline, "--config", self.config_file]
-
 
 def crontab_line(run: RunFile, of: MachineRun) -> str:
     """A line for `crontab -e`; what a run prints is appended to NAME.log in its directory.
 
     ``%`` is a line break to cron, in quotes as well, unless it has a backslash.
     """
-    command = shlex.join(["flock", "--nonblock", f".{of.name}.lock", *of.command(run.pipeline)])
+    command = shlex.join(["flock", "--nonblock", f".{of.name}.lock", *_command(run, of)])
     shell = f"cd {shlex.quote(of.directory)} && {command} >> {of.name}.log 2>&1"
     return f"{of.cron} {shell}\n".replace("%", r"\%")
 
@@ -86,7 +83,7 @@ def systemd_units(
       timezone: the time zone in which runs start; None for that of the machine.
       user: user who runs it; None for root, or for the user whose units these are.
     """
-    command = " ".join(map(_argument, of.command(run.pipeline)))
+    command = " ".join(map(_argument, _command(run, of)))
     service = _SERVICE.format(
         name=of.name,
         pipeline=run.pipeline,
@@ -98,6 +95,10 @@ def systemd_units(
     events = "\n".join(f"OnCalendar={event}" for event in of.cron.calendar(timezone))
     timer = _TIMER.format(name=of.name, events=events)
     return {f"{of.name}.service": service, f"{of.name}.timer": timer}
+
+
+def _command(run: RunFile, of: MachineRun) -> list[str]:
+    return run.command(of.program, of.config_file)
 
 
 def _argument(text: str) -> str:

@@ -17,15 +17,13 @@ from hub_tfx.cli.output import print_path, print_text
 from hub_tfx.errors import OutputError, UsageError
 from hub_tfx_kubeflow.schedule.checks import check_name, check_path, check_timezone
 from hub_tfx_kubeflow.schedule.cron import Cron
+from hub_tfx_pipelines.config_options import set_option
 
 if TYPE_CHECKING:
     from hub_tfx_kubeflow.schedule.machine import MachineRun
 
 _MAX_CONCURRENCY = 10
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i)?")
 _PART = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9._:-]*[a-zA-Z0-9])?")
-_SECRET_FORM = "--secret takes VARIABLE=SECRET/KEY, the name of a Secret and not what it holds"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def checked(check: Any) -> Any:
@@ -97,6 +95,7 @@ def machine_options(command: Any) -> Any:
             metavar="FILE",
             help="Run this `hub-tfx`.  [the one of this Python]",
         ),
+        set_option("KEY.KEY=VALUE…"),
     )
 
 
@@ -136,34 +135,10 @@ def claims_of(values: Sequence[str]) -> dict[str, str]:
     return claims
 
 
-def secrets_of(values: Sequence[str]) -> dict[str, tuple[str, str]]:
-    if any("=" not in value for value in values):  # It may be a password by mistake.
-        raise UsageError(_SECRET_FORM)
-    secrets = {}
-    for variable, place in pairs("--secret", values, "VARIABLE=SECRET/KEY").items():
-        secret, slash, key = place.partition("/")
-        if not (slash and _VARIABLE.fullmatch(variable) and _PART.fullmatch(key)):
-            raise UsageError(_SECRET_FORM)
-        secrets[variable] = (check_name(secret), key)
-    return secrets
-
-
 def check_part(option: str, value: str) -> str:
     if _PART.fullmatch(value):
         return value
     raise UsageError(f"{option} takes a name, not {quoted(value)}")
-
-
-def check_word(option: str, value: str) -> str:
-    if value and value.isprintable() and not any(map(str.isspace, value)):
-        return value
-    raise UsageError(f"{option} takes a name without spaces, not {quoted(value)}")
-
-
-def check_quantity(option: str, value: str) -> str:
-    if _QUANTITY.fullmatch(value):
-        return value
-    raise UsageError(f"{option} takes an amount as Kubernetes writes it, such as 2, 500m or 8Gi")
 
 
 def give(text: str, output: str | None) -> None:

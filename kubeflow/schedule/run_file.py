@@ -2,7 +2,7 @@
 
 import os
 import posixpath
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,11 +24,18 @@ class RunFile:
       file: its path.
       pipeline: name of the pipeline that it is about.
       config: what it says.
+      settings: what `--set` puts over it, in a scheduled run as well.
     """
 
     file: str
     pipeline: str
     config: "PipelineConfig"
+    settings: tuple[str, ...] = ()
+
+    def command(self, program: str, config_file: str) -> list[str]:
+        """What runs, where the file has this path."""
+        settings = [part for setting in self.settings for part in ("--set", setting)]
+        return [program, "run", self.pipeline, "--config", config_file, *settings]
 
     @property
     def password_env(self) -> str | None:
@@ -43,14 +50,14 @@ class RunFile:
         return {} if path is None else {path: read_regular(path).decode()}
 
 
-def read_run_file(file: str) -> RunFile:
-    """Reads a config file; everything that a run needs must be in it.
+def read_run_file(file: str, settings: Sequence[str] = ()) -> RunFile:
+    """Reads a config file; everything that a run needs must be in it or in settings as ``a.b=c``.
 
     Raises:
       ConfigFileError: the file cannot be read, or has errors.
       ConfigError: it does not say where ML Metadata is.
     """
-    document = read_document(file, (), None)
+    document = read_document(file, settings, None)
     pipeline = pipeline_of(document)
     config = build(document, config_class(pipeline))
     if config.connection is None:
@@ -58,16 +65,15 @@ def read_run_file(file: str) -> RunFile:
             f"{file}: metadata is missing: name the place of ML Metadata there, since nobody is at "
             "a scheduled run's command line"
         )
-    return RunFile(file, pipeline, config)
+    return RunFile(file, pipeline, config, tuple(settings))
 
 
-def check_in_container(run: RunFile, volumes: Collection[str], variables: Collection[str]) -> None:
+def check_in_container(run: RunFile, volumes: Collection[str]) -> None:
     """Refuses a config that a container cannot run with, or whose results would end with it.
 
     Args:
       run: the config file.
       volumes: absolute paths at which the container has volumes.
-      variables: environment variables that it gets from secrets.
 
     Raises:
       ConfigError: a path cannot be reached or is not on a volume, or a password is missing.
@@ -85,10 +91,11 @@ def check_in_container(run: RunFile, volumes: Collection[str], variables: Collec
                 f"{path} is not on a volume of the container: mount one there (--claim NAME=DIR), "
                 "or name a bucket"
             )
-    if run.password_env is not None and run.password_env not in variables:
+    secrets = run.config.platform.secrets
+    if (name := run.password_env) is not None and name not in secrets:
         raise ConfigError(
-            f"{run.file}: the password of ML Metadata is in the environment variable "
-            f"{run.password_env}: say where it comes from (--secret {run.password_env}=SECRET/KEY)"
+            f"{run.file}: the container does not have the variable {name}, with the password of ML "
+            f"Metadata: write {name}: NAME/KEY under platform.secrets to take it from a Secret"
         )
     for card in run.cards:
         if os.path.isabs(card) or ".." in card.split("/"):

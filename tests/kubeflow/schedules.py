@@ -21,9 +21,14 @@ publication:
   repository: gs://bucket/modules
   name: acme/headlines
   card: card.md
+platform:
+  image: registry.example.org/hub-tfx:1
+  service_account: trainer
+  env: {TF_NUM_INTRAOP_THREADS: 8}
+  secrets: {METADATA_PASSWORD: mysql/password}
+  defaults: {memory: 16Gi, gpu: 1, node_pool: gpus, timeout: 6h, tolerations: [{operator: Exists}]}
 """
-IN_CLUSTER = ["--image", "registry.example.org/hub-tfx:1", "--claim", "retrain=/data"]
-IN_CLUSTER += ["--secret", "METADATA_PASSWORD=mysql/password"]
+IN_CLUSTER = ["--claim", "retrain=/data"]
 
 
 def small_workflow():

@@ -211,22 +211,15 @@ def test_a_vertex_schedule_is_one_to_its_protos(capsys, vertex_proto):
         ),
         (["systemd", "retrain.yaml", *NIGHTLY, "--directory", "/a\\"], "crontabs and units do not"),
         (["systemd", "retrain.yaml", *NIGHTLY, "--user", "a b"], "--user takes a name, not 'a b'"),
-        (["cronjob", "retrain.yaml", *NIGHTLY, "--image", "a b"], "--image takes a name without"),
-        (["cronjob", "retrain.yaml", *NIGHTLY, *IN_CLUSTER, "--memory", "8GB"], "such as 2, 500m"),
+        (["cronjob", "retrain.yaml", *NIGHTLY, "--image", "a b"], "'a b' is not the name of"),
         (["cronjob", "retrain.yaml", *NIGHTLY, *IN_CLUSTER, "--claim", "a=b"], "an absolute path"),
         (["cronjob", "retrain.yaml", *NIGHTLY, *IN_CLUSTER, "--claim", "a=/b/"], "absolute folder"),
-        (
-            ["cronjob", "retrain.yaml", *NIGHTLY, *IN_CLUSTER, "--secret", "s3cr3t"],
-            "of a Secret and",
-        ),
-        (["cronjob", "retrain.yaml", *NIGHTLY, *IN_CLUSTER, "--secret", "A=s3cr3t"], "of a Secret"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named(folder, capsys, arguments, complaint):
     code, out, err = run(capsys, *arguments)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert complaint in err
-    assert "s3cr3t" not in err
 
 
 @pytest.mark.parametrize(

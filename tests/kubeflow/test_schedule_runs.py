@@ -33,7 +33,12 @@ def test_a_cron_job_is_the_golden_one(folder, capsys, update_golden):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("timeZone", "timezone"), ("drop:", "drops:"), ("secretKeyRef", "secretRef"), ("8Gi", "8GiB")],
+    [
+        ("timeZone", "timezone"),
+        ("drop:", "drops:"),
+        ("secretKeyRef", "secretRef"),
+        ("16Gi", "16GiB"),
+    ],
 )
 def test_a_typo_in_a_cron_job_is_found(folder, capsys, old, new):
     text = printed(capsys, "cronjob", "retrain.yaml", *NIGHTLY, *IN_CLUSTER)
@@ -66,40 +71,74 @@ def test_the_container_finds_its_config_and_card_and_no_password(folder, capsys,
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "left_out", "complaint"),
+    ("old", "new", "complaint"),
     [
-        ("", "", "--secret", "METADATA_PASSWORD: say where it comes from (--secret METADATA_PASS"),
-        ("", "", "--claim", "/data/run is not on a volume of the container: mount one there"),
-        ("/data/run", "/data2/run", "", "/data2/run is not on a volume of the container"),
-        ("/data/run", "run", "", "cannot reach run: name a bucket, a URL, or an absolute path"),
-        ("mysql://tfx@mysql.kubeflow.svc:3306/metadb", "/m.db?", "", "/m.db?"),
         (
-            "metadata: ",
-            "# ",
-            "",
-            "retrain.yaml: metadata is missing: name the place of ML Metadata",
+            "secrets: {METADATA_PASSWORD",
+            "secrets: {OTHER",
+            "write METADATA_PASSWORD: NAME/KEY under",
         ),
-        ("card.md", "FOLDER/card.md", "", "goes into a ConfigMap: name it by a relative path"),
-        ("fine_tune: ", "fine_tuned: ", "", "retrain.yaml:6: fine_tuned: is not a key"),
+        (
+            "/data/run",
+            "/data2/run",
+            "/data2/run is not on a volume of the container: mount one there",
+        ),
+        ("/data/run", "run", "cannot reach run: name a bucket, a URL, or an absolute path"),
+        ("mysql://tfx@mysql.kubeflow.svc:3306/metadb", "/m.db?", "/m.db?"),
+        ("metadata: ", "# ", "retrain.yaml: metadata is missing: name the place of ML Metadata"),
+        ("card.md", "FOLDER/card.md", "goes into a ConfigMap: name it by a relative path"),
+        ("fine_tune: ", "fine_tuned: ", "retrain.yaml:6: fine_tuned: is not a key"),
+        (
+            "  image: ",
+            "  # ",
+            "image of the steps is missing: give --image, or image under platform",
+        ),
+        (
+            "account: trainer",
+            "account: a@b.example.org",
+            "a@b.example.org is not one of Kubernetes",
+        ),
+        (
+            ", timeout",
+            ", retries: 1, retry_delay: 5m, timeout",
+            "platform.defaults.retry_delay: Kub",
+        ),
+        ("  env: ", "  steps: {Transform: {cpu: 1}}\n  env: ", "with --set platform.steps={}"),
     ],
 )
-def test_a_config_that_no_container_can_run_is_refused(
-    folder, capsys, old, new, left_out, complaint
-):
-    Path("retrain.yaml").write_text(
-        RETRAIN.replace(old or "\0", new.replace("FOLDER", str(folder)))
-    )
-    arguments = list(IN_CLUSTER)
-    if left_out:
-        at = arguments.index(left_out)
-        del arguments[at : at + 2]
-    output = folder / "cronjob.yaml"
-    code, out, err = run(
-        capsys, "cronjob", "retrain.yaml", *NIGHTLY, *arguments, "--output", output
-    )
+def test_a_config_that_no_container_can_run_is_refused(folder, capsys, old, new, complaint):
+    assert RETRAIN.count(old) == 1
+    Path("retrain.yaml").write_text(RETRAIN.replace(old, new.replace("FOLDER", str(folder))))
+    output = ["--output", folder / "cronjob.yaml"]
+    code, out, err = run(capsys, "cronjob", "retrain.yaml", *NIGHTLY, *IN_CLUSTER, *output)
     assert (code, out) == (2, "")
     assert complaint in err
-    assert not output.exists()
+    assert not output[1].exists()
+
+
+def test_what_is_set_for_the_check_is_set_in_the_run(folder, capsys):
+    steps = "  steps: {Transform: {cpu: 1}}\n  env: "
+    Path("retrain.yaml").write_text(RETRAIN.replace("  env: ", steps))
+    arguments = [*NIGHTLY, *IN_CLUSTER, "--image", "other:2", "--set", "platform.steps={}"]
+    _, cron_job = yaml.safe_load_all(printed(capsys, "cronjob", "retrain.yaml", *arguments))
+    check_cron_job(cron_job)
+    pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] == "other:2"
+    assert container["command"][-2:] == ["--set", "platform.steps={}"]
+
+
+def test_a_config_that_says_nothing_of_the_platform_gets_what_a_run_needs(folder, capsys):
+    text = RETRAIN[: RETRAIN.index("platform:")]
+    Path("retrain.yaml").write_text(text.replace("?password_env=METADATA_PASSWORD", ""))
+    arguments = [*NIGHTLY, *IN_CLUSTER, "--image", "other:2"]
+    _, cron_job = yaml.safe_load_all(printed(capsys, "cronjob", "retrain.yaml", *arguments))
+    check_cron_job(cron_job)
+    job = cron_job["spec"]["jobTemplate"]["spec"]
+    assert job["backoffLimit"] == 2
+    (container,) = job["template"]["spec"]["containers"]
+    assert container["resources"] == {"limits": {"cpu": "2", "memory": "8Gi"}}
+    assert job["template"]["spec"]["automountServiceAccountToken"] is False
 
 
 # --- Machines -------------------------------------------------------------------------------------
