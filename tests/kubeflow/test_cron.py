@@ -18,24 +18,29 @@ from hub_tfx_kubeflow.schedule.cron import Cron
 MONTHS = [name.lower() for name in calendar.month_abbr[1:]]
 WEEKDAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat", "SUN"]
 """Names by number, where Sunday is 0 and 7."""
+SUNDAY = 7
 MONTH_DAYS = [calendar.monthrange(2028, month)[1] for month in range(1, 13)]
 
 
 @st.composite
 def parts(draw, least, most, names=()):
     """A part of a field, and the numbers that it stands for."""
-    shown = lambda number: (  # noqa: E731
-        names[number] if names and draw(st.booleans()) else f"{number:0{draw(st.integers(1, 2))}}"
-    )
     first = draw(st.integers(least, most))
     last = draw(st.integers(first, most))
     step = draw(st.integers(1, 20))
+
+    def shown(number, first=0):
+        # Sunday is 7 by name only where a range ends with it that Monday or a later day begins.
+        if draw(st.booleans()) and number < len(names) and (number < SUNDAY or 0 < first < SUNDAY):
+            return names[number]
+        return f"{number:0{draw(st.integers(1, 2))}}"
+
     return draw(
         st.sampled_from(
             [
                 (shown(first), {first}),
-                (f"{shown(first)}-{shown(last)}", {*range(first, last + 1)}),
-                (f"{shown(first)}-{shown(last)}/{step}", {*range(first, last + 1, step)}),
+                (f"{shown(first)}-{shown(last, first)}", {*range(first, last + 1)}),
+                (f"{shown(first)}-{shown(last, first)}/{step}", {*range(first, last + 1, step)}),
                 (f"{least}-{most}/{step}", {*range(least, most + 1, step)}),
             ]
         )
