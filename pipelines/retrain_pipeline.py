@@ -38,6 +38,7 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         base_module=base_module,
         learned=latest.learned,
         module_in_use=in_use,
+        state_dir=config.state_dir,
     )
     decision = gate.outputs["decision"]
     trainer = make_trainer(
@@ -57,6 +58,7 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         preprocessor=preprocessor,
         baseline=in_use,
         decision=decision,
+        state_dir=config.state_dir,
     )
     generator = EmbeddingGenerator(
         examples=prepared.examples,

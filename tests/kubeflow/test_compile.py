@@ -2,10 +2,7 @@
 
 import importlib
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +18,7 @@ from command_lines import (
     parameters,
     without_versions,
 )
+from containers import Vertex, this_environment
 from kfp.pipeline_spec import pipeline_spec_pb2
 from manifests import check_pipeline_job
 from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import (
@@ -206,48 +204,6 @@ def test_a_module_artifact_comes_out_of_a_container_as_it_went_in(tmp_path):
 # --- Playing the driver ---------------------------------------------------------------------------
 
 
-def driven(compiled, step, artifacts, outputs, folder):
-    """Runs a step's container command as a process, as Vertex does, and gives its artifacts.
-
-    Args:
-      artifacts: input name -> RuntimeArtifact as a dict.
-      outputs: output name -> type.
-    """
-    schemas = {
-        name: definition["artifactType"]
-        for name, definition in compiled["pipelineSpec"]["components"][step]["outputDefinitions"][
-            "artifacts"
-        ].items()
-    }
-    made = {
-        name: {"name": f"{step}/{name}", "uri": str(folder / name), "type": schemas[name]}
-        for name in outputs
-    }
-    task = compiled["pipelineSpec"]["root"]["dag"]["tasks"][step]
-    result = folder / "executor_output.json"
-    invocation = {
-        "inputs": {
-            "parameters": {
-                name: value["runtimeValue"]["constantValue"]
-                for name, value in task["inputs"]["parameters"].items()
-            },
-            "artifacts": {name: {"artifacts": [one]} for name, one in artifacts.items()},
-        },
-        "outputs": {
-            "artifacts": {name: {"artifacts": [one]} for name, one in made.items()},
-            "outputFile": str(result),
-        },
-    }
-    container = executors(compiled)[step]
-    assert container["command"][0] == "python"
-    command = [sys.executable, *container["command"][1:]]
-    command += [json.dumps(invocation) if a == "{{$}}" else a for a in container["args"]]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr[-3000:]
-    written = json.loads(result.read_text())["artifacts"]
-    return {name: made[name] | written[name]["artifacts"][0] for name in outputs}
-
-
 @pytest.mark.slow
 def test_the_containers_commands_embed_a_corpus(tmp_path):
     module = text_module(tmp_path / "module")
@@ -267,7 +223,8 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
     )
     write_pipeline(create_pipeline(config), IMAGE, str(output))
     compiled = json.loads(output.read_text())
-    resolved = driven(compiled, "ModuleResolver", {}, ["module"], tmp_path / "1")["module"]
+    vertex = Vertex(compiled, tmp_path / "artifacts", this_environment())
+    resolved = vertex.drive("ModuleResolver", {})["module"]
     assert resolved["metadata"]["digest"] == Manifest.of_directory(module).digest
     components = compiled["pipelineSpec"]["components"]["EmbeddingGenerator"]
     given = {
@@ -283,10 +240,7 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
             },
         },
     }
-    out = driven(
-        compiled, "EmbeddingGenerator", given, ["embeddings", "dead_letters"], tmp_path / "2"
-    )
-    embeddings = out["embeddings"]
+    embeddings = vertex.drive("EmbeddingGenerator", given)["embeddings"]
     assert embeddings["metadata"]["rows"] == 12
     assert embeddings["metadata"]["span"] == 3
     assert embeddings["metadata"]["spans"] == "[3]"

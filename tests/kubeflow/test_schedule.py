@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import yaml
 from command_lines import GOLDEN, assert_golden
+from containers import kfp_python
 from google.protobuf import json_format
 from manifests import check_pipeline_job, check_scheduled_workflow
 from schedules import IN_CLUSTER, NIGHTLY, VERTEX, printed, run, small_workflow
-from test_compile_argo import kfp_python
 
 # --- Kubeflow Pipelines ---------------------------------------------------------------------------
 
