@@ -35,17 +35,36 @@ def test_the_image_takes_the_versions_that_are_tested_and_each_by_its_hash() -> 
         assert "--hash=sha256:" in requirement, requirement
 
 
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """The instructions of each stage: the one of what it is based on, and then its own."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, rest in instructions():
+        if name == "FROM":
+            base, _, stage = rest.partition(" AS ")
+            found[stage] = [(name, base)]
+        elif found:
+            found[[*found][-1]].append((name, rest))
+    return found
+
+
 def test_the_compiler_stays_in_the_first_stage_and_the_last_runs_as_nobody() -> None:
-    bases = [rest.split()[0] for name, rest in instructions() if name == "FROM"]
-    assert bases == ["python:${PYTHON}-bookworm", "python:${PYTHON}-slim-bookworm"]
-    last = instructions()[[name for name, _ in instructions()].index("FROM") + 1 :]
-    last = last[[name for name, _ in last].index("FROM") :]
-    assert dict(last)["USER"] == "65532:65532"
-    assert [rest for name, rest in last if name == "COPY"] == [
-        "--from=build /opt/hub-tfx /opt/hub-tfx"
-    ]
-    labels = " ".join(rest for name, rest in last if name == "LABEL")
+    first, base, _, _, last = stages().values()
+    assert first[0] == ("FROM", "python:${PYTHON}-bookworm")
+    assert base[0] == ("FROM", "python:${PYTHON}-slim-bookworm")
+    copied = [rest for name, rest in base if name == "COPY"]
+    assert copied == ["--from=build /opt/hub-tfx /opt/hub-tfx"]
+    assert last[:2] == [("FROM", "base"), ("USER", "65532:65532")]
+    labels = " ".join(rest for name, rest in base if name == "LABEL")
     assert {"title", "licenses", "version"} <= {*re.findall(r"image\.(\w+)=", labels)}
+
+
+def test_workers_of_dataflow_have_the_boot_of_the_same_beam() -> None:
+    arguments = dict(rest.split("=") for name, rest in instructions() if name == "ARG")
+    assert f'apache-beam[gcp]=={arguments["BEAM"]}"' in (ROOT / "pyproject.toml").read_text()
+    worker = stages()["beam-worker"]
+    assert worker[0] == ("FROM", "base")
+    assert ("COPY", "--from=beam /opt/apache/beam /opt/apache/beam") in worker
+    assert worker[-1] == ("ENTRYPOINT", '["/opt/apache/beam/boot"]')
 
 
 def test_its_steps_are_those_of_the_script_and_of_make_image_root() -> None:
