@@ -88,13 +88,8 @@ def put_into_workflow(workflow: dict[str, Any], platform: PlatformConfig) -> Non
     Raises:
       ConfigError: the service account is not one of Kubernetes, or a variable is Kubeflow's own.
     """
-    if platform.service_account is not None:
-        if "@" in platform.service_account:
-            raise ConfigError(
-                f"platform.service_account: {platform.service_account} is not one of Kubernetes: "
-                "for Kubeflow Pipelines name the one that workload identity binds to it"
-            )
-        workflow["spec"]["serviceAccountName"] = platform.service_account
+    if (account := account_of_cluster(platform)) is not None:
+        workflow["spec"]["serviceAccountName"] = account
     for template in workflow["spec"]["templates"]:
         if "container" in template:
             arguments = template["container"]["args"]
@@ -115,13 +110,31 @@ def _put_into_template(template: dict[str, Any], step: str, platform: PlatformCo
         container["env"] = [*container["env"], *variables]
     template |= _given(
         nodeSelector=_selector(given),
-        tolerations=[
-            _given(key=t.key, operator=t.operator, value=t.value, effect=t.effect)
-            for t in given.tolerations
-        ],
+        tolerations=_tolerations(given),
         retryStrategy=_retry_strategy(given),
         activeDeadlineSeconds=seconds(given.timeout) if given.timeout else None,
     )
+
+
+def account_of_cluster(platform: PlatformConfig) -> str | None:
+    """The service account, which has to be one of Kubernetes.
+
+    Raises:
+      ConfigError: it is one of a cloud.
+    """
+    if platform.service_account is not None and "@" in platform.service_account:
+        raise ConfigError(
+            f"platform.service_account: {platform.service_account} is not one of Kubernetes: "
+            "on a cluster, name the one that workload identity binds to it"
+        )
+    return platform.service_account
+
+
+def pod_of(given: StepPlatform) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a container gets of Kubernetes itself, without Argo, and what its pod gets."""
+    variables = [*_variables(given.env), *_references(given)]
+    container = _given(image=given.image, env=variables, resources=_limits(given))
+    return container, _given(nodeSelector=_selector(given), tolerations=_tolerations(given))
 
 
 def _limits(given: StepPlatform) -> dict[str, Any]:
@@ -134,6 +147,13 @@ def _limits(given: StepPlatform) -> dict[str, Any]:
 def _selector(given: StepPlatform) -> dict[str, str]:
     gpu_type = given.gpu_type.lower().replace("_", "-") if given.gpu and given.gpu_type else None
     return {**given.node_selector, **_given(**{NODE_POOL: given.node_pool, GPU_TYPE: gpu_type})}
+
+
+def _tolerations(given: StepPlatform) -> list[dict[str, Any]]:
+    return [
+        _given(key=t.key, operator=t.operator, value=t.value, effect=t.effect)
+        for t in given.tolerations
+    ]
 
 
 def _retry_strategy(given: StepPlatform) -> dict[str, Any] | None:

@@ -30,6 +30,16 @@ _AT_ONCE = 2
 Document = dict[str, Any]
 
 
+def kfp_python() -> Path:
+    """The Python that has the SDK of Kubeflow Pipelines."""
+    if not (KFP / ".complete").exists():
+        message = "no .venv-kfp, which has the SDK of Kubeflow Pipelines: make kfp"
+        if os.environ.get("HUB_TFX_REQUIRE_KFP") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    return KFP / "bin" / "python"
+
+
 def compile_in_kfp(
     arguments: Mapping[str, Sequence[str]], folder: Path, **environment: str
 ) -> dict[str, str]:
@@ -40,18 +50,13 @@ def compile_in_kfp(
       folder: where the files go.
       environment: more variables.
     """
-    if not (KFP / ".complete").exists():
-        message = "no .venv-kfp, which compiles the YAML: make kfp"
-        if os.environ.get("HUB_TFX_REQUIRE_KFP") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
     made = {name: folder / f"{name}.yaml" for name in arguments}
     commands = [
         [name.partition(" ")[0], "--output", str(made[name]), *given]
         for name, given in arguments.items()
     ]
     done = subprocess.run(
-        [KFP / "bin" / "python", "-c", _COMPILE, json.dumps(commands)],
+        [kfp_python(), "-c", _COMPILE, json.dumps(commands)],
         capture_output=True,
         text=True,
         cwd=folder,

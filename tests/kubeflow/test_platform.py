@@ -145,7 +145,7 @@ def test_a_gpu_type_selects_nodes_only_for_a_step_with_a_gpu() -> None:
     [
         (
             PlatformConfig(service_account="trainer@project.iam.gserviceaccount.com"),
-            r"is not one of Kubernetes: for Kubeflow Pipelines name the one that workload identity",
+            r"is not one of Kubernetes: on a cluster, name the one that workload identity",
         ),
         (
             PlatformConfig(env={"WORKFLOW_ID": "a"}),
