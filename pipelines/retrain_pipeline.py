@@ -32,6 +32,7 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         anomalies=prepared.anomalies,
         base_module=base_module,
         learned=latest.outputs["learned"],
+        module_in_use=in_use,
     )
     decision = gate.outputs["decision"]
     trainer = make_trainer(

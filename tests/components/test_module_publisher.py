@@ -76,6 +76,7 @@ def test_what_is_not_blessed_is_not_published(
     publish: Callable[..., list[Any]], blessing: Callable[..., Any], tmp_path: Path
 ) -> None:
     assert publish(blessing=blessing(0)) == []
+    assert publish(blessing=Blessing()) == []  # As KFP v2 hands on what nobody has made.
     assert not (tmp_path / "modules").exists()
 
 
@@ -92,6 +93,7 @@ def test_an_evaluation_of_another_module_is_refused(
 ) -> None:
     artifact = ModuleEvaluation()
     artifact.uri = str(tmp_path / "evaluation")
+    stamp(artifact, {"verdict": "blessed"})
     Path(artifact.uri).mkdir()
     Path(artifact.uri, "evaluation.json").write_text(evaluation_of("b" * 64))
     with pytest.raises(ConfigError, match="not about the module with digest"):

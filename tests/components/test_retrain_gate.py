@@ -7,9 +7,18 @@ from typing import Any
 import pytest
 import tfx.v1 as tfx
 from cards import CARD
+from cards import write_card as card
+from published import module
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from hub_tfx.artifacts import HubModule, RetrainDecision, read_decision, write_decision
+from hub_tfx._tfx import BaseExecutor
+from hub_tfx.artifacts import (
+    HubModule,
+    ModuleEvaluation,
+    RetrainDecision,
+    read_decision,
+    write_decision,
+)
 from hub_tfx.components.module_evaluator.component import ModuleEvaluator
 from hub_tfx.components.module_evaluator.executor import Executor as Evaluator
 from hub_tfx.components.module_publisher.component import ModulePublisher
@@ -18,9 +27,12 @@ from hub_tfx.components.module_trainer.executor import Executor as Trainer
 from hub_tfx.components.module_trainer.executor import _start
 from hub_tfx.components.retrain_gate.component import RetrainGate
 from hub_tfx.components.retrain_gate.executor import Executor
+from hub_tfx.components.skipping import given
 from hub_tfx.errors import ConfigError, InputError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.repository.card import parse_card
+from hub_tfx.repository.facts import Learned, module_facts
+from hub_tfx.repository.publish import publish
 from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx.retrain.decision import Decision
 
@@ -102,6 +114,30 @@ def test_what_it_decides_is_in_the_artifact_and_its_properties(
     assert not read_decision(again).learn
     other = gate(examples=examples(3, "f"), base_module=base("cd"), learned=made)
     assert read_decision(other).start == "base"
+
+
+def test_what_the_version_in_use_has_learned_counts_too(
+    gate: Callable[..., Any], tmp_path: Path
+) -> None:
+    learned = Learned({"2": "f"}, "base")
+    weights = b"2"
+    made = module(tmp_path / "module", weights=weights)
+    facts = module_facts(made, learned=learned)
+    version = publish(made, tmp_path / "modules", "acme/words", card=card(tmp_path), facts=facts)
+    in_use = base(version.digest)
+    in_use.set_string_custom_property("handle", version.handle)
+    given = {"examples": examples(2, "f"), "base_module": base("base"), "module_in_use": in_use}
+
+    known = gate(**given)
+    assert known.get_string_custom_property("reason") == (
+        "nothing is new: span 2 and the base module were learned already (acme/words/1)"
+    )
+    assert read_decision(known).learned == learned
+    assert read_decision(gate(**{**given, "examples": examples(2, "other")})).learn
+    assert read_decision(gate(**{**given, "base_module": base(version.digest)})).learn
+    elsewhere = base("another digest")
+    elsewhere.set_string_custom_property("handle", version.handle)
+    assert read_decision(gate(**{**given, "module_in_use": elsewhere})).learn
 
 
 def test_examples_without_a_fingerprint_are_known_by_where_they_are(
@@ -208,13 +244,33 @@ def test_on_a_skip_a_step_reads_nothing_and_makes_nothing(
 
 
 def test_the_trainer_starts_from_the_version_in_use_unless_the_base_is_new() -> None:
-    inputs = {"base_module": ["base"], "module_in_use": ["version"]}
+    first, version = base("a"), base("b")
+    inputs = {"base_module": [first], "module_in_use": [version]}
     new_base = Decision(learn=True, reasons=("x",), start="base")
     new_span = Decision(learn=True, reasons=("x",), start="in use")
-    assert _start(inputs, new_span) == ["version"]
-    assert _start(inputs, new_base) == ["base"]
-    assert _start({"base_module": ["base"]}, new_span) == ["base"]
-    assert _start({**inputs, "module_in_use": []}, new_span) == ["base"]
+    assert _start(inputs, new_span) is version
+    assert _start(inputs, new_base) is first
+    assert _start({"base_module": [first]}, new_span) is first
+    assert _start({**inputs, "module_in_use": []}, new_span) is first
+
+
+class OnKfp(BaseExecutor.Context):
+    """What KFP v2 gives an executor."""
+
+
+def test_on_kfp_v2_what_was_not_made_is_left_without_properties_and_counts_as_nothing(
+    skip: list[Any], tmp_path: Path
+) -> None:
+    kinds = {"module": HubModule, "model": of.Model, "model_run": of.ModelRun}
+    made = {key: [artifact(kind, tmp_path / key)] for key, kind in kinds.items()}
+    Trainer(OnKfp()).Do({"decision": skip}, made, {})
+    assert [len(artifacts) for artifacts in made.values()] == [1, 1, 1]
+    assert given(made, "module") is None
+    assert given({"evaluation": [artifact(ModuleEvaluation, "/e")]}, "evaluation") is None
+    assert given({"learned": [artifact(RetrainDecision, "/d")]}, "learned") is None
+    assert given({"learned": skip}, "learned") is skip[0]
+    in_use = base("b")
+    assert _start({"base_module": made["module"], "module_in_use": [in_use]}, None) is in_use
 
 
 def test_a_module_may_be_missing_only_where_there_is_a_decision() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub_tfx.errors import InputError
+from hub_tfx.repository.learning import Learner
 from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx.retrain.decision import Decision, Span, decide
 
@@ -63,6 +64,49 @@ def test_too_few_rows_wait_for_more() -> None:
     assert not few.learn
     assert few.reasons == ("too few new rows: 20, and at least 25 are asked for",)
     assert decide([Span(1, "x", 10), TWO], config, base="m", learned=learned(ONE)).learn
+
+
+def version(*spans: Span, base: str | None = "m") -> Learner:
+    return Learner("acme/words/2", learned(*spans, base=base).learned)
+
+
+def test_what_the_version_in_use_has_learned_is_not_learned_again() -> None:
+    """Its run was killed before anybody knew that it had come to its end."""
+    killed = decide([ONE, TWO], ANY, base="m", learned=learned(ONE), in_use=version(ONE, TWO))
+    assert not killed.learn
+    assert killed.reasons == (
+        "nothing is new: span 2 was learned already (acme/words/2); span 1 and the base module "
+        "were learned already",
+    )
+    assert killed.learned_by == "acme/words/2"
+    assert killed.learned == learned(ONE, TWO).learned
+    known = decide([ONE], ANY, base="m", learned=learned(ONE), in_use=version(ONE))
+    assert known.learned_by is None
+
+    new = decide([ONE, TWO, Span(3, "c")], ANY, base="m", in_use=version(ONE, TWO))
+    assert new.reasons == ("span 3 new",)
+    assert (new.spans, new.learned_by) == ({"1": "a", "2": "b", "3": "c"}, None)
+
+
+def test_what_led_to_no_version_is_not_learned_again_either() -> None:
+    tried = decide([ONE, TWO], ANY, base="n", learned=learned(ONE, TWO, base="n"), in_use=version())
+    assert tried.reasons == ("nothing is new: spans 1, 2 and the base module were learned already",)
+    rewritten = learned(Span(1, "worse"))
+    in_use = version(ONE)
+    assert not decide([Span(1, "worse")], ANY, base="m", learned=rewritten, in_use=in_use).learn
+    assert not decide([ONE], ANY, base="m", learned=rewritten, in_use=in_use).learn  # As it was.
+    assert decide([Span(1, "new")], ANY, base="m", learned=rewritten, in_use=in_use).learn
+
+
+def test_a_base_that_the_version_in_use_came_from_is_not_new() -> None:
+    in_use = version(ONE, base="n")
+    decision = decide([ONE], ANY, base="n", learned=learned(ONE), in_use=in_use)
+    assert decision.reasons == (
+        "nothing is new: the base module was learned already (acme/words/2); span 1 was learned "
+        "already",
+    )
+    other = decide([ONE], ANY, base="o", in_use=in_use)
+    assert (other.start, other.reasons) == ("base", ("the base module is new: o after n",))
 
 
 def test_anomalies_stop_it_unless_the_config_says_otherwise() -> None:

@@ -15,6 +15,7 @@ from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.embedding_generator.state import read_state, write_state
 from hub_tfx.components.examples import columns_of_schema, files_by_split
+from hub_tfx.components.skipping import given
 from hub_tfx.components.spans import spans_of
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import SplitsResult, embed_splits
@@ -52,10 +53,10 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.embed.job.embed_files; no artifact is published.
         """
         examples = input_dict["examples"]
-        embedding = input_dict.get("published") or input_dict["module"]
-        module = read_module(artifact_utils.get_single_instance(embedding))
-        given = input_dict.get("preprocessor")
-        preprocessor = read_module(artifact_utils.get_single_instance(given)) if given else None
+        published, first = given(input_dict, "published"), given(input_dict, "preprocessor")
+        in_use = artifact_utils.get_single_instance(input_dict["module"])
+        module = read_module(in_use if published is None else published)
+        preprocessor = None if first is None else read_module(first)
         embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])
         dead_letters = artifact_utils.get_single_instance(output_dict["dead_letters"])
         state_dir = exec_properties.get("state_dir")

@@ -3,13 +3,12 @@
 import json
 import logging
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, write_decision, write_module
-from hub_tfx.components.skipping import decision_of, is_skipped
+from hub_tfx.components.skipping import decision_of, given, is_skipped, leave_out
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.facts import blessing_of, metrics_of
 from hub_tfx.evaluate.output import read_evaluation
@@ -17,6 +16,7 @@ from hub_tfx.evaluate.result import Evaluation
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.repository.facts import ModuleFacts, Origin, module_facts
 from hub_tfx.repository.publish import publish
+from hub_tfx.retrain.decision import Decision
 
 _log = logging.getLogger(__name__)
 
@@ -49,9 +49,9 @@ class Executor(BaseExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.repository.publish.publish; no artifact is published.
         """
         decision = decision_of(input_dict)
-        if is_skipped(decision, output_dict, "ModulePublisher"):
+        if is_skipped(decision, output_dict, "ModulePublisher", self._context):
             return
-        self._publish(input_dict, output_dict, exec_properties)
+        self._publish(input_dict, output_dict, exec_properties, decision)
         if decision is not None:  # Last, since it says that all else is done.
             write_decision(artifact_utils.get_single_instance(output_dict["learned"]), decision)
 
@@ -60,14 +60,15 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         input_dict: dict[str, list[Any]],
         output_dict: dict[str, list[Any]],
         exec_properties: dict[str, Any],
+        decision: Decision | None,
     ) -> None:
         artifact = artifact_utils.get_single_instance(input_dict["module"])
         name = exec_properties["name"]
-        if not _is_blessed(artifact, input_dict.get("blessing")):
+        if input_dict.get("blessing") and not _is_blessed(artifact, given(input_dict, "blessing")):
             _log.warning("the module is not blessed, so it is not published as %s", name)
-            output_dict["published"].clear()
+            leave_out(output_dict, ["published"], self._context)
             return
-        module, evaluation = read_module(artifact), _evaluation(input_dict.get("evaluation"))
+        module, evaluation = read_module(artifact), _evaluation(given(input_dict, "evaluation"))
         with tempfile.TemporaryDirectory() as folder:
             card = Path(folder, "card.md")
             card.write_text(exec_properties["card"], encoding="utf-8", newline="")
@@ -78,7 +79,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
                 card=card,
                 aliases=json.loads(exec_properties["aliases"]),
                 variants=json.loads(exec_properties["variants"]),
-                facts=_facts(artifact, module, evaluation, self._run_id()),
+                facts=_facts(artifact, module, evaluation, decision, self._run_id()),
                 why=evaluation.reasons[0] if evaluation else "published by a pipeline",
             )
         write_module(
@@ -96,12 +97,15 @@ class Executor(BaseExecutor):  # type: ignore[misc]
         return self._context.pipeline_run_id if self._context else None
 
 
-def _is_blessed(module: Any, blessings: Sequence[Any] | None) -> bool:
-    """Whether the blessing says yes; without one every module may be published."""
-    if not blessings:
-        return True
+def _is_blessed(module: Any, blessing: Any | None) -> bool:
+    """Whether the blessing says yes, and not that nobody has judged the module.
+
+    Raises:
+      ConfigError: it is about another module.
+    """
+    if blessing is None:
+        return False
     said = evaluator_constants
-    blessing = artifact_utils.get_single_instance(blessings)
     about = blessing.get_string_custom_property(said.ARTIFACT_PROPERTY_CURRENT_MODEL_URI_KEY)
     if about != module.uri:
         raise ConfigError(
@@ -112,14 +116,16 @@ def _is_blessed(module: Any, blessings: Sequence[Any] | None) -> bool:
     return bool(blessed == said.BLESSED_VALUE)
 
 
-def _evaluation(artifacts: Sequence[Any] | None) -> Evaluation | None:
-    if not artifacts:
-        return None
-    return read_evaluation(artifact_utils.get_single_instance(artifacts).uri)
+def _evaluation(artifact: Any | None) -> Evaluation | None:
+    return None if artifact is None else read_evaluation(artifact.uri)
 
 
 def _facts(
-    artifact: Any, module: ResolvedModule, evaluation: Evaluation | None, run: str | None
+    artifact: Any,
+    module: ResolvedModule,
+    evaluation: Evaluation | None,
+    decision: Decision | None,
+    run: str | None,
 ) -> ModuleFacts:
     """What ML Metadata and the evaluation say of the module.
 
@@ -142,6 +148,7 @@ def _facts(
         parent=None if parent is None else Origin(parent, stamped("parent_handle")),
         metrics=metrics_of(evaluation) if evaluation else (),
         spans=json.loads(stamped("spans") or "[]"),
+        learned=None if decision is None else decision.learned,
         run=run,
         code_version=stamped("git_commit"),
         blessing=blessing_of(evaluation) if evaluation else None,

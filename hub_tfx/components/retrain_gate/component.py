@@ -34,6 +34,7 @@ class RetrainGateSpec(ComponentSpec):  # type: ignore[misc]
         "anomalies": ChannelParameter(type=_artifacts.ExampleAnomalies, optional=True),
         "base_module": ChannelParameter(type=HubModule, optional=True),
         "learned": ChannelParameter(type=RetrainDecision, optional=True),
+        "module_in_use": ChannelParameter(type=HubModule, optional=True),
     }
     OUTPUTS = {"decision": ChannelParameter(type=RetrainDecision)}  # noqa: RUF012
 
@@ -61,6 +62,7 @@ class RetrainGate(BaseComponent):  # type: ignore[misc]
         anomalies: BaseChannel | None = None,
         base_module: BaseChannel | None = None,
         learned: BaseChannel | None = None,
+        module_in_use: BaseChannel | None = None,
     ):
         """Constructs a RetrainGate.
 
@@ -73,6 +75,8 @@ class RetrainGate(BaseComponent):  # type: ignore[misc]
           base_module: A channel of type `HubModule`: the module that everything began with.
           learned: A channel of type `RetrainDecision`, or with nothing: what was learned last. See
             hub_tfx.components.latest_decision.
+          module_in_use: A channel of type `HubModule`, or with nothing: what is in use. If it is a
+            version of a repository, what that says to have learned counts as learned, too.
 
         Raises:
           ConfigError: the JSON is not a RetrainConfig, or nobody counts the rows that it wants.
@@ -90,6 +94,7 @@ class RetrainGate(BaseComponent):  # type: ignore[misc]
                 anomalies=anomalies,
                 base_module=base_module,
                 learned=learned,
+                module_in_use=module_in_use,
                 config=config,
                 hub_tfx_version=__version__,
                 decision=Channel(type=RetrainDecision),

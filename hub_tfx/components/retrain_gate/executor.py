@@ -12,9 +12,11 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from hub_tfx._text import printable
 from hub_tfx._tfx import BaseExecutor, artifact_utils
 from hub_tfx.artifacts import read_decision, write_decision
+from hub_tfx.components.skipping import given
 from hub_tfx.components.spans import spans_of
 from hub_tfx.data.filesystems import read_bytes
 from hub_tfx.errors import ConfigError, InputError
+from hub_tfx.repository.learning import Learner, learner_of
 from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx.retrain.decision import Span, decide
 
@@ -40,6 +42,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             - anomalies: any number of ExampleAnomalies.
             - base_module: one HubModule, or none.
             - learned: one RetrainDecision, or none.
+            - module_in_use: one HubModule, or none.
           output_dict:
             - decision: one RetrainDecision.
           exec_properties:
@@ -49,22 +52,36 @@ class Executor(BaseExecutor):  # type: ignore[misc]
           ConfigError: there are not as many statistics as examples.
           InputError: what earlier steps left is damaged.
         """
-        base, learned = input_dict.get("base_module"), input_dict.get("learned")
+        learned = given(input_dict, "learned")
+        base = _digest(given(input_dict, "base_module"))
         decision = decide(
             _spans(input_dict["examples"], input_dict.get("statistics") or ()),
             RetrainConfig.from_json(exec_properties["config"]),
-            base=_digest(artifact_utils.get_single_instance(base)) if base else None,
+            base=base,
             anomalies=[
                 told for artifact in input_dict.get("anomalies") or () for told in _wrong(artifact)
             ],
-            learned=read_decision(artifact_utils.get_single_instance(learned)) if learned else None,
+            learned=learned and read_decision(learned),
+            in_use=_learner(given(input_dict, "module_in_use"), base),
         )
         _log.info("%s: %s", "to be learned" if decision.learn else "skipped", decision.reasons[0])
         write_decision(artifact_utils.get_single_instance(output_dict["decision"]), decision)
 
 
-def _digest(module: Any) -> str:
-    return str(module.get_string_custom_property("digest"))
+def _digest(module: Any | None) -> str | None:
+    return None if module is None else str(module.get_string_custom_property("digest"))
+
+
+def _learner(module: Any | None, base: str | None) -> Learner | None:
+    """What the version in use has learned.
+
+    Where that is the base module nothing has been published yet: what others have taught the base
+    is not what is to be learned from here.
+    """
+    digest = _digest(module)
+    if module is None or digest is None or digest == base:
+        return None
+    return learner_of(module.get_string_custom_property("handle"), digest)
 
 
 def _spans(examples: Sequence[Any], statistics: Sequence[Any]) -> list[Span]:
