@@ -184,5 +184,6 @@ def _day(written: Mapping[str, str], name: str) -> int:
     try:
         return date(year, month, day).toordinal() - _EPOCH
     except ValueError:
-        raise InputError(f"{name} has {year}-{month}-{day}, which is not a date: rename it") from None
-
+        raise InputError(
+            f"{name} has {year}-{month}-{day}, which is not a date: rename it"
+        ) from None

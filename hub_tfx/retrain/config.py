@@ -31,7 +31,7 @@ class Window(JobConfig):
 
     Attributes:
       last: how many of the newest spans.
-      since: ``published`` for all spans that the version in use has not learned, which are new, late
+      since: ``published`` for all spans that the version in use has not learned, be they new, late
         or rewritten, and for the newest one if there are none; ``first`` for all that there are.
     """
 

@@ -115,9 +115,7 @@ def planned_files(
     """
     spans = find_spans(base, patterns)
     found = [(spans.get(span.number, FoundSpan(span.number, {})), span) for span in plan.spans]
-    return tuple(
-        file for there, span in found for file in files_of(there, span.version, patterns)
-    )
+    return tuple(file for there, span in found for file in files_of(there, span.version, patterns))
 
 
 def learned_in_use(repository: str, name: str, alias: str | None) -> Learned | None:

@@ -1,0 +1,144 @@
+"""WindowExampleGen: from the files of several spans to one Examples artifact."""
+
+from typing import Any, ClassVar
+
+import tfx.v1 as tfx
+
+from hub_tfx import __version__
+from hub_tfx._tfx import (
+    BaseBeamComponent,
+    BaseChannel,
+    BeamExecutorSpec,
+    Channel,
+    ChannelParameter,
+    ComponentSpec,
+    ExecutionParameter,
+    RuntimeParameter,
+    generate_output_split_names,
+    make_default_input_config,
+    make_default_output_config,
+)
+from hub_tfx.artifacts import HubModule
+from hub_tfx.components.window_example_gen.executor import FORMATS, Executor, patterns_of
+from hub_tfx.errors import ConfigError
+from hub_tfx.repository.names import ModuleName, check_settable
+from hub_tfx.retrain.config import Window, check_window
+from hub_tfx.retrain.window import WindowPlan
+
+
+class WindowExampleGenSpec(ComponentSpec):  # type: ignore[misc]
+    """Inputs, outputs and parameters of WindowExampleGen."""
+
+    PARAMETERS = {  # noqa: RUF012
+        "input_base": ExecutionParameter(type=str),
+        "input_config": ExecutionParameter(type=tfx.proto.Input),
+        "output_config": ExecutionParameter(type=tfx.proto.Output),
+        "file_format": ExecutionParameter(type=str),
+        "window": ExecutionParameter(type=str),
+        "spans": ExecutionParameter(type=str, optional=True),
+        "repository": ExecutionParameter(type=str, optional=True),
+        "name": ExecutionParameter(type=str, optional=True),
+        "alias": ExecutionParameter(type=str, optional=True),
+        "hub_tfx_version": ExecutionParameter(type=str),
+    }
+    INPUTS = {"base_module": ChannelParameter(type=HubModule, optional=True)}  # noqa: RUF012
+    OUTPUTS = {  # noqa: RUF012
+        "examples": ChannelParameter(type=tfx.types.standard_artifacts.Examples)
+    }
+
+
+class WindowExampleGen(BaseBeamComponent):  # type: ignore[misc]
+    """Reads the rows of several spans, as TFX's ImportExampleGen or CsvExampleGen reads one.
+
+    It has no driver of its own, so it runs wherever TFX does: spans are looked for when the step
+    runs. What it reads is then not among its parameters, by which TFX's cache knows a step: switch
+    the cache off for it, or name the spans that were planned before the run as ``spans``.
+
+    Component `outputs` contains:
+     - `examples`: Channel of type `Examples`. Custom properties, besides those of TFX (`span` and
+       `version` are those of the newest span): `spans` (JSON list of the numbers),
+       `span_fingerprints` and `span_rows` (JSON: number -> fingerprint of names and content, and
+       number of rows), `input_fingerprint`.
+    """
+
+    SPEC_CLASS = WindowExampleGenSpec
+    EXECUTOR_SPEC = BeamExecutorSpec(Executor)
+    READS_REMOTE_STATE: ClassVar[bool] = True
+    """Whether equal parameters may stand for other results, so that a step must not be cached."""
+
+    def __init__(
+        self,
+        input_base: str | RuntimeParameter,
+        input_config: Any = None,
+        output_config: Any = None,
+        *,
+        file_format: str = "import",
+        window: Window | None = None,
+        spans: WindowPlan | None = None,
+        repository: str | None = None,
+        name: str | None = None,
+        alias: str | None = None,
+        base_module: BaseChannel | None = None,
+    ):
+        """Constructs a WindowExampleGen.
+
+        Args:
+          input_base: folder with the input, on any filesystem that Beam knows.
+          input_config: a `tfx.proto.Input`: pattern of each split, with {SPAN} and {VERSION}, or
+            with {YYYY}, {MM} and {DD}. All files of the folder as one span if None.
+          output_config: a `tfx.proto.Output`: how the rows of one input split are split; 2:1 into
+            train and eval if None.
+          file_format: `import` for TFRecord files of tf.Example, `csv` for CSV files.
+          window: which spans; the newest one if None.
+          spans: what hub_tfx.retrain.window.plan_window has planned, which must still be there.
+          repository, name, alias: of the version in use, for a window since what is published: the
+            newest version without an alias.
+          base_module: A channel of type `HubModule`: what training starts from where it is not what
+            the version in use began with. All spans count as not learned then.
+
+        Raises:
+          ConfigError: the configs or the window do not fit each other.
+          HandleError: a name or alias breaks a rule.
+        """
+        window = window or Window()
+        input_config = input_config or make_default_input_config()
+        output_config = output_config or make_default_output_config(input_config)
+        _check(input_config, output_config, file_format, window)
+        if window.since == "published":
+            _check_published(repository, name, alias)
+        super().__init__(
+            spec=WindowExampleGenSpec(
+                input_base=input_base,
+                input_config=input_config,
+                output_config=output_config,
+                file_format=file_format,
+                window=window.to_json(),
+                spans=spans and spans.to_json(),
+                repository=repository,
+                name=name,
+                alias=alias,
+                base_module=base_module,
+                hub_tfx_version=__version__,
+                examples=Channel(type=tfx.types.standard_artifacts.Examples),
+            )
+        )
+
+
+def _check(input_config: Any, output_config: Any, file_format: str, window: Window) -> None:
+    if file_format not in FORMATS:
+        raise ConfigError(f"file_format {file_format!r} is not one of {', '.join(FORMATS)}")
+    try:
+        generate_output_split_names(input_config, output_config)
+    except RuntimeError as error:
+        raise ConfigError(f"input_config and output_config: {error}") from error
+    check_window(window, patterns_of(input_config))
+
+
+def _check_published(repository: str | None, name: str | None, alias: str | None) -> None:
+    if repository is None or name is None:
+        raise ConfigError(
+            "a window since what is published needs to know what that is: give repository and name"
+        )
+    ModuleName.parse(name)
+    if alias is not None:
+        check_settable(alias)
