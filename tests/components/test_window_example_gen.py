@@ -150,9 +150,7 @@ def test_what_does_not_fit_together_is_refused_when_the_pipeline_is_made() -> No
         "input has more than one split": {"input_config": TWO, "output_config": output},
         "does not tell spans apart": {"window": Window(last=2)},
         "give repository and name": {"input_config": ROWS, "window": Window(since="published")},
-        "twice": {
-            "input_config": tfx.proto.Input(splits=[Split(name="a", pattern="{SPAN}{SPAN}")])
-        },
+        "twice": {"input_config": tfx.proto.Input(splits=[twice])},
     }.items():
         with pytest.raises(ConfigError, match=message):
             WindowExampleGen("/data", **arguments)
