@@ -8,10 +8,8 @@ from hub_tfx._typed_json import from_plain, known_only, parse_object
 from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.data.spans import FoundSpan, SpanFile, files_of, find_spans, fingerprints_of
 from hub_tfx.errors import ConfigError, InputError
-from hub_tfx.repository.facts import Learned, facts_of
-from hub_tfx.repository.names import ModuleName
-from hub_tfx.repository.storage import open_storage
-from hub_tfx.repository.versions import in_use, read_version
+from hub_tfx.repository.facts import Learned
+from hub_tfx.repository.learning import learner_of
 from hub_tfx.retrain.config import Window, check_window
 
 
@@ -118,28 +116,23 @@ def planned_files(
     return tuple(file for there, span in found for file in files_of(there, span.version, patterns))
 
 
-def learned_in_use(repository: str, name: str, alias: str | None) -> Learned | None:
-    """What the version in use has learned; None where there is none, or it does not say.
+def learned_by(handle: str, digest: str, base: str | None) -> Learned | None:
+    """What counts as learned where training starts from the module in use.
+
+    None where that is unknown, and where the module in use is the base, or began with another one:
+    training then starts from the base.
 
     Args:
-      repository: directory, ``s3://…`` or ``gs://…``.
-      name: ``publisher/model``.
-      alias: alias of the version in use; None for the newest version.
+      handle, digest: of the module in use.
+      base: digest of the base module; None where there is none.
 
     Raises:
-      HubTfxError: the repository cannot be read.
+      InputError: the repository cannot be read.
     """
-    storage, module = open_storage(repository), ModuleName.parse(name)
-    number = in_use(storage, module, alias)
-    if number is None:
+    learner = None if digest == base else learner_of(handle, digest)
+    if learner is None or base not in (None, learner.learned.base):
         return None
-    facts = facts_of(storage, read_version(storage, module, number))
-    return None if facts is None else facts.learned
-
-
-def still_learned(learned: Learned | None, base_digest: str | None) -> Learned | None:
-    """What counts as learned by a module that training starts from: nothing if its base is new."""
-    return None if learned is None or base_digest not in (None, learned.base) else learned
+    return learner.learned
 
 
 def _chosen(

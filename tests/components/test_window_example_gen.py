@@ -14,7 +14,7 @@ from hub_tfx.components.spans import spans_of
 from hub_tfx.components.window_example_gen.component import WindowExampleGen
 from hub_tfx.components.window_example_gen.executor import Executor
 from hub_tfx.data.span_patterns import SpanPattern
-from hub_tfx.errors import ConfigError, HubTfxError, InputError
+from hub_tfx.errors import ConfigError, InputError
 from hub_tfx.retrain.config import Window
 from hub_tfx.retrain.window import PlannedSpan, WindowPlan, plan_window
 from hub_tfx.testing.remote import RemoteFileSystem
@@ -149,15 +149,14 @@ def test_what_does_not_fit_together_is_refused_when_the_pipeline_is_made() -> No
         "not one of import, csv": {"file_format": "parquet"},
         "input has more than one split": {"input_config": TWO, "output_config": output},
         "does not tell spans apart": {"window": Window(last=2)},
-        "give repository and name": {"input_config": ROWS, "window": Window(since="published")},
+        "give module_in_use": {"input_config": ROWS, "window": Window(since="published")},
         "twice": {"input_config": tfx.proto.Input(splits=[twice])},
     }.items():
         with pytest.raises(ConfigError, match=message):
             WindowExampleGen("/data", **arguments)
-    published = Window(since="published")
-    with pytest.raises(HubTfxError, match="'words'"):
-        WindowExampleGen("/data", ROWS, window=published, repository="/r", name="words")
-    assert WindowExampleGen.READS_REMOTE_STATE
+    planned = WindowPlan((PlannedSpan(1),))
+    assert WindowExampleGen("/data", ROWS).READS_REMOTE_STATE
+    assert not WindowExampleGen("/data", ROWS, spans=planned).READS_REMOTE_STATE
 
 
 @pytest.mark.parametrize(

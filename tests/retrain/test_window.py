@@ -8,7 +8,7 @@ from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.errors import ConfigError, InputError
 from hub_tfx.repository.facts import Learned
 from hub_tfx.retrain.config import Window, check_window
-from hub_tfx.retrain.window import WindowPlan, plan_window, planned_files, still_learned
+from hub_tfx.retrain.window import WindowPlan, plan_window, planned_files
 
 PATTERNS = [SpanPattern("rows", "span-{SPAN}/*")]
 PUBLISHED = Window(since="published")
@@ -56,12 +56,6 @@ def test_since_what_is_published_new_late_and_rewritten_spans_are_read(base: Pat
     assert numbers(base, PUBLISHED, known) == [2, 11]
     write(base, 1, "other")
     assert numbers(base, PUBLISHED, known) == [1, 2, 11]
-
-
-def test_with_a_new_base_nothing_counts_as_learned(base: Path) -> None:
-    known = learned(base)
-    assert still_learned(known, "base") == still_learned(known, None) == known
-    assert still_learned(known, "another") is still_learned(None, "base") is None
 
 
 def test_what_is_read_has_to_be_what_was_planned(base: Path) -> None:

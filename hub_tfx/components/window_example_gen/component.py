@@ -1,6 +1,6 @@
 """WindowExampleGen: from the files of several spans to one Examples artifact."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import tfx.v1 as tfx
 
@@ -19,9 +19,9 @@ from hub_tfx._tfx import (
     make_default_output_config,
 )
 from hub_tfx.artifacts import HubModule
+from hub_tfx.components.remote_state import THIS_RUN
 from hub_tfx.components.window_example_gen.executor import FORMATS, Executor, patterns_of
 from hub_tfx.errors import ConfigError
-from hub_tfx.repository.names import ModuleName, check_settable
 from hub_tfx.retrain.config import Window, check_window
 from hub_tfx.retrain.window import WindowPlan
 
@@ -36,12 +36,13 @@ class WindowExampleGenSpec(ComponentSpec):  # type: ignore[misc]
         "file_format": ExecutionParameter(type=str),
         "window": ExecutionParameter(type=str),
         "spans": ExecutionParameter(type=str, optional=True),
-        "repository": ExecutionParameter(type=str, optional=True),
-        "name": ExecutionParameter(type=str, optional=True),
-        "alias": ExecutionParameter(type=str, optional=True),
+        "this_run": ExecutionParameter(type=str, optional=True),
         "hub_tfx_version": ExecutionParameter(type=str),
     }
-    INPUTS = {"base_module": ChannelParameter(type=HubModule, optional=True)}  # noqa: RUF012
+    INPUTS = {  # noqa: RUF012
+        "module_in_use": ChannelParameter(type=HubModule, optional=True),
+        "base_module": ChannelParameter(type=HubModule, optional=True),
+    }
     OUTPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=tfx.types.standard_artifacts.Examples)
     }
@@ -51,8 +52,7 @@ class WindowExampleGen(BaseBeamComponent):  # type: ignore[misc]
     """Reads the rows of several spans, as TFX's ImportExampleGen or CsvExampleGen reads one.
 
     It has no driver of its own, so it runs wherever TFX does: spans are looked for when the step
-    runs. What it reads is then not among its parameters, by which TFX's cache knows a step: switch
-    the cache off for it, or name the spans that were planned before the run as ``spans``.
+    runs, and TFX's cache never has it, unless the spans were planned before the run.
 
     Component `outputs` contains:
      - `examples`: Channel of type `Examples`. Custom properties, besides those of TFX (`span` and
@@ -63,8 +63,6 @@ class WindowExampleGen(BaseBeamComponent):  # type: ignore[misc]
 
     SPEC_CLASS = WindowExampleGenSpec
     EXECUTOR_SPEC = BeamExecutorSpec(Executor)
-    READS_REMOTE_STATE: ClassVar[bool] = True
-    """Whether equal parameters may stand for other results, so that a step must not be cached."""
 
     def __init__(
         self,
@@ -75,9 +73,7 @@ class WindowExampleGen(BaseBeamComponent):  # type: ignore[misc]
         file_format: str = "import",
         window: Window | None = None,
         spans: WindowPlan | None = None,
-        repository: str | None = None,
-        name: str | None = None,
-        alias: str | None = None,
+        module_in_use: BaseChannel | None = None,
         base_module: BaseChannel | None = None,
     ):
         """Constructs a WindowExampleGen.
@@ -91,21 +87,22 @@ class WindowExampleGen(BaseBeamComponent):  # type: ignore[misc]
           file_format: `import` for TFRecord files of tf.Example, `csv` for CSV files.
           window: which spans; the newest one if None.
           spans: what hub_tfx.retrain.window.plan_window has planned, which must still be there.
-          repository, name, alias: of the version in use, for a window since what is published: the
-            newest version without an alias.
-          base_module: A channel of type `HubModule`: what training starts from where it is not what
-            the version in use began with. All spans count as not learned then.
+          module_in_use: A channel of type `HubModule`, or with nothing: the version in use, for a
+            window since what is published. What it has not learned is read.
+          base_module: A channel of type `HubModule`: the base. Where the version in use began with
+            another one, training starts from the base, and nothing counts as learned.
 
         Raises:
           ConfigError: the configs or the window do not fit each other.
-          HandleError: a name or alias breaks a rule.
         """
         window = window or Window()
         input_config = input_config or make_default_input_config()
         output_config = output_config or make_default_output_config(input_config)
         _check(input_config, output_config, file_format, window)
-        if window.since == "published":
-            _check_published(repository, name, alias)
+        if window.since == "published" and spans is None and module_in_use is None:
+            raise ConfigError(
+                "a window since what is published needs to know what that is: give module_in_use"
+            )
         super().__init__(
             spec=WindowExampleGenSpec(
                 input_base=input_base,
@@ -114,14 +111,18 @@ class WindowExampleGen(BaseBeamComponent):  # type: ignore[misc]
                 file_format=file_format,
                 window=window.to_json(),
                 spans=spans and spans.to_json(),
-                repository=repository,
-                name=name,
-                alias=alias,
+                this_run=THIS_RUN if spans is None else None,
+                module_in_use=module_in_use,
                 base_module=base_module,
                 hub_tfx_version=__version__,
                 examples=Channel(type=tfx.types.standard_artifacts.Examples),
             )
         )
+
+    @property
+    def READS_REMOTE_STATE(self) -> bool:  # noqa: N802
+        """Whether its spans are looked for when it runs."""
+        return self.exec_properties.get("spans") is None
 
 
 def _check(input_config: Any, output_config: Any, file_format: str, window: Window) -> None:
@@ -132,13 +133,3 @@ def _check(input_config: Any, output_config: Any, file_format: str, window: Wind
     except RuntimeError as error:
         raise ConfigError(f"input_config and output_config: {error}") from error
     check_window(window, patterns_of(input_config))
-
-
-def _check_published(repository: str | None, name: str | None, alias: str | None) -> None:
-    if repository is None or name is None:
-        raise ConfigError(
-            "a window since what is published needs to know what that is: give repository and name"
-        )
-    ModuleName.parse(name)
-    if alias is not None:
-        check_settable(alias)

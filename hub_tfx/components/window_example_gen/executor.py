@@ -32,13 +32,7 @@ from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.data.spans import SpanFile, fingerprint_of
 from hub_tfx.errors import IncompleteError
 from hub_tfx.retrain.config import Window
-from hub_tfx.retrain.window import (
-    WindowPlan,
-    learned_in_use,
-    plan_window,
-    planned_files,
-    still_learned,
-)
+from hub_tfx.retrain.window import WindowPlan, learned_by, plan_window, planned_files
 
 _log = logging.getLogger(__name__)
 FORMATS: Mapping[str, Callable[[Sequence[SpanFile], str], Any]] = {
@@ -61,11 +55,13 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
 
         Args:
           input_dict:
+            - module_in_use: one HubModule, or none.
             - base_module: one HubModule, or none.
           output_dict:
             - examples: one Examples.
           exec_properties: input_base, input_config and output_config (JSON), file_format, window
-            (JSON of a Window); spans (JSON of a WindowPlan), repository, name and alias, or none.
+            (JSON of a Window); spans (JSON of a WindowPlan), or none. Of ``this_run`` only TFX's
+            cache takes notice.
 
         Raises:
           HubTfxError: there are no spans, one of them is not whole, cannot be read, or is not what
@@ -74,7 +70,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         base = exec_properties["input_base"]
         patterns = patterns_of(_input_of(exec_properties))
-        plan = _plan(exec_properties, patterns, given(input_dict, "base_module"))
+        plan = _plan(input_dict, exec_properties, patterns)
         _log.info("spans to be read: %s", ", ".join(str(span.number) for span in plan.spans))
         files = planned_files(base, patterns, plan)
         read_files = FORMATS[exec_properties["file_format"]]
@@ -141,19 +137,25 @@ def _of_splits(exec_properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan(
-    exec_properties: Mapping[str, Any], patterns: Sequence[SpanPattern], base_module: Any
+    input_dict: Mapping[str, Sequence[Any]],
+    exec_properties: Mapping[str, Any],
+    patterns: Sequence[SpanPattern],
 ) -> WindowPlan:
     """What was planned before the run, otherwise the window as it is now."""
     if planned := exec_properties.get("spans"):
         return WindowPlan.from_json(planned)
     window, learned = Window.from_json(exec_properties["window"]), None
-    if window.since == "published":
-        base = None if base_module is None else base_module.get_string_custom_property("digest")
-        learned = learned_in_use(
-            exec_properties["repository"], exec_properties["name"], exec_properties.get("alias")
+    in_use = given(input_dict, "module_in_use")
+    if window.since == "published" and in_use is not None:
+        base = given(input_dict, "base_module")
+        learned = learned_by(
+            in_use.get_string_custom_property("handle"), _digest(in_use), base and _digest(base)
         )
-        learned = still_learned(learned, base)
     return plan_window(exec_properties["input_base"], patterns, window, learned)
+
+
+def _digest(module: Any) -> str:
+    return str(module.get_string_custom_property("digest"))
 
 
 def _stamp(examples: Any, plan: WindowPlan, read: Sequence[FileRead]) -> None:
