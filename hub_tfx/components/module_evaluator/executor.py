@@ -90,8 +90,8 @@ def _subjects(
     preprocessor = modules.get("preprocessor")
     subjects = {CANDIDATE: Subject(modules["module"], feeding, preprocessor)}
     if "baseline" in modules:
-        given = exec_properties.get("baseline_feeding")
-        other = EmbedConfig.from_json(given) if given else feeding
+        own = exec_properties.get("baseline_feeding")
+        other = EmbedConfig.from_json(own) if own else feeding
         subjects[BASELINE] = Subject(modules["baseline"], other, preprocessor)
     return subjects
 
