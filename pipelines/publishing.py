@@ -19,6 +19,7 @@ def judge_and_publish(
     preprocessor: Any,
     baseline: Any = None,
     decision: Any = None,
+    state_dir: str | None = None,
 ) -> list[Any]:
     """The nodes that follow a ModuleTrainer.
 
@@ -33,6 +34,8 @@ def judge_and_publish(
       preprocessor: A channel of type `HubModule`, or None.
       baseline: A channel of type `HubModule`, if ``find_baseline`` has been asked already.
       decision: A channel of type `RetrainDecision`: whether there is a module; None if there is.
+      state_dir: directory in which the publisher names what was learned; None where the runner
+        finds that.
     """
     if gate is None:
         if publication is not None:
@@ -62,6 +65,8 @@ def judge_and_publish(
             card=publication.card,
             aliases=publication.aliases,
             decision=decision,
+            baseline=None if decision is None else baseline,  # It is what is in use, then.
+            state_dir=state_dir,
         )
         nodes.append(publisher)
     return nodes

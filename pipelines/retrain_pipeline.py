@@ -45,6 +45,7 @@ def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -
         base_module=base_module,
         learned=latest.learned,
         module_in_use=in_use,
+        state_dir=config.state_dir,
     )
     decision = gate.outputs["decision"]
     trainer = make_trainer(
@@ -64,6 +65,7 @@ def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -
         preprocessor=preprocessor,
         baseline=in_use,
         decision=decision,
+        state_dir=config.state_dir,
     )
     generator = EmbeddingGenerator(
         examples=[example_gen, *corpus][-1].outputs["examples"],

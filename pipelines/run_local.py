@@ -54,8 +54,8 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     Returns:
       The URI of the new ``module`` artifact and its properties. If the config has a gate, also the
       ``verdict``, its ``reason`` and the page with the ``report``; if it was published, the handle
-      of the version as ``published``; with an eval_config, ``model_blessed`` (1 or 0), the verdict
-      of TFX's Evaluator on the serving model.
+      of the version as ``published``, or as ``not_published`` why another run was first; with an
+      eval_config, ``model_blessed`` (1 or 0), the verdict of TFX's Evaluator on the serving model.
 
     Raises:
       HubTfxError: as ``run_embed``.
@@ -141,7 +141,10 @@ def _outcome(steps: _Steps) -> dict[str, Any]:
             "report": f"{evaluation['evaluation']}/report.html",
         }
     if published := steps.get("ModulePublisher", {}).get("published"):
-        outcome["published"] = published["handle"]
+        if published.get("outcome", "published") == "published":
+            outcome["published"] = published["handle"]
+        else:
+            outcome["not_published"] = f"{published['outcome']}: {published['why']}"
     if judged := steps.get("Evaluator", {}).get("blessing"):
         outcome["model_blessed"] = judged["blessed"]
     return outcome

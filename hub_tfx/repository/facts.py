@@ -117,6 +117,19 @@ class Learned:
 
 
 @dataclass(frozen=True)
+class Succession:
+    """What a version was published to replace.
+
+    Attributes:
+      after: digest of the module that was in use, and that the version was judged against.
+      alias: the alias that was to move to the version; None where the newest version is in use.
+    """
+
+    after: str
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
 class ModuleFacts:
     """What is known of a module; ``from_json(f.to_json()) == f``.
 
@@ -134,6 +147,7 @@ class ModuleFacts:
       metrics: what was measured on it.
       spans: spans of the examples that it was trained on.
       learned: what it has learned, where a RetrainGate decided that it be trained.
+      succession: what it was published to replace, where it had to be better than that.
       run: id of the pipeline run that made it.
       code_version: version of the code that made it, such as a commit.
       blessing: the verdict on it.
@@ -152,6 +166,7 @@ class ModuleFacts:
     metrics: tuple[Metric, ...] = ()
     spans: tuple[int, ...] = ()
     learned: Learned | None = None
+    succession: Succession | None = None
     run: str | None = None
     code_version: str | None = None
     blessing: Blessing | None = None

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hub_tfx._text import printable
 from hub_tfx._typed_json import from_plain, known_only, parse_object
 from hub_tfx.errors import InputError
 from hub_tfx.repository.facts import Learned
@@ -31,6 +32,36 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Drift:
+    """How far a feature is from what was learned last.
+
+    Attributes:
+      feature: name of the feature.
+      distance: how far it is, from 0 to 1.
+      threshold: the distance beyond which it is a reason to learn.
+      measure: what was measured.
+      split: the split in which it is farthest.
+    """
+
+    feature: str
+    distance: float
+    threshold: float
+    measure: Literal["infinity norm", "Jensen-Shannon divergence"]
+    split: str
+
+    @property
+    def is_beyond(self) -> bool:
+        return self.distance > self.threshold
+
+    def __str__(self) -> str:
+        bound = "more than" if self.is_beyond else "at most"
+        return (
+            f"{printable(self.feature)} has drifted by {self.distance:.3g}, {bound} "
+            f"{self.threshold:g} ({self.measure}, split {self.split})"
+        )
+
+
+@dataclass(frozen=True)
 class Decision:
     """Whether to learn, and why.
 
@@ -43,6 +74,7 @@ class Decision:
       new_spans: the numbers of those that are new or rewritten.
       new_rows: the number of their rows; None where nobody counted.
       base: digest of the base module; None without one.
+      drift: how far features are from what was learned last, where somebody wanted to know.
       learned_by: the version that has learned some of the spans, or the base, by a run that nobody
         knows to have come to its end; None where there is no such thing.
     """
@@ -54,6 +86,7 @@ class Decision:
     new_spans: tuple[int, ...] = ()
     new_rows: int | None = None
     base: str | None = None
+    drift: tuple[Drift, ...] = ()
     learned_by: str | None = None
 
     @property
@@ -90,6 +123,7 @@ def decide(
     *,
     base: str | None = None,
     anomalies: Sequence[str] = (),
+    drift: Sequence[Drift] = (),
     learned: Decision | None = None,
     in_use: Learner | None = None,
 ) -> Decision:
@@ -105,6 +139,8 @@ def decide(
       config: what it takes.
       base: digest of the base module.
       anomalies: what is wrong with the examples, in words.
+      drift: how far features are from what was learned last; those that nobody could compare are
+        missing, which the reasons say.
       learned: the decision that the last complete training heeded; None before the first.
       in_use: the version in use; None where it does not say what it has learned.
     """
@@ -112,13 +148,22 @@ def decide(
     changed = [span for span in spans if not before.has(span)]
     is_base_new = not before.is_nothing and not before.has_base(base)
     rows = _rows(changed)
-    found = _news(changed, before, rows)
+    drifted = [str(of) for of in drift if of.is_beyond]
+    found = _news(changed, before, rows, drifted)
     if is_base_new:
         found.append(f"the base module is new: {_short(base)} after {_short(before.base)}")
     if found:
-        against = _objections(config, rows, is_base_new, anomalies)
+        against = _objections(config, anomalies)
+        if not is_base_new and not drifted and rows is not None and rows < config.min_new_rows:
+            against.append(_too_few(rows, config, drift))
     else:
         against = [before.in_words(spans, base)]
+    unknown = config.drift.keys() - {of.feature for of in drift}
+    if found and unknown and not before.is_nothing:
+        named = ", ".join(printable(feature) for feature in sorted(unknown))
+        (against or found).append(
+            f"the drift of {named} is not known: what was learned last has no statistics of it"
+        )
     return Decision(
         learn=not against,
         reasons=tuple(against or found),
@@ -127,6 +172,7 @@ def decide(
         new_spans=tuple(sorted({span.number for span in changed})),
         new_rows=rows,
         base=base,
+        drift=tuple(drift),
         learned_by=None if found else before.ahead(spans, base),
     )
 
@@ -183,35 +229,33 @@ def _rows(spans: Sequence[Span]) -> int | None:
     return sum(counts) if len(counts) == len(spans) else None
 
 
-def _news(changed: Sequence[Span], before: _Before, rows: int | None) -> list[str]:
+def _news(
+    changed: Sequence[Span], before: _Before, rows: int | None, drifted: Sequence[str]
+) -> list[str]:
     """What there is to learn from, in words."""
     with_rows = "" if rows is None else f", {rows} rows"
     rewritten = [span.number for span in changed if str(span.number) in before.spans]
     new = [span.number for span in changed if str(span.number) not in before.spans]
-    found = []
     if before.is_nothing:
-        found.append(f"nothing has been learned yet: {_named(new)}{with_rows}")
-    elif changed:
-        told = [f"{_named(new)} new"] * bool(new) + [f"{_named(rewritten)} rewritten"] * bool(
-            rewritten
-        )
-        found.append(f"{' and '.join(told)}{with_rows}")
-    return found
+        return [f"nothing has been learned yet: {_named(new)}{with_rows}"]
+    if not changed:
+        return []
+    told = [f"{_named(new)} new"] * bool(new) + [f"{_named(rewritten)} rewritten"] * bool(rewritten)
+    return ["; ".join([f"{' and '.join(told)}{with_rows}", *drifted])]
 
 
-def _objections(
-    config: RetrainConfig, rows: int | None, is_base_new: bool, anomalies: Sequence[str]
-) -> list[str]:
+def _objections(config: RetrainConfig, anomalies: Sequence[str]) -> list[str]:
     """Why nothing is to be learned though something is new, in words; nothing where it is."""
-    against = []
-    if anomalies and config.stop_on_anomalies:
-        more = "" if len(anomalies) <= _MAX_NAMED else f"; and {len(anomalies) - _MAX_NAMED} more"
-        against.append(f"the examples have anomalies: {'; '.join(anomalies[:_MAX_NAMED])}{more}")
-    if not is_base_new and rows is not None and rows < config.min_new_rows:
-        against.append(
-            f"too few new rows: {rows}, and at least {config.min_new_rows} are asked for"
-        )
-    return against
+    if not config.stop_on_anomalies or len(anomalies) <= config.max_anomalies:
+        return []
+    more = "" if len(anomalies) <= _MAX_NAMED else f"; and {len(anomalies) - _MAX_NAMED} more"
+    bound = f", more than {config.max_anomalies}" if config.max_anomalies else ""
+    return [f"the examples have anomalies{bound}: {'; '.join(anomalies[:_MAX_NAMED])}{more}"]
+
+
+def _too_few(rows: int, config: RetrainConfig, drift: Sequence[Drift]) -> str:
+    told = f"too few new rows: {rows}, and at least {config.min_new_rows} are asked for"
+    return "; ".join([told, *map(str, drift)])
 
 
 def _named(numbers: Sequence[int]) -> str:

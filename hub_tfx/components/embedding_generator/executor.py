@@ -13,10 +13,10 @@ from hub_tfx._tfx import (
 )
 from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
-from hub_tfx.components.embedding_generator.state import read_state, write_state
 from hub_tfx.components.examples import columns_of_schema, files_by_split
 from hub_tfx.components.skipping import given
 from hub_tfx.components.spans import spans_of
+from hub_tfx.components.state import EMBEDDINGS
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import SplitsResult, embed_splits
 
@@ -74,7 +74,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         _log.info("Beam metrics: %s", result.metrics)
         _stamp_outputs(embeddings, dead_letters, examples, result)
         if state_dir:
-            write_state(state_dir, embeddings.uri)
+            EMBEDDINGS.write(state_dir, embeddings.uri)
 
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
@@ -86,7 +86,7 @@ def _previous(artifacts: Sequence[Any] | None, state_dir: str | None) -> str | N
     """URI of the embeddings from which rows are copied, if there are any."""
     if artifacts:
         return str(artifact_utils.get_single_uri(artifacts))
-    return read_state(state_dir) if state_dir else None
+    return EMBEDDINGS.read(state_dir) if state_dir else None
 
 
 def _stamp_outputs(
