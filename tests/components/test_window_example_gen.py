@@ -164,7 +164,7 @@ def test_what_does_not_fit_together_is_refused_when_the_pipeline_is_made() -> No
     assert not WindowExampleGen("/data", ROWS, spans=planned).READS_REMOTE_STATE
 
 
-# --- Patterns --------------------------------------------------------------------------------------
+# --- Patterns ------------------------------------------------------------------------------------
 
 _TEXT = st.text(string.ascii_letters + "-_.+()^$|", min_size=1, max_size=4)
 _WILD = st.sampled_from(["*", "?", "[ab]", "[!0-9]"])

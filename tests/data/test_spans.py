@@ -28,6 +28,7 @@ def fingerprints(base: Path | str, patterns: list[SpanPattern] = ONE) -> dict[in
 
 # --- Patterns ------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize(
     ("text", "name", "numbers"),
     [

@@ -11,9 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tfx.v1 as tfx
-from command_lines import DIGEST, IMAGE, PIPELINES, STATE, assert_golden, executors, parameters
-from google.protobuf import json_format
+from command_lines import (
+    DIGEST,
+    IMAGE,
+    PIPELINES,
+    STATE,
+    assert_golden,
+    executors,
+    parameters,
+    without_versions,
+)
 from kfp.pipeline_spec import pipeline_spec_pb2
+from manifests import check_pipeline_job
 from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import (
     parse_raw_artifact_dict,
     to_runtime_artifact,
@@ -25,9 +34,7 @@ from hub_tfx.artifacts import HubModule, read_module, write_module
 from hub_tfx.cli.main import run_command
 from hub_tfx.components.module_evaluator.component import ModuleEvaluator
 from hub_tfx.components.module_resolver.component import ModuleResolver
-from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.manifest import Manifest
@@ -37,7 +44,6 @@ from hub_tfx_kubeflow.formats import write_pipeline
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 
 _SCHEMA_TITLE = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
-_VERSIONS = {"tfx_version", "tfx_py_version", "sdkVersion"}
 _STEPS = {
     "embed": {"ImportExampleGen", "ModuleResolver", "EmbeddingGenerator"},
     "finetune": {
@@ -69,16 +75,6 @@ def compiled(tmp_path_factory):
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in PIPELINES}
 
 
-def without_versions(document):
-    """Without the versions of what compiled it."""
-    if isinstance(document, dict):
-        return {
-            key: "VERSION" if key in _VERSIONS else without_versions(value)
-            for key, value in document.items()
-        }
-    return [without_versions(item) for item in document] if isinstance(document, list) else document
-
-
 @both_pipelines
 def test_the_pipeline_is_the_golden_one(compiled, name, update_golden):
     text = json.dumps(without_versions(compiled[name]), indent=2, sort_keys=True) + "\n"
@@ -87,10 +83,8 @@ def test_the_pipeline_is_the_golden_one(compiled, name, update_golden):
 
 @both_pipelines
 def test_the_json_is_a_pipeline_job_of_kubeflow(compiled, name):
-    json_format.ParseDict(compiled[name], pipeline_spec_pb2.PipelineJob())
-    spec = compiled[name]["pipelineSpec"]
-    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert set(parsed.components) == _STEPS[name]
+    check_pipeline_job(compiled[name])
+    assert compiled[name]["pipelineSpec"]["components"].keys() == _STEPS[name]
 
 
 @both_pipelines
@@ -158,28 +152,6 @@ def test_new_names_compile_to_the_same_as_old_ones(compiled, tmp_path):
     assert json.loads(output.read_text()) == compiled["finetune"]
 
 
-@pytest.mark.parametrize("ending", ["json", "yaml"])
-@pytest.mark.parametrize("file", ["mine.py", "{here}/mine.py"])
-def test_a_module_file_of_this_machine_is_refused_with_what_to_do(tmp_path, ending, file):
-    """No container has it; TFX's own Trainer packages it in a wheel."""
-    (tmp_path / "mine.py").touch()
-    if ending == "yaml":
-        pytest.importorskip("kfp.gcp")
-    output = tmp_path / f"out.{ending}"
-    complaint = (
-        r"mine\.py: it is the module_file of ModuleTrainer; put its code into a package.*run_fn="
-    )
-    with pytest.raises(ConfigError, match=complaint):
-        write_pipeline(_training_with(file.format(here=tmp_path)), IMAGE, str(output))
-    assert not output.exists()
-
-
-def test_a_module_file_that_containers_reach_is_a_parameter(tmp_path):
-    for file in ("gs://bucket/mine.py", "/in/the/image/mine.py"):
-        write_pipeline(_training_with(file), IMAGE, str(tmp_path / "out.json"))
-        assert file in (tmp_path / "out.json").read_text()
-
-
 def test_an_evaluation_compiles_with_types_that_are_imported_by_their_titles(tmp_path):
     examples = tfx.components.ImportExampleGen("gs://bucket/records")
     module = ModuleResolver("gs://bucket/module")
@@ -201,16 +173,6 @@ def test_an_evaluation_compiles_with_types_that_are_imported_by_their_titles(tmp
     title = re.search(r"title: (\S+)", given)[1]
     assert _SCHEMA_TITLE.match(title)
     assert getattr(hub_tfx, title.removeprefix("hub_tfx.")) is hub_tfx.ModuleEvaluation
-
-
-def _training_with(module_file):
-    examples = tfx.components.ImportExampleGen("gs://bucket/records")
-    trainer = ModuleTrainer(
-        examples.outputs["examples"], config=FineTuneConfig("topic"), module_file=module_file
-    )
-    return tfx.dsl.Pipeline(
-        pipeline_name="mine", pipeline_root="gs://bucket/root", components=[examples, trainer]
-    )
 
 
 def test_the_parameters_of_fine_tuning_are_those_of_the_config(compiled):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 from command_lines import COMMON, IMAGE, PIPELINES, assert_golden
+from manifests import check_workflow
 from metadata_server import metadata_server
 from tfx_helpers import plain_vectors, read_examples, write_tfrecord
 
@@ -48,6 +49,11 @@ ARGUMENTS = {
     "finetune": [*PIPELINES["finetune"], "--warm-start", *BEAM_OPTIONS],
     "retrain": [*PIPELINES["retrain"], "--set", f"metadata={METADATA}", *BEAM_OPTIONS],
 }
+EXAMPLES = REPOSITORY / "pipelines" / "examples"
+ARGUMENTS_OF_EXAMPLE = [
+    *("--config", str(EXAMPLES / "kubeflow_fine_tuning.yaml")),
+    *("--set", f"publication.card={EXAMPLES / 'card.md'}"),
+]
 both_pipelines = pytest.mark.parametrize("name", PIPELINES)
 
 
@@ -69,14 +75,15 @@ def compile_in_kfp(arguments, folder, **environment):
     )
     told = "".join(f"{path}\n" for path in made.values())
     assert (done.returncode, done.stdout) == (0, told), done.stderr
-    assert not done.stderr
+    assert all(line.startswith("hub-tfx: ") for line in done.stderr.splitlines())
     return {name: path.read_text() for name, path in made.items()}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The YAML by pipeline."""
-    return compile_in_kfp(ARGUMENTS, tmp_path_factory.mktemp("compiled"))
+    arguments = {**ARGUMENTS, "fine-tune": ARGUMENTS_OF_EXAMPLE}
+    return compile_in_kfp(arguments, tmp_path_factory.mktemp("compiled"))
 
 
 def steps(workflow):
@@ -106,6 +113,20 @@ def dependencies(workflow):
 @both_pipelines
 def test_the_workflow_is_the_golden_one(compiled, name, update_golden):
     assert_golden(compiled[name], f"{name}_pipeline.yaml", update_golden)
+
+
+@pytest.mark.parametrize("name", [*PIPELINES, "fine-tune"])
+def test_the_workflow_is_one_to_argo(compiled, name):
+    check_workflow(yaml.safe_load(compiled[name]))
+
+
+def test_an_example_with_a_platform_is_the_golden_one(compiled, update_golden):
+    """Without the arguments of the containers, which are like those of the other golden files."""
+    workflow = yaml.safe_load(compiled["fine-tune"])
+    for step in steps(workflow).values():
+        step["container"]["args"] = ["…"]
+    text = yaml.safe_dump(workflow, sort_keys=False, allow_unicode=True)
+    assert_golden(text, "platform_pipeline.yaml", update_golden)
 
 
 def test_a_pipeline_makes_the_same_bytes_again(compiled, tmp_path):

@@ -18,6 +18,8 @@ def run(capsys, name, *arguments):
     return exit_code, output.out, output.err
 
 
+DATAFLOW = ["--runner=DataflowRunner", "--project=acme", "--region=europe-west1"]
+DATAFLOW += ["--temp_location=gs://bucket/temp", "--sdk_container_image=example.org/acme:1"]
 REQUIRED = {
     "embed": COMMON,
     "finetune": [*COMMON, "--label", "topic"],
@@ -28,7 +30,7 @@ REQUIRED = {
 @both_pipelines
 def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
     output = tmp_path / "new" / f"{name}.json"
-    arguments = [*REQUIRED[name], "--output", output, "--", "--runner=DataflowRunner"]
+    arguments = [*REQUIRED[name], "--output", output, "--", *DATAFLOW]
     assert run(capsys, name, *arguments) == (0, f"{output}\n", "")
     job = json.loads(output.read_text())
     assert job["runtimeConfig"] == {"gcsOutputDirectory": "gs://bucket/artifacts"}
