@@ -311,8 +311,9 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
     learned = _rows_learned(_tuned(executions))
     verdict = evaluation.get("verdict", _SKIPPED if _number(decision, "learn") == 0 else None)
     reason = evaluation.get("reason", decision.get("reason"))
-    if (ended := made.get("published", {})).get("outcome", _PUBLISHED) != _PUBLISHED:
-        verdict, reason = ended["outcome"], ended.get("why")
+    published = made.get("published", {})
+    if published.get("outcome", _PUBLISHED) != _PUBLISHED:
+        verdict, reason = published["outcome"], published.get("why")
     return Run(
         id=context.name,
         pipeline=pipeline,
