@@ -182,9 +182,10 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
         handle, digest = _resolved(config.preprocessor, config.preprocessor_digest)
         config = replace(config, preprocessor=handle, preprocessor_digest=digest)
     pipeline = create_pipeline(config)
-    LocalRunner(connection).run(pipeline)
+    runner = LocalRunner(connection)
+    runner.run(pipeline)
     store = open_store(connection)
-    executions = metadata.latest_run(store, config.pipeline_name)
+    executions = metadata.run(store, runner.run_id)
     metadata.check_complete(executions, len(pipeline.components))
     return {
         execution.type.rpartition(".")[2]: {
