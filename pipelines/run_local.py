@@ -81,11 +81,9 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
       ConfigError: the gate names a baseline.
       HubTfxError: as ``run_embed``.
     """
-    from hub_tfx_pipelines.retrain_pipeline import create_pipeline
-
     config.check_baseline()
     pinned = with_baseline(config, config.module, config.module_digest)
-    steps = _run(pinned, create_pipeline)
+    steps = _run(pinned, _planned_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]
     return {
@@ -96,6 +94,14 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
         **{name: embeddings[name] for name in ("embeddings", "rows", "reused")},
         "embedded_with": embeddings["module_digest"],
     }
+
+
+def _planned_pipeline(config: "RetrainPipelineConfig") -> Any:
+    """The retraining pipeline, with its spans pinned: TFX's cache notices when they change."""
+    from hub_tfx_pipelines.retrain_pipeline import create_pipeline
+    from hub_tfx_pipelines.windows import plan_windows
+
+    return create_pipeline(config, plan_windows(config))
 
 
 def with_baseline(
@@ -150,6 +156,8 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
     cache notices new bytes behind an old handle; an alias of a repository becomes a number.
     """
+    from hub_tfx.beam.runner import check_engine
+    from hub_tfx.beam.staging import check_reach
     from hub_tfx.data.files import find_files
     from hub_tfx.lineage.store import open_store, properties_of
     from hub_tfx_pipelines import metadata
@@ -160,6 +168,8 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
         raise ConfigError(
             "the config has no metadata_path and no metadata: name the SQLite file to keep runs in"
         )
+    check_engine(config.beam_pipeline_args)
+    check_reach((config.data_root, config.pipeline_root), config.beam_pipeline_args)
     if connection.backend != "sqlite":
         open_store(connection)  # Before modules are fetched: it may say that this is in vain.
     quiet_libraries()  # Again: importing TFX has set its loggers up.
