@@ -62,8 +62,12 @@ def settle(storage: Storage, name: ModuleName, aliases: Sequence[str], why: str)
     while True:
         seen = look(storage, name, alias)
         successor = None if alias is None else _successor(storage, name, alias, seen)
-        if successor is None or alias is None:
+        if alias is None:
             return seen
+        if successor is None:
+            if target_of(storage, name, alias) == seen.alias:
+                return seen
+            continue  # Its own run has just moved it, so that it was not taken for a successor.
         storage.finish(successor)
         move_alias(storage, name, alias, successor.number, seen.alias, why)
 

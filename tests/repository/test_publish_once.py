@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from overlapping import NAME, Runs
 
-from hub_tfx.repository import once
+from hub_tfx.repository import once, succession
 from hub_tfx.repository.changes import set_alias, set_yanked
 from hub_tfx.repository.publish import publish
 from hub_tfx.repository.succession import finish, settle
@@ -149,6 +149,22 @@ def test_an_alias_that_somebody_moves_meanwhile_stays_where_it_is(
     overtaken = runs.publish("b", spans="12")
     assert (overtaken.outcome, overtaken.version.number, runs.stable) == ("outdated", 2, 2)
     assert overtaken.why.endswith("acme/words/2 is in use by now, and acme/words/3 is not")
+
+
+def test_a_run_that_moves_its_alias_while_another_one_looks_is_seen(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs.publish("base", spans="0")
+    runs.without_alias("a")
+    past = succession._past
+
+    def late(*args: Any) -> set[int]:
+        set_alias(runs.storage, NAME, "stable", 2, "by its own run")
+        return past(*args)
+
+    monkeypatch.setattr(succession, "_past", late)
+    assert runs.publish("b", spans="12").outcome == "outdated"
+    assert (runs.numbers, runs.stable) == ([1, 2], 2)
 
 
 def test_what_was_yanked_is_not_in_the_way_and_is_not_put_in_use(runs: Runs) -> None:
