@@ -33,6 +33,15 @@ def given(input_dict: Mapping[str, Sequence[Any]], key: str) -> Any | None:
     return artifact_utils.get_single_instance(made) if made else None
 
 
+def connected(input_dict: Mapping[str, Sequence[Any]], key: str) -> Any | None:
+    """The artifact of an input that need not be connected, but is made in every run if it is.
+
+    One without properties is damaged then, which whoever reads it says, and not left out.
+    """
+    artifacts = input_dict.get(key)
+    return artifact_utils.get_single_instance(artifacts) if artifacts else None
+
+
 def _is_made(artifact: Any) -> bool:
     stamped = _STAMPED.get(artifact.type_name)
     return stamped is None or bool(artifact.has_custom_property(stamped))

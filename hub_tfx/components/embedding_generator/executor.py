@@ -14,7 +14,7 @@ from hub_tfx._tfx import (
 from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.examples import columns_of_schema, files_by_split
-from hub_tfx.components.skipping import given
+from hub_tfx.components.skipping import connected, given
 from hub_tfx.components.spans import spans_of
 from hub_tfx.components.state import EMBEDDINGS
 from hub_tfx.embed.config import EmbedConfig
@@ -53,7 +53,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.embed.job.embed_files; no artifact is published.
         """
         examples = input_dict["examples"]
-        published, first = given(input_dict, "published"), given(input_dict, "preprocessor")
+        published, first = given(input_dict, "published"), connected(input_dict, "preprocessor")
         in_use = artifact_utils.get_single_instance(input_dict["module"])
         module = read_module(in_use if published is None else published)
         preprocessor = None if first is None else read_module(first)

@@ -10,7 +10,7 @@ from hub_tfx._tfx import BaseBeamExecutor, artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.examples import columns_of_schema, files_by_split
-from hub_tfx.components.skipping import decision_of, given, is_skipped
+from hub_tfx.components.skipping import connected, decision_of, given, is_skipped
 from hub_tfx.data.filesystems import make_folder, write_bytes
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
@@ -81,11 +81,12 @@ def _subjects(
     input_dict: Mapping[str, Sequence[Any]], exec_properties: Mapping[str, Any]
 ) -> dict[str, Subject]:
     """The candidate, and the baseline if there is one, with what feeds them."""
-    modules = {
-        key: read_module(artifact)
-        for key in ("module", "baseline", "preprocessor")
-        if (artifact := given(input_dict, key)) is not None
+    artifacts = {
+        "module": connected(input_dict, "module"),
+        "baseline": given(input_dict, "baseline"),
+        "preprocessor": connected(input_dict, "preprocessor"),
     }
+    modules = {key: read_module(a) for key, a in artifacts.items() if a is not None}
     feeding = EmbedConfig.from_json(exec_properties["feeding"])
     preprocessor = modules.get("preprocessor")
     subjects = {CANDIDATE: Subject(modules["module"], feeding, preprocessor)}

@@ -11,7 +11,7 @@ from typing import Any
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
 from hub_tfx.artifacts import read_module, write_module
 from hub_tfx.components.module_trainer.local import local_inputs, local_outputs, upload
-from hub_tfx.components.skipping import decision_of, given, is_skipped
+from hub_tfx.components.skipping import connected, decision_of, given, is_skipped
 from hub_tfx.components.spans import spans_of
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
@@ -59,7 +59,7 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             return
         config = FineTuneConfig.from_json(exec_properties["config"])
         base = _base(_start(input_dict, decision), exec_properties)
-        first = given(input_dict, "preprocessor")
+        first = connected(input_dict, "preprocessor")
         preprocessor = None if first is None else read_module(first)
         examples = input_dict.get("raw_examples") or input_dict["examples"]
         run_fn = get_fn(exec_properties, "run_fn")
