@@ -96,6 +96,11 @@ class RetrainDecision(Artifact):  # type: ignore[misc]
     TYPE_NAME = "hub_tfx.RetrainDecision"
 
 
+def digest_of(module: Any) -> str:
+    """The digest that a HubModule was stamped with; "" without one."""
+    return str(module.get_string_custom_property("digest"))
+
+
 def write_decision(
     artifact: Any, decision: Decision, statistics: Mapping[str, bytes] | None = None
 ) -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub_tfx.components.window_example_gen.component import WindowExampleGen
+from hub_tfx.data.spans import SpanFile
 from hub_tfx.retrain.config import Window
 from hub_tfx.retrain.window import WindowPlan, learned_by, plan_window
 from hub_tfx_pipelines.configs import RetrainPipelineConfig
@@ -33,9 +34,10 @@ def plan_windows(config: RetrainPipelineConfig) -> Plans:
     Raises:
       HubTfxError: there are no spans, or one of them is not whole or cannot be read.
     """
+    known: dict[tuple[SpanFile, ...], str] = {}  # Windows overlap, and a file is read once.
     embedded = config.corpus_window
-    corpus = None if embedded is None else _plan(config, embedded)
-    return Plans(_plan(config, config.window), corpus)
+    corpus = None if embedded is None else _plan(config, embedded, known)
+    return Plans(_plan(config, config.window, known), corpus)
 
 
 def make_example_gens(
@@ -56,11 +58,13 @@ def make_example_gens(
     return nodes
 
 
-def _plan(config: RetrainPipelineConfig, window: Window) -> WindowPlan:
+def _plan(
+    config: RetrainPipelineConfig, window: Window, known: dict[tuple[SpanFile, ...], str]
+) -> WindowPlan:
     learned, gate = None, config.gate
     if window.since == "published" and gate.baseline and gate.baseline_digest:
         learned = learned_by(gate.baseline, gate.baseline_digest, config.module_digest)
-    return plan_window(config.data_root, config.patterns, window, learned, pinned=True)
+    return plan_window(config.data_root, config.patterns, window, learned, pinned=True, known=known)
 
 
 def _node(

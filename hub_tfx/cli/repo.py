@@ -290,12 +290,13 @@ def _version_rows(storage: "Storage", name: str) -> list[dict[str, Any]]:
 
 def _fields(storage: "Storage", version: "Version") -> dict[str, Any]:
     from hub_tfx.repository.signing import signatures
+    from hub_tfx.repository.storage import handle_of
     from hub_tfx.repository.versions import aliases_of, yank_of
 
     signed = signatures(storage, version.name, version.number)
     hidden = yank_of(storage, version.name, version.number)
     return {
-        "handle": f"repo+{storage.url}//{version.key}",
+        "handle": handle_of(storage, version.key),
         "name": str(version.name),
         "version": version.number,
         "digest": version.digest,

@@ -138,9 +138,18 @@ def content_of_file(file: SpanFile) -> tuple[str, str, str]:
     return file.split, file.name, sha256
 
 
-def fingerprints_of(spans: Iterable[Sequence[SpanFile]]) -> list[str]:
-    """The fingerprint of each span's files, all of which are read."""
-    listed = [list(files) for files in spans]
+def fingerprints_of(
+    spans: Iterable[tuple[SpanFile, ...]], known: dict[tuple[SpanFile, ...], str] | None = None
+) -> list[str]:
+    """The fingerprint of each span's files, which are read unless it is known.
+
+    Args:
+      spans: the files of each span.
+      known: files of a span -> their fingerprint; those that are read now are added.
+    """
+    listed, known = list(spans), {} if known is None else known
+    unread = [files for files in listed if files not in known]
     with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-        content = iter(pool.map(content_of_file, [file for files in listed for file in files]))
-        return [fingerprint_of([next(content) for _ in files]) for files in listed]
+        content = iter(pool.map(content_of_file, [file for files in unread for file in files]))
+        known.update({files: fingerprint_of([next(content) for _ in files]) for files in unread})
+    return [known[files] for files in listed]

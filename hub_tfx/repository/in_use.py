@@ -1,9 +1,9 @@
 """The version of a module that is in use: the one of an alias, otherwise the newest."""
 
-from hub_tfx.module.handle import IN_REPOSITORY, ModuleHandle
+from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.repository import layout
 from hub_tfx.repository.names import ModuleName, Reference
-from hub_tfx.repository.storage import open_storage
+from hub_tfx.repository.storage import handle_of, open_storage
 from hub_tfx.repository.versions import check_repository, in_use
 
 
@@ -26,4 +26,4 @@ def handle_in_use(handle: ModuleHandle) -> str | None:
     if storage.read(layout.REPOSITORY) is not None:
         check_repository(storage)
     number = handle.version or in_use(storage, name, handle.alias or None)
-    return None if number is None else f"{IN_REPOSITORY}{storage.url}//{Reference(name, number)}"
+    return None if number is None else handle_of(storage, str(Reference(name, number)))

@@ -26,20 +26,22 @@ class Learner:
     learned: Learned
 
 
-def learner_of(handle: str, digest: str) -> Learner | None:
+def learner_of(handle: str, digest: str, base: str | None) -> Learner | None:
     """The version of a repository that a handle names, with what it has learned.
 
     None where the handle leads elsewhere, where the repository has no such version any more, or
-    another one under its number, and where the version does not say: then all counts as new.
+    another one under its number, and where the version does not say: then all counts as new. None
+    for the base module as well: what others have taught it is not what is to be learned from here.
 
     Args:
       handle: such as ``repo+DIRECTORY//publisher/model/3``.
       digest: the digest that the module of the handle had.
+      base: digest of the module that everything began with; None where there is none.
 
     Raises:
       InputError: the repository cannot be read, or the facts of the version are damaged.
     """
-    parsed = _in_repository(handle)
+    parsed = None if digest == base else _in_repository(handle)
     if parsed is None or parsed.version is None:
         return None
     storage = open_storage(parsed.authority)

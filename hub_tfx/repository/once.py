@@ -18,7 +18,7 @@ from hub_tfx.repository.facts import Learned, ModuleFacts, Origin, Succession, f
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import ModuleName, check_settable
 from hub_tfx.repository.publish import PublishedVersion, publish
-from hub_tfx.repository.storage import Storage, open_storage
+from hub_tfx.repository.storage import Storage, handle_of, open_storage
 from hub_tfx.repository.succession import Seen, add_aliases, look, settle
 from hub_tfx.repository.versions import found, holding, numbers, read_version, yank_of
 
@@ -184,7 +184,7 @@ class _Publisher:
         return f" by the run {facts.run}" if facts is not None and facts.run else " before"
 
     def _outcome(self, outcome: Outcome, why: str, version: Version | None) -> Publication:
-        handle = None if version is None else f"repo+{self.storage.url}//{version.key}"
+        handle = None if version is None else handle_of(self.storage, version.key)
         return Publication(outcome, why, version, handle)
 
 

@@ -20,7 +20,7 @@ from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import ModuleName, check_settable, parse_version
 from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.signing import check_private_key, sign_version
-from hub_tfx.repository.storage import Content, Storage, open_storage
+from hub_tfx.repository.storage import Content, Storage, handle_of, open_storage
 from hub_tfx.repository.variants.make import make_variants
 from hub_tfx.repository.versions import check_spelling, found, holding, numbers, prepare, taken
 from hub_tfx.store.archive import pack
@@ -140,7 +140,7 @@ def publish(
         _warn_of_missing(made, variants)
     for alias in wanted:
         set_alias(storage, parsed, alias, made.number, why, who)
-    handle = f"repo+{storage.url}//{made.key}"
+    handle = handle_of(storage, made.key)
     return PublishedVersion(handle, name, made.number, made.digest, created, signed_by)
 
 

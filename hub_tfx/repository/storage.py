@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hub_tfx.errors import HandleError
+from hub_tfx.module.handle import IN_REPOSITORY
 from hub_tfx.repository.layout import Version
 
 Content = Mapping[str, Path]
@@ -131,6 +132,11 @@ class Garbage:
     @property
     def size_bytes(self) -> int:
         return sum(size_bytes for _, size_bytes in self.files)
+
+
+def handle_of(storage: Storage, version: str) -> str:
+    """Handle of a version, such as ``publisher/model/3``, wherever handles are taken."""
+    return f"{IN_REPOSITORY}{storage.url}//{version}"
 
 
 def open_storage(repository: str | os.PathLike[str]) -> Storage:

@@ -58,12 +58,12 @@ def settle(storage: Storage, name: ModuleName, aliases: Sequence[str], why: str)
       aliases: aliases of the version in use; the first says which version that is.
       why: the reason in the record of an alias.
     """
-    alias = aliases[0] if aliases else None
+    if not aliases:
+        return look(storage, name, None)
+    alias = aliases[0]
     while True:
         seen = look(storage, name, alias)
-        successor = None if alias is None else _successor(storage, name, alias, seen)
-        if alias is None:
-            return seen
+        successor = _successor(storage, name, alias, seen)
         if successor is None:
             if target_of(storage, name, alias) == seen.alias:
                 return seen

@@ -78,6 +78,7 @@ def plan_window(
     learned: Learned | None = None,
     *,
     pinned: bool = False,
+    known: dict[tuple[SpanFile, ...], str] | None = None,
 ) -> WindowPlan:
     """The spans of a window as they are now.
 
@@ -87,6 +88,8 @@ def plan_window(
       window: which spans.
       learned: what the version in use has learned; None where that is unknown.
       pinned: whether their content is read now and has to stay what it is.
+      known: fingerprints of spans that were read before, for another window; those that are read
+        here are added.
 
     Raises:
       ConfigError: the patterns do not tell the spans of a window apart.
@@ -94,11 +97,12 @@ def plan_window(
     """
     check_window(window, patterns)
     spans = find_spans(base, patterns)
-    chosen = [spans[number] for number in _chosen(window, spans, learned)]
+    known = {} if known is None else known
+    chosen = [spans[number] for number in _chosen(window, spans, learned, known)]
     files = [files_of(span, span.newest, patterns) for span in chosen]
     plan = [PlannedSpan(span.number, version=span.newest) for span in chosen]
     if pinned:
-        known_by = zip(plan, fingerprints_of(files), strict=True)
+        known_by = zip(plan, fingerprints_of(files, known), strict=True)
         plan = [replace(span, fingerprint=fingerprint) for span, fingerprint in known_by]
     return WindowPlan(tuple(plan))
 
@@ -129,30 +133,36 @@ def learned_by(handle: str, digest: str, base: str | None) -> Learned | None:
     Raises:
       InputError: the repository cannot be read.
     """
-    learner = None if digest == base else learner_of(handle, digest)
+    learner = learner_of(handle, digest, base)
     if learner is None or base not in (None, learner.learned.base):
         return None
     return learner.learned
 
 
 def _chosen(
-    window: Window, spans: Mapping[int, FoundSpan], learned: Learned | None
+    window: Window,
+    spans: Mapping[int, FoundSpan],
+    learned: Learned | None,
+    known: dict[tuple[SpanFile, ...], str],
 ) -> Sequence[int]:
     numbers = sorted(spans)
     if window.since is None:
         return numbers[-(window.last or 1) :]
     if window.since == "published" and learned is not None:
-        return _not_learned(spans, learned) or numbers[-1:]
+        return _not_learned(spans, learned, known) or numbers[-1:]
     return numbers
 
 
-def _not_learned(spans: Mapping[int, FoundSpan], learned: Learned) -> list[int]:
+def _not_learned(
+    spans: Mapping[int, FoundSpan], learned: Learned, known: dict[tuple[SpanFile, ...], str]
+) -> list[int]:
     """The spans that are new, late or rewritten."""
-    known = [number for number in spans if str(number) in learned.spans]
-    now = fingerprints_of(spans[number].versions[spans[number].newest] for number in known)
+    seen = [number for number in spans if str(number) in learned.spans]
+    files = (spans[number].versions[spans[number].newest] for number in seen)
+    now = fingerprints_of(files, known)
     kept = {
         number
-        for number, fingerprint in zip(known, now, strict=True)
+        for number, fingerprint in zip(seen, now, strict=True)
         if learned.spans[str(number)] == fingerprint
     }
     return [number for number in sorted(spans) if number not in kept]

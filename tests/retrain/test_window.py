@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from published import card, module
 
+from hub_tfx.data import spans
 from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.errors import ConfigError, InputError
 from hub_tfx.repository.facts import Learned, module_facts
@@ -108,3 +109,20 @@ def test_what_counts_as_learned_is_what_the_version_in_use_says(tmp_path: Path) 
     assert learned_by(version.handle, made.digest, "c" * 64) is None
     assert learned_by(version.handle, made.digest, made.digest) is None
     assert learned_by(str(made.path), made.digest, known.base) is None
+
+
+def test_no_file_is_read_twice_for_one_window_or_for_another(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known_by = learned(base)
+    write(base, 3, "rewritten")
+    read: list[str] = []
+    content = spans.content_of_file
+    monkeypatch.setattr(
+        spans, "content_of_file", lambda file: read.append(file.name) or content(file)
+    )
+    fingerprints: dict[tuple[spans.SpanFile, ...], str] = {}
+    for window, chosen in ((PUBLISHED, [3]), (Window(since="first"), [1, 3, 10])):
+        made = plan_window(str(base), PATTERNS, window, known_by, pinned=True, known=fingerprints)
+        assert [span.number for span in made.spans] == chosen
+    assert sorted(read) == ["span-1/part", "span-10/part", "span-3/part"]

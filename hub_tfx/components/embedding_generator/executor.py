@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from hub_tfx._tfx import (
-    BaseBeamExecutor,
     PayloadFormat,
     artifact_utils,
     set_payload_format,
 )
 from hub_tfx.artifacts import read_module, read_number, stamp
-from hub_tfx.beam.runner import make_pipeline
+from hub_tfx.components.beam_step import BeamStep
 from hub_tfx.components.examples import columns_of_schema, files_by_split
 from hub_tfx.components.skipping import connected, given
 from hub_tfx.components.spans import spans_of
@@ -23,7 +22,7 @@ from hub_tfx.embed.job import SplitsResult, embed_splits
 _log = logging.getLogger(__name__)
 
 
-class Executor(BaseBeamExecutor):  # type: ignore[misc]
+class Executor(BeamStep):
     """Embeds every split of every input artifact in one Beam pipeline."""
 
     def Do(  # noqa: N802
@@ -75,11 +74,6 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         _stamp_outputs(embeddings, dead_letters, examples, result)
         if state_dir:
             EMBEDDINGS.write(state_dir, embeddings.uri)
-
-    def _pipeline(self) -> Any:
-        if self._make_beam_pipeline_fn is not None:
-            return self._make_beam_pipeline()
-        return make_pipeline(self._beam_pipeline_args)
 
 
 def _previous(artifacts: Sequence[Any] | None, state_dir: str | None) -> str | None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from apache_beam.io.filesystems import FileSystems
 
-from hub_tfx._tfx import BaseBeamExecutor, artifact_utils, evaluator_constants
+from hub_tfx._tfx import artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, stamp
-from hub_tfx.beam.runner import make_pipeline
+from hub_tfx.components.beam_step import BeamStep
 from hub_tfx.components.examples import columns_of_schema, files_by_split
 from hub_tfx.components.skipping import connected, decision_of, given, is_skipped
 from hub_tfx.data.filesystems import make_folder, write_bytes
@@ -20,7 +20,7 @@ from hub_tfx.evaluate.result import Evaluation
 from hub_tfx.evaluate.tasks import BASELINE, CANDIDATE, Subject
 
 
-class Executor(BaseBeamExecutor):  # type: ignore[misc]
+class Executor(BeamStep):
     """Embeds the splits with both modules in one Beam pipeline, and judges the candidate."""
 
     def Do(  # noqa: N802
@@ -70,11 +70,6 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         stamp(evaluation, _properties(result))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         _bless(blessing, result, input_dict["module"][0], given(input_dict, "baseline"))
-
-    def _pipeline(self) -> Any:
-        if self._make_beam_pipeline_fn is not None:
-            return self._make_beam_pipeline()
-        return make_pipeline(self._beam_pipeline_args)
 
 
 def _subjects(

@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import BaseExecutor, artifact_utils, evaluator_constants
-from hub_tfx.artifacts import read_module, read_statistics, write_decision, write_module
+from hub_tfx.artifacts import (
+    digest_of,
+    read_module,
+    read_statistics,
+    write_decision,
+    write_module,
+)
 from hub_tfx.components.skipping import decision_of, given, is_skipped, leave_out
 from hub_tfx.components.state import LEARNED
 from hub_tfx.errors import ConfigError
@@ -160,8 +166,7 @@ def _is_blessed(module: Any, blessing: Any | None) -> bool:
 def _origin(module: Any | None) -> Origin | None:
     if module is None:
         return None
-    stamped = module.get_string_custom_property
-    return Origin(stamped("digest"), stamped("handle") or None)
+    return Origin(digest_of(module), module.get_string_custom_property("handle") or None)
 
 
 def _evaluation(artifact: Any | None) -> Evaluation | None:

@@ -12,7 +12,13 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from hub_tfx._text import printable
 from hub_tfx._tfx import BaseExecutor, artifact_utils
-from hub_tfx.artifacts import RetrainDecision, read_decision, read_statistics, write_decision
+from hub_tfx.artifacts import (
+    RetrainDecision,
+    digest_of,
+    read_decision,
+    read_statistics,
+    write_decision,
+)
 from hub_tfx.components.retrain_gate.drift import Statistics, kept, measured
 from hub_tfx.components.skipping import given
 from hub_tfx.components.spans import spans_of
@@ -59,7 +65,8 @@ class Executor(BaseExecutor):  # type: ignore[misc]
           InputError: what earlier steps left is damaged.
         """
         config = RetrainConfig.from_json(exec_properties["config"])
-        base = _digest(given(input_dict, "base_module"))
+        base_module = given(input_dict, "base_module")
+        base = None if base_module is None else digest_of(base_module)
         counted = [_documents(artifact) for artifact in input_dict.get("statistics") or ()]
         statistics = _kept(counted, config)
         last = _last(given(input_dict, "learned"), exec_properties.get("state_dir"))
@@ -134,20 +141,11 @@ def _kept(counted: Sequence[Statistics], config: RetrainConfig) -> Statistics:
     return kept(counted[0], config.drift)
 
 
-def _digest(module: Any | None) -> str | None:
-    return None if module is None else str(module.get_string_custom_property("digest"))
-
-
 def _learner(module: Any | None, base: str | None) -> Learner | None:
-    """What the version in use has learned.
-
-    Where that is the base module nothing has been published yet: what others have taught the base
-    is not what is to be learned from here.
-    """
-    digest = _digest(module)
-    if module is None or digest is None or digest == base:
+    """What the version in use has learned."""
+    if module is None:
         return None
-    return learner_of(module.get_string_custom_property("handle"), digest)
+    return learner_of(module.get_string_custom_property("handle"), digest_of(module), base)
 
 
 def _spans(examples: Sequence[Any], statistics: Sequence[Statistics]) -> list[Span]:

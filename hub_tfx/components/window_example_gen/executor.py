@@ -12,14 +12,14 @@ import tfx.v1 as tfx
 from google.protobuf import json_format
 
 from hub_tfx._tfx import (
-    BaseBeamExecutor,
     BaseExampleGenExecutor,
     FileFormat,
     PayloadFormat,
     artifact_utils,
 )
-from hub_tfx.artifacts import stamp
-from hub_tfx.beam.runner import make_pipeline, raise_own_errors
+from hub_tfx.artifacts import digest_of, stamp
+from hub_tfx.beam.runner import raise_own_errors
+from hub_tfx.components.beam_step import BeamStep
 from hub_tfx.components.skipping import given
 from hub_tfx.components.spans import SPAN_FINGERPRINTS, SPAN_ROWS
 from hub_tfx.components.window_example_gen.read import (
@@ -42,7 +42,7 @@ FORMATS: Mapping[str, Callable[[Sequence[SpanFile], str], Any]] = {
 """What reads the files of a split, and reports on each in a folder."""
 
 
-class Executor(BaseBeamExecutor):  # type: ignore[misc]
+class Executor(BeamStep):
     """Chooses spans, unless they were planned before, and has TFX split and write their rows."""
 
     def Do(  # noqa: N802
@@ -82,11 +82,6 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         if [file.key for file in read] != sorted((f.span, f.split, f.name) for f in files):
             raise IncompleteError("a file was read twice or not at all: run the pipeline again")
         _stamp(examples, plan, read)
-
-    def _pipeline(self) -> Any:
-        if self._make_beam_pipeline_fn is not None:
-            return self._make_beam_pipeline()
-        return make_pipeline(self._beam_pipeline_args)
 
 
 class _Splits(BaseExampleGenExecutor):  # type: ignore[misc]
@@ -149,13 +144,9 @@ def _plan(
     if window.since == "published" and in_use is not None:
         base = given(input_dict, "base_module")
         learned = learned_by(
-            in_use.get_string_custom_property("handle"), _digest(in_use), base and _digest(base)
+            in_use.get_string_custom_property("handle"), digest_of(in_use), base and digest_of(base)
         )
     return plan_window(exec_properties["input_base"], patterns, window, learned)
-
-
-def _digest(module: Any) -> str:
-    return str(module.get_string_custom_property("digest"))
 
 
 def _stamp(examples: Any, plan: WindowPlan, read: Sequence[FileRead]) -> None:
