@@ -13,10 +13,10 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hub_tfx._files import replacing, why
-from hub_tfx.errors import HubTfxError, OutputError, UsageError
+from hub_tfx.errors import HubTfxError, UsageError
 from hub_tfx_kubeflow.metadata import metadata_config
 from hub_tfx_kubeflow.module_files import check_module_files
+from hub_tfx_kubeflow.output import write_file
 from hub_tfx_kubeflow.platform import check_steps, put_into_job, put_into_workflow
 from hub_tfx_pipelines.platform import PlatformConfig
 
@@ -111,13 +111,7 @@ def write_pipeline(
         text = argo_workflow(pipeline, image, metadata, platform)
     else:
         text = vertex_job(pipeline, image, platform)
-    path = Path(output)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(text)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {why(error)}") from error
+    write_file(output, text)
 
 
 def vertex_job(pipeline: Any, image: str, platform: PlatformConfig = _NO_PLATFORM) -> str:

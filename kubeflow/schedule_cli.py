@@ -69,8 +69,7 @@ def scheduled_workflow(
     from hub_tfx_kubeflow.schedule.kubeflow import Recurring, scheduled_workflow
 
     workflow = read_workflow(file)
-    name = check_name(name or str(workflow.get("metadata", {}).get("generateName")).strip("-"))
-    recurring = Recurring(name, cron, max_concurrency, namespace)
+    recurring = Recurring.of(workflow, name, cron, max_concurrency, namespace)
     give(block(scheduled_workflow(workflow, recurring)), output)
 
 
@@ -111,9 +110,7 @@ def sdk(
     from hub_tfx_kubeflow.schedule.compiled import read_workflow
     from hub_tfx_kubeflow.schedule.kubeflow import Recurring, sdk_call
 
-    workflow = read_workflow(file)
-    name = check_name(name or str(workflow.get("metadata", {}).get("generateName")).strip("-"))
-    recurring = Recurring(name, cron, max_concurrency, namespace)
+    recurring = Recurring.of(read_workflow(file), name, cron, max_concurrency, namespace)
     give(sdk_call(os.path.abspath(file), experiment, recurring), output)
 
 

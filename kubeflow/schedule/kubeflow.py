@@ -9,6 +9,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+from hub_tfx_kubeflow.schedule.checks import check_name
 from hub_tfx_kubeflow.schedule.cron import Cron
 
 _INJECT = "sidecar.istio.io/inject"
@@ -31,6 +32,23 @@ class Recurring:
     cron: Cron
     max_concurrency: int = 1
     namespace: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        workflow: dict[str, Any],
+        name: str | None,
+        cron: Cron,
+        max_concurrency: int,
+        namespace: str | None,
+    ) -> "Recurring":
+        """That of a compiled Workflow, named as its pipeline is if no other name is given.
+
+        Raises:
+          UsageError: it cannot have the name.
+        """
+        named = str(workflow.get("metadata", {}).get("generateName")).strip("-")
+        return cls(check_name(name or named), cron, max_concurrency, namespace)
 
 
 def scheduled_workflow(workflow: dict[str, Any], recurring: Recurring) -> dict[str, Any]:

@@ -5,16 +5,15 @@ import re
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hub_tfx._files import replacing, why
 from hub_tfx._text import quoted
 from hub_tfx.cli.options import add_options, pairs
 from hub_tfx.cli.output import print_path, print_text
-from hub_tfx.errors import OutputError, UsageError
+from hub_tfx.errors import UsageError
+from hub_tfx_kubeflow.output import write_file
 from hub_tfx_kubeflow.schedule.checks import check_name, check_path, check_timezone
 from hub_tfx_kubeflow.schedule.cron import Cron
 from hub_tfx_pipelines.config_options import set_option
@@ -146,12 +145,5 @@ def give(text: str, output: str | None) -> None:
     if output is None:
         print_text(text.removesuffix("\n"))
         return
-    path = Path(output)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(text)
-    except (OSError, ValueError) as error:
-        reason = why(error) if isinstance(error, OSError) else str(error)
-        raise OutputError(f"{output} cannot be written: {reason}") from error
+    write_file(output, text)
     print_path(output)
