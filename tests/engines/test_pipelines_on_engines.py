@@ -2,20 +2,17 @@
 
 import pytest
 from trust import trust_tuned
-from whole_runs import BEAM_STEPS, CONFIGS, ROWS, beam_steps, run_pipeline, write_inputs
-
-from hub_tfx_pipelines import embed_pipeline, finetune_pipeline, retrain_pipeline
-from hub_tfx_pipelines.config_file.build import build
-from hub_tfx_pipelines.config_file.document import read_document
-from hub_tfx_pipelines.config_file.registry import config_class
+from whole_runs import (
+    BEAM_STEPS,
+    CONFIGS,
+    ROWS,
+    beam_steps,
+    create_pipeline,
+    run_pipeline,
+    write_inputs,
+)
 
 pytestmark = pytest.mark.engines
-
-PIPELINES = {
-    "embed": embed_pipeline,
-    "fine-tune": finetune_pipeline,
-    "retrain": retrain_pipeline,
-}
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +42,7 @@ def made_here(inputs, tmp_path_factory):
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_steps_that_run_beam_are_these(tmp_path, inputs, name):
-    (tmp_path / "config.yaml").write_text(CONFIGS[name].format(inputs=inputs))
-    given = (f"pipeline_root={tmp_path}",)
-    document = read_document(str(tmp_path / "config.yaml"), given, name)
-    pipeline = PIPELINES[name].create_pipeline(build(document, config_class(name)))
+    pipeline = create_pipeline(name, inputs, (), tmp_path)
     assert beam_steps(pipeline).keys() == BEAM_STEPS[name]
 
 

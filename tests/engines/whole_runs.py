@@ -16,8 +16,11 @@ from hub_tfx._tfx import BeamExecutorSpec, artifact_utils
 from hub_tfx.cli.main import run_command
 from hub_tfx.lineage.store import open_sqlite, properties_of
 from hub_tfx.module.create import text_embedding_module
-from hub_tfx_pipelines import metadata
+from hub_tfx_pipelines import embed_pipeline, finetune_pipeline, metadata, retrain_pipeline
 from hub_tfx_pipelines.cli import run as run_group
+from hub_tfx_pipelines.config_file.build import build
+from hub_tfx_pipelines.config_file.document import read_document
+from hub_tfx_pipelines.config_file.registry import config_class
 
 ROWS = 150
 CONFIGS = {
@@ -56,6 +59,11 @@ BEAM_STEPS = {
         "EmbeddingGenerator",
     },
 }
+_PIPELINES = {
+    "embed": embed_pipeline,
+    "fine-tune": finetune_pipeline,
+    "retrain": retrain_pipeline,
+}
 _LEARNED = "TEST_LEARNED"
 _JUDGE = """
 {
@@ -88,11 +96,27 @@ def write_inputs(folder: Path) -> None:
     os.environ[_LEARNED] = str(folder / "better")
 
 
-def run_pipeline(name: str, inputs: Path, beam_pipeline_args: Sequence[str]) -> dict[str, Any]:
-    """Runs a pipeline in the current folder; what its steps have made."""
+def config_file(name: str, inputs: Path, beam_pipeline_args: Sequence[str], folder: Path) -> str:
+    """Writes the config file of a pipeline, which ends in Beam's options; its path."""
     lines = [f"  - {option}\n" for option in beam_pipeline_args]
     listed = f"beam_pipeline_args:\n{''.join(lines)}" if lines else ""
-    Path("config.yaml").write_text(CONFIGS[name].format(inputs=inputs) + listed)
+    path = folder / "config.yaml"
+    path.write_text(CONFIGS[name].format(inputs=inputs) + listed)
+    return str(path)
+
+
+def create_pipeline(
+    name: str, inputs: Path, beam_pipeline_args: Sequence[str], folder: Path
+) -> Any:
+    """The pipeline of such a file, as TFX has it."""
+    path = config_file(name, inputs, beam_pipeline_args, folder)
+    document = read_document(path, (f"pipeline_root={folder}",), name)
+    return _PIPELINES[name].create_pipeline(build(document, config_class(name)))
+
+
+def run_pipeline(name: str, inputs: Path, beam_pipeline_args: Sequence[str]) -> dict[str, Any]:
+    """Runs a pipeline in the current folder; what its steps have made."""
+    config_file(name, inputs, beam_pipeline_args, Path())
     arguments = [name, "--config", "config.yaml", "--output-root", "run"]
     assert run_command(run_group, arguments, "hub-tfx run") == 0
     return made_by(name)
