@@ -1,8 +1,4 @@
-"""What answers as Dataflow does, and keeps the jobs that it is sent; it runs none of them.
-
-It is a proxy, since Beam takes no port in the address of Dataflow, and `localhost` for another kind
-of service, of which less is asked.
-"""
+"""What answers as Dataflow does, and keeps the jobs that it is sent; it runs none of them."""
 
 import gzip
 import json
@@ -13,7 +9,6 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-ENDPOINT = "http://dataflow.example.org"
 REFUSAL = "(a3f1): The workflow could not be created. Nothing runs here."
 
 
@@ -22,11 +17,11 @@ class DataflowService:
     """The service.
 
     Attributes:
-      variables: of the environment, under which it is found at ``ENDPOINT``.
-      requests: the URL of each request, and the job in it.
+      endpoint: what ``--dataflow_endpoint`` takes.
+      requests: the path of each request, and the job in it.
     """
 
-    variables: dict[str, str]
+    endpoint: str
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
@@ -51,9 +46,9 @@ def dataflow_service() -> Iterator[DataflowService]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    proxy = f"http://127.0.0.1:{server.server_address[1]}"
-    service = DataflowService({"http_proxy": proxy, "no_proxy": "localhost,127.0.0.1"})
+    server = ThreadingHTTPServer(("localhost", 0), Handler)
+    # Beam takes a port at `localhost` only, and then differs in the kind of the workers' pool.
+    service = DataflowService(f"http://localhost:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield service

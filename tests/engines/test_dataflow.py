@@ -13,7 +13,7 @@ import pytest
 import tfx.v1 as tfx
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
-from dataflow_service import ENDPOINT, REFUSAL, dataflow_service
+from dataflow_service import REFUSAL, dataflow_service
 from google.protobuf.message import Message
 from judged import labelled_rows
 from tfx.utils.proto_utils import proto_to_json
@@ -31,7 +31,6 @@ pytestmark = pytest.mark.engines
 IMAGE = "example.org/acme/hub-tfx:1"
 OPTIONS = (
     "--runner=DataflowRunner",
-    f"--dataflow_endpoint={ENDPOINT}",
     "--no_auth",
     "--project=acme",
     "--region=europe-west1",
@@ -54,6 +53,7 @@ SCHEMA = """
 feature { name: "text" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
 feature { name: "topic" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
 """
+SPLITS = ("train", "eval")
 COMMANDS = {
     "hub-tfx embed": ("embed", "--keep", "text"),
     "hub-tfx evaluate": ("evaluate", "--label", "topic", "--baseline", "BASE"),
@@ -92,9 +92,9 @@ for path in sys.argv[1:]:
 
 @dataclass(frozen=True)
 class Job:
-    """What Dataflow was sent: the URL of the request, the job, the pipeline staged for it."""
+    """What Dataflow was sent: the path of the request, the job, the pipeline staged for it."""
 
-    url: str
+    path: str
     described: dict[str, Any]
     staged: dict[str, bytes]
 
@@ -119,7 +119,9 @@ def inputs(bucket, tmp_path_factory):
 def artifacts(inputs, tmp_path_factory):
     """Input of a step -> an artifact, as the steps before it leave it."""
     folder = tmp_path_factory.mktemp("artifacts")
-    made = {"examples": examples_artifact(folder / "examples", {"train": labelled_rows(30)})}
+    made = {
+        "examples": examples_artifact(folder / "examples", dict.fromkeys(SPLITS, labelled_rows(30)))
+    }
     for name, kind in (("schema", "Schema"), ("model", "Model")):
         made[name] = getattr(tfx.types.standard_artifacts, kind)()
         made[name].uri = str(folder / name)
@@ -137,21 +139,20 @@ def artifacts(inputs, tmp_path_factory):
 def jobs(inputs, artifacts, tmp_path_factory):
     """Sends a job, once, and returns what arrived."""
     sent = {}
-    with dataflow_service() as service, pytest.MonkeyPatch.context() as patch:
-        for variable, value in service.variables.items():
-            patch.setenv(variable, value)
+    with dataflow_service() as service:
 
         def send(name):
             if name not in sent:
                 staging = f"gs://acme/staging/{len(sent)}"
                 options = [*OPTIONS, f"--staging_location={staging}"]
+                options.append(f"--dataflow_endpoint={service.endpoint}")
                 if name in COMMANDS:
                     send_command(COMMANDS[name], inputs, options)
                 else:
                     send_step(name, inputs, options, artifacts, tmp_path_factory.mktemp("out"))
-                ((url, described),) = service.requests
+                ((path, described),) = service.requests
                 service.requests.clear()
-                sent[name] = Job(url, described, files_below(staging))
+                sent[name] = Job(path, described, files_below(staging))
             return sent[name]
 
         yield send
@@ -194,20 +195,18 @@ def files_below(folder):
 @pytest.mark.parametrize("name", JOBS)
 def test_the_job_is_what_the_config_asks_for(jobs, name):
     job = jobs(name)
-    assert job.url.startswith(f"{ENDPOINT}/v1b3/projects/acme/locations/europe-west1/jobs")
-    assert job.described["location"] == "europe-west1"
+    assert job.path.startswith("/v1b3/projects/acme/locations/europe-west1/jobs")
     environment = job.described["environment"]
     (pool,) = environment["workerPools"]
     (container,) = pool["sdkHarnessContainerImages"]
     assert container["containerImage"] == IMAGE
-    assert (pool["kind"], pool["numWorkers"]) == ("harness", 3)
-    assert (pool["machineType"], pool["diskSizeGb"]) == ("n2-standard-4", 70)
+    assert (pool["machineType"], pool["numWorkers"], pool["diskSizeGb"]) == ("n2-standard-4", 3, 70)
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 9
     assert pool["network"] == "private"
     assert pool["subnetwork"] == "regions/europe-west1/subnetworks/workers"
     assert pool["ipConfiguration"] == "WORKER_IP_PRIVATE"
     assert environment["serviceAccountEmail"] == "beam@acme.iam.gserviceaccount.com"
-    assert environment["tempStoragePrefix"].endswith("/acme/temp")
+    assert "/acme/temp/" in environment["tempStoragePrefix"]
     assert "no_use_multiple_sdk_containers" in environment["experiments"]
     given = environment["sdkPipelineOptions"]["options"]
     assert given["number_of_worker_harness_threads"] == 2
@@ -243,8 +242,10 @@ def test_every_function_unpickles_where_only_the_wheel_is(tmp_path, jobs, worker
     assert {"_Embed", "_WriteParts"} <= set(said.stdout.split())
 
 
-def test_a_refused_job_is_one_line(inputs, jobs, capsys):
-    send_command(COMMANDS["hub-tfx embed"], inputs, OPTIONS)
+def test_a_refused_job_is_one_line(inputs, capsys):
+    with dataflow_service() as service:
+        options = [*OPTIONS, f"--dataflow_endpoint={service.endpoint}"]
+        send_command(COMMANDS["hub-tfx embed"], inputs, options)
     (line,) = capsys.readouterr().err.splitlines()
     assert line == f"hub-tfx: error: Dataflow did not take the job: {REFUSAL}"
 
