@@ -24,7 +24,7 @@ _STATE = mlmd.Execution.State
 _DONE = ("COMPLETE", "CACHED")
 _NEAREST = 3
 _DIGEST_CHARS = 12
-_SKIPPED = "skipped"
+_SKIPPED, _PUBLISHED = "skipped", "published"
 _BASES = ("module_in_use", "base_module", "module")
 """Keys under which a step reads the module that it starts from, or uses as it is."""
 
@@ -86,7 +86,8 @@ class Run:
       spans: the spans of its examples.
       rows: number of rows that it learned from or embedded.
       base: handle of the module that it started from, or the beginning of that module's digest.
-      verdict: `blessed` or `not blessed`; `skipped` where there was nothing to learn from.
+      verdict: `blessed` or `not blessed`; `skipped` where there was nothing to learn from; `already
+        published` or `outdated` where it was blessed, and another run has published meanwhile.
       reason: why.
       published: the version that it published, `publisher/model/3`, without the cache.
       embedded: number of rows that a module embedded in it, without the cache.
@@ -307,6 +308,10 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
     evaluation, embeddings = made.get("evaluation", {}), new.get("embeddings", {})
     embedded, reused = _number(embeddings, "rows"), _number(embeddings, "reused")
     learned = _rows_learned(_tuned(executions))
+    verdict = evaluation.get("verdict", _SKIPPED if _number(decision, "learn") == 0 else None)
+    reason = evaluation.get("reason", decision.get("reason"))
+    if (ended := made.get("published", {})).get("outcome", _PUBLISHED) != _PUBLISHED:
+        verdict, reason = ended["outcome"], ended.get("why")
     return Run(
         id=context.name,
         pipeline=pipeline,
@@ -315,8 +320,8 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
         spans=_spans(executions),
         rows=_number(made.get("embeddings", {}), "rows") if learned is None else learned,
         base=_base(executions),
-        verdict=evaluation.get("verdict", _SKIPPED if _number(decision, "learn") == 0 else None),
-        reason=evaluation.get("reason", decision.get("reason")),
+        verdict=verdict,
+        reason=reason,
         published=_published(new.get("published", {})),
         embedded=None if embedded is None else embedded - (reused or 0),
         reused=reused,
@@ -374,5 +379,7 @@ def _base(executions: Sequence[_Execution]) -> str | None:
 
 
 def _published(properties: Mapping[str, Any]) -> str | None:
+    if properties.get("outcome", _PUBLISHED) != _PUBLISHED:
+        return None
     name, version = properties.get("name"), properties.get("version")
     return f"{name}/{version}" if name and version is not None else None

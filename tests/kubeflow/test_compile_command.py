@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from built import ROOT
 from cards import CARD, write_card
-from command_lines import COMMON, DIGEST, PIPELINES, executors, parameters
+from command_lines import COMMON, DIGEST, GOLDEN, PIPELINES, PUBLISH, STATE, executors, parameters
+from manifests import check_pipeline_job
 
 from hub_tfx.cli.main import run_command
 from hub_tfx_kubeflow.cli import compile_
@@ -20,7 +22,11 @@ def run(capsys, name, *arguments):
 
 DATAFLOW = ["--runner=DataflowRunner", "--project=acme", "--region=europe-west1"]
 DATAFLOW += ["--temp_location=gs://bucket/temp", "--sdk_container_image=example.org/acme:1"]
-REQUIRED = {"embed": COMMON, "finetune": [*COMMON, "--label", "topic"]}
+REQUIRED = {
+    "embed": COMMON,
+    "finetune": [*COMMON, "--label", "topic"],
+    "retrain": [*COMMON, "--label", "topic", *PUBLISH, *STATE],
+}
 
 
 @both_pipelines
@@ -45,7 +51,11 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
         ("finetune", ["--input-map", "body"], "--input-map takes KEY=FEATURE, not 'body'"),
         ("finetune", ["--module-fn", "package.module:build"], "give either module"),
         ("finetune", ["--warm-start"], "compile a .yaml for Kubeflow Pipelines"),
-        ("finetune", ["--publish", "gs://b/r", "--name", "a/b", "--card", "CARD"], "(--baseline)"),
+        (
+            "retrain",
+            ["--baseline", "https://example.org/1"],
+            "leave gate.baseline out (--baseline)",
+        ),
         ("embed", ["--incremental"], "LatestEmbeddings: Vertex AI Pipelines cannot look for the"),
         ("embed", ["--incremental"], "or name them in a state directory (--state-dir)"),
         ("finetune", ["--class-weights", "a"], "--class-weights takes NAME=WEIGHT, not 'a'"),
@@ -54,8 +64,7 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
 def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_written(
     tmp_path, capsys, name, change, complaint
 ):
-    output, card = tmp_path / "pipeline.json", write_card(tmp_path)
-    change = [str(card) if argument == "CARD" else argument for argument in change]
+    output = tmp_path / "pipeline.json"
     code, out, err = run(capsys, name, *REQUIRED[name], "--output", output, *change)
     assert (code, out) == (2, "")
     assert err.startswith("hub-tfx: error: ")
@@ -80,6 +89,7 @@ REACH = "the containers of a compiled pipeline cannot reach"
         *(("embed", f"--{n}") for n in ("data-root", "module", "preprocessor", "pipeline-root")),
         ("embed", "--state-dir"),
         *(("finetune", f"--{n}") for n in ("data-root", "module", "pipeline-root")),
+        *(("retrain", f"--{n}") for n in ("state-dir", "schema", "publish")),
     ],
 )
 def test_a_path_that_only_this_machine_has_is_refused(tmp_path, capsys, name, option):
@@ -109,6 +119,46 @@ def test_a_repository_that_only_this_machine_has_is_refused(tmp_path, capsys):
     assert parameters(job, "BaselineResolver")["handle"] == there
     assert parameters(job, "ModulePublisher")["repository"] == "gs://bucket/modules"
     assert parameters(job, "ModulePublisher")["card"] == CARD
+
+
+def test_vertex_retrains_with_a_state_directory_only(tmp_path, capsys):
+    output = tmp_path / "pipeline.json"
+    arguments = [*COMMON, "--label", "topic", *PUBLISH, "--output", output]
+    code, out, err = run(capsys, "retrain", *arguments)
+    assert (code, out) == (2, "")
+    assert "LatestDecision: Vertex AI Pipelines cannot look for the results of the last run" in err
+    assert "name them in a state directory (--state-dir)" in err
+    assert not output.exists()
+
+
+def test_the_example_of_retraining_is_for_both_targets(tmp_path, capsys):
+    """In test_compile_argo.py it is compiled for Kubeflow Pipelines."""
+    arguments = ["--config", ROOT / "pipelines" / "examples" / "kubeflow_retraining.yaml"]
+    arguments += ["--set", f"publication.card={GOLDEN / 'card.md'}"]
+    for setting in ("secrets={}", "defaults.timeout=null"):  # As its comment says.
+        arguments += ["--set", f"platform.{setting}"]
+    output = tmp_path / "retrain.json"
+    assert run(capsys, "retrain", *arguments, "--output", output)[:2] == (0, f"{output}\n")
+    job = json.loads(output.read_text())
+    check_pipeline_job(job)
+    assert parameters(job, "RetrainGate")["state_dir"] == "gs://example-bucket/state"
+    for step in ("ModuleResolver", "BaselineResolver"):
+        handle = parameters(job, step)["handle"]
+        assert handle in (
+            "https://tfhub.dev/google/nnlm-en-dim128/2",
+            "repo+gs://example-bucket/modules//acme/headlines@stable",
+        )
+
+
+def test_a_publication_is_compared_with_what_is_in_use_when_it_runs(tmp_path, capsys):
+    """The version is read from the repository then; a first one has no baseline."""
+    output = tmp_path / "pipeline.json"
+    arguments = [*REQUIRED["finetune"], *PUBLISH, "--output", output]
+    assert run(capsys, "finetune", *arguments)[0] == 0
+    job = json.loads(output.read_text())
+    found = parameters(job, "BaselineResolver")
+    assert found["handle"] == "repo+gs://bucket/modules//acme/words@stable"
+    assert (found["optional"], "fallback" in found) == ("1", False)
 
 
 def test_an_absolute_path_that_is_not_here_may_be_that_of_a_volume(tmp_path, capsys):

@@ -253,6 +253,8 @@ def test_options_are_the_attributes_of_a_retraining_pipeline(tmp_path: Any) -> N
     strict = config_of(retrain, *needed, *publish, *given)
     assert strict.retrain == RetrainConfig(min_new_rows=9, stop_on_anomalies=False)
     assert strict.folders == ("records", "root", "r", "s.pbtxt")
+    kept = config_of(retrain, *needed, *publish, "--state-dir", "state")
+    assert (kept.state_dir, kept.folders[-1]) == ("state", "state")
     with pytest.raises(click.MissingParameter) as missing:
         config_of(retrain, *needed)
     assert missing.value.param.opts[0] == "--publish"
