@@ -49,7 +49,7 @@ _STEPS = {
         *("ModuleResolver", "ModuleTrainer"),
     },
     "retrain": {
-        *("ImportExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform"),
+        *("WindowExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform"),
         *("ModuleResolver", "BaselineResolver", "RetrainGate", "ModuleTrainer"),
         *("ModuleEvaluator", "ModulePublisher", "EmbeddingGenerator"),
     },
@@ -128,7 +128,7 @@ def test_the_parameters_of_embedding_are_those_of_the_config(compiled):
 def test_only_what_reads_the_outside_is_never_taken_from_the_cache(compiled, name):
     tasks = compiled[name]["pipelineSpec"]["root"]["dag"]["tasks"]
     uncached = {step for step, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
-    readers = {"BaselineResolver", "RetrainGate", "EmbeddingGenerator"}
+    readers = {"WindowExampleGen", "BaselineResolver", "RetrainGate", "EmbeddingGenerator"}
     assert uncached == (readers if name == "retrain" else set())
 
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.create import text_embedding_module
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.repository.card import read_card
-from hub_tfx.retrain.config import RetrainConfig
+from hub_tfx.retrain.config import RetrainConfig, Window
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.config_file.plain import to_yaml
 from hub_tfx_pipelines.configs import Gate, Publication, RetrainPipelineConfig
@@ -75,6 +75,8 @@ class Schedule:
     folder: Path
     modules: Mapping[str, Path]
     base: str = "base"
+    window: Window = field(default_factory=Window)
+    embed_window: Window | None = None
 
     @property
     def config(self) -> RetrainPipelineConfig:
@@ -101,6 +103,8 @@ class Schedule:
                 aliases=("stable",),
             ),
             retrain=RetrainConfig(min_new_rows=100),
+            window=self.window,
+            embed_window=self.embed_window,
             schema_file=str(self.folder / "schema.pbtxt"),
             embed=EmbedConfig(keep=("text",)),
         )
@@ -248,3 +252,53 @@ def test_seven_runs(schedule: Schedule) -> None:
         *(0, 0, ROWS, ROWS, ROWS),  # A new version embeds all rows again.
         *(ROWS, 0, ROWS + 20, ROWS + 20),
     ]
+
+
+@pytest.mark.slow
+def test_windows_of_spans_late_rewritten_and_touched(schedule: Schedule) -> None:
+    schedule.window, schedule.embed_window = Window(last=2), Window(since="first")
+    schedule.write(1)
+    schedule.write(3)
+    first = schedule.run("fair")
+    assert first["decided"] == f"nothing has been learned yet: spans 1, 3, {2 * ROWS} rows"
+    assert first["published"].endswith("acme/words/1")
+
+    schedule.write(2)
+    late = schedule.run("good")
+    assert late["decided"] == f"span 2 new, {ROWS} rows"
+    assert late["spans"] == "[2, 3]"
+    assert late["rows"] == 3 * ROWS  # Span 1 is embedded as well.
+
+    for file in (schedule.folder / "data").rglob("*.gz"):
+        os.utime(file, (0, 0))
+    assert schedule.run()["decided"].startswith("nothing is new: ")
+    states = schedule.states()
+    for step in ("WindowExampleGen", "CorpusExampleGen", "StatisticsGen", "Transform"):
+        assert states[step] == "CACHED"
+
+    schedule.write(2, rows=ROWS + 10)
+    rewritten = schedule.run("poor")
+    assert rewritten["decided"] == f"span 2 rewritten, {ROWS + 10} rows"
+    assert rewritten["verdict"] == "not blessed"
+
+    assert [run.spans for run in schedule.history()] == [(1, 3), (2, 3), (2, 3), (2, 3)]
+
+
+@pytest.mark.slow
+def test_since_what_is_published_the_rest_is_learned(schedule: Schedule) -> None:
+    schedule.window = Window(since="published")
+    schedule.write(1)
+    schedule.write(2)
+    assert schedule.run("fair")["published"].endswith("acme/words/1")
+
+    schedule.write(3)
+    worse = schedule.run("poor")
+    assert (worse["decided"], worse["spans"]) == (f"span 3 new, {ROWS} rows", "[3]")
+
+    schedule.write(1, rows=ROWS + 10)
+    since = schedule.run("good")
+    # Span 3 was learned, but by a module that was not published.
+    assert since["decided"] == f"span 1 rewritten, {ROWS + 10} rows"
+    assert since["spans"] == "[1, 3]"
+    assert since["published"].endswith("acme/words/2")
+    assert schedule.run()["decided"].startswith("nothing is new: span 3 ")
