@@ -42,6 +42,7 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
+    _check_engine(config)
     return _run(config, create_pipeline)["EmbeddingGenerator"]["embeddings"]
 
 
@@ -62,6 +63,7 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.finetune_pipeline import create_pipeline
 
+    _check_engine(config)
     steps = _run(with_baseline(config), create_pipeline)
     return {**steps["ModuleTrainer"]["module"], **_outcome(steps)}
 
@@ -82,6 +84,7 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
       HubTfxError: as ``run_embed``.
     """
     config.check_baseline()
+    _check_engine(config)
     pinned = with_baseline(config, config.module, config.module_digest)
     steps = _run(pinned, _planned_pipeline)
     decision = steps["RetrainGate"]["decision"]
@@ -150,14 +153,21 @@ def _outcome(steps: _Steps) -> dict[str, Any]:
     return outcome
 
 
+def _check_engine(config: "PipelineConfig") -> None:
+    """Raises ConfigError where the Beam steps cannot run as they are to, before anything else."""
+    from hub_tfx.beam.runner import check_engine
+    from hub_tfx.beam.staging import check_reach
+
+    check_engine(config.beam_pipeline_args)
+    check_reach((config.data_root, config.pipeline_root), config.beam_pipeline_args)
+
+
 def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     """Runs a pipeline, and reads what its steps made back.
 
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
     cache notices new bytes behind an old handle; an alias of a repository becomes a number.
     """
-    from hub_tfx.beam.runner import check_engine
-    from hub_tfx.beam.staging import check_reach
     from hub_tfx.data.files import find_files
     from hub_tfx.lineage.store import open_store, properties_of
     from hub_tfx_pipelines import metadata
@@ -168,8 +178,6 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
         raise ConfigError(
             "the config has no metadata_path and no metadata: name the SQLite file to keep runs in"
         )
-    check_engine(config.beam_pipeline_args)
-    check_reach((config.data_root, config.pipeline_root), config.beam_pipeline_args)
     if connection.backend != "sqlite":
         open_store(connection)  # Before modules are fetched: it may say that this is in vain.
     quiet_libraries()  # Again: importing TFX has set its loggers up.

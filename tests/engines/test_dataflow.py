@@ -70,6 +70,7 @@ OURS = {
     "Evaluator": "ExtractEvaluateAndWriteResults",
     "ImportExampleGen": "InputToRecord",
     "CsvExampleGen": "InputToRecord",
+    "WindowExampleGen": "InputToRecord",
 }
 UNPICKLE = """
 import sys

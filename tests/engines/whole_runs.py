@@ -55,7 +55,7 @@ BEAM_STEPS = {
     "embed": {"ImportExampleGen", "EmbeddingGenerator"},
     "fine-tune": {"CsvExampleGen", "StatisticsGen", "Transform", "ModuleEvaluator", "Evaluator"},
     "retrain": {
-        *("ImportExampleGen", "StatisticsGen", "Transform", "ModuleEvaluator"),
+        *("WindowExampleGen", "StatisticsGen", "Transform", "ModuleEvaluator"),
         "EmbeddingGenerator",
     },
 }
