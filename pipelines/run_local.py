@@ -42,8 +42,7 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
-    _check_engine(config)
-    return _run(config, create_pipeline)["EmbeddingGenerator"]["embeddings"]
+    return _run(_for_engine(config), create_pipeline)["EmbeddingGenerator"]["embeddings"]
 
 
 def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
@@ -63,8 +62,7 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.finetune_pipeline import create_pipeline
 
-    _check_engine(config)
-    steps = _run(with_baseline(config), create_pipeline)
+    steps = _run(with_baseline(_for_engine(config)), create_pipeline)
     return {**steps["ModuleTrainer"]["module"], **_outcome(steps)}
 
 
@@ -84,8 +82,7 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
       HubTfxError: as ``run_embed``.
     """
     config.check_baseline()
-    _check_engine(config)
-    pinned = with_baseline(config, config.module, config.module_digest)
+    pinned = with_baseline(_for_engine(config), config.module, config.module_digest)
     steps = _run(pinned, _planned_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]
@@ -153,13 +150,23 @@ def _outcome(steps: _Steps) -> dict[str, Any]:
     return outcome
 
 
-def _check_engine(config: "PipelineConfig") -> None:
-    """Raises ConfigError where the Beam steps cannot run as they are to, before anything else."""
-    from hub_tfx.beam.runner import check_engine
-    from hub_tfx.beam.staging import check_reach
+def _for_engine(config: _Config) -> _Config:
+    """The config whose folders are found by the workers of its Beam steps, wherever they run.
 
-    check_engine(config.beam_pipeline_args)
-    check_reach((config.data_root, config.pipeline_root), config.beam_pipeline_args)
+    Raises:
+      ConfigError: the Beam steps cannot run as they are to.
+    """
+    from hub_tfx.beam.runner import check_engine
+    from hub_tfx.beam.staging import check_reach, path_for_workers
+
+    arguments = config.beam_pipeline_args
+    check_engine(arguments)
+    check_reach((config.data_root, config.pipeline_root), arguments)
+    return replace(
+        config,
+        data_root=path_for_workers(config.data_root, arguments),
+        pipeline_root=path_for_workers(config.pipeline_root, arguments),
+    )
 
 
 def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
