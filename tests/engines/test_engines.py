@@ -17,7 +17,9 @@ import pytest
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
+from judged import labelled_rows, write_csv
 
+from hub_tfx.cli.main import run
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.transform import EmbedRecordBatches
@@ -194,3 +196,29 @@ def kill_worker_half_way(pool, output):
         time.sleep(0.01)
     for process_id in pool.worker_ids():
         os.kill(process_id, signal.SIGKILL)
+
+
+def test_evaluation_and_embedding_by_options_and_relative_paths(
+    tmp_path, monkeypatch, judged_modules, engine
+):
+    """Workers of the pool run in another folder."""
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "in.csv", labelled_rows(60))
+    given = ["evaluate", "--module", str(judged_modules["better"]), "--input", "in.csv"]
+    given += ["--baseline", str(judged_modules["worse"]), "--label", "topic", "--pairs", "pair"]
+    runs = {"here": (), "there": engine}
+    ended = {
+        name: run([*given, "--output", name, "--", *options]) for name, options in runs.items()
+    }
+    assert ended["there"] == ended["here"]
+    here, there = (json.loads(Path(name, "evaluation.json").read_text()) for name in runs)
+    assert measured(there) == measured(here) != []
+    assert there["rows"] == here["rows"]
+    embed = ["embed", "--module", str(judged_modules["better"]), "--input", "in.csv"]
+    assert run([*embed, "--output", "embedded", "--", *engine]) == 0
+    assert sum(pq.read_table(path).num_rows for path in Path("embedded").glob("*.parquet")) == 60
+
+
+def measured(evaluation):
+    """What was measured of vectors; what calls cost differs from run to run."""
+    return [of for of in evaluation["measures"] if not of["name"].startswith("cost_")]
