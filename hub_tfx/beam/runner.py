@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import (
     DebugOptions,
     DirectOptions,
@@ -138,6 +139,12 @@ def _raise_of_engine(error: Exception) -> None:
         ) from error
     if isinstance(error, HttpError):  # Only Dataflow's runner calls a service by apitools.
         raise HubTfxError(f"Dataflow did not take the job: {_message_of(error)}") from error
+    if isinstance(error, grpc.RpcError):  # Prism ends where no pool of workers answers.
+        raise IncompleteError(
+            f"the job server ended, or the connection to it ({error.details()}): nothing was "
+            "committed; see what it says, whether workers answer at --environment_config, and run "
+            "the job again"
+        ) from error
     if _NO_WHEEL in said:
         raise HubTfxError(
             "workers do not have hub_tfx: install its wheel where they run, in this version"

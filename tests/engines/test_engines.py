@@ -18,6 +18,8 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
 from judged import labelled_rows, write_csv
+from ports import free_port, wait_for
+from processes import running
 
 from hub_tfx.cli.main import run
 from hub_tfx.embed.config import EmbedConfig
@@ -131,6 +133,19 @@ def test_a_failed_job_is_one_line_and_the_same_exit_code(tmp_path, module, corpu
     (line,) = said.stderr.splitlines()
     assert "records were rejected" in line
     assert (said.returncode, said.stdout) == (RejectedRowsError.exit_code, "")
+
+
+def test_a_pool_that_does_not_answer_is_one_line(tmp_path, module, corpus, prism):
+    """Prism ends then."""
+    port = free_port()
+    serve = [str(prism), f"-job_port={port}", "-serve_http=false"]
+    with running(serve, tmp_path / "prism.log") as engine:
+        wait_for(port, engine)
+        options = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
+        options += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{free_port()}"]
+        with pytest.raises(IncompleteError, match=r"the job server ended, .*--environment_config"):
+            embed_files(module, [corpus], str(tmp_path / "out"), CONFIG, beam_options=options)
+    assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
 class Numbers(tf.Module):
