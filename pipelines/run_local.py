@@ -42,7 +42,7 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
-    return _run(config, create_pipeline)["EmbeddingGenerator"]["embeddings"]
+    return _run(_for_engine(config), create_pipeline)["EmbeddingGenerator"]["embeddings"]
 
 
 def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
@@ -62,7 +62,7 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.finetune_pipeline import create_pipeline
 
-    steps = _run(with_baseline(config), create_pipeline)
+    steps = _run(with_baseline(_for_engine(config)), create_pipeline)
     return {**steps["ModuleTrainer"]["module"], **_outcome(steps)}
 
 
@@ -82,7 +82,7 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
       HubTfxError: as ``run_embed``.
     """
     config.check_baseline()
-    pinned = with_baseline(config, config.module, config.module_digest)
+    pinned = with_baseline(_for_engine(config), config.module, config.module_digest)
     steps = _run(pinned, _planned_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]
@@ -150,14 +150,31 @@ def _outcome(steps: _Steps) -> dict[str, Any]:
     return outcome
 
 
+def _for_engine(config: _Config) -> _Config:
+    """The config whose folders are found by the workers of its Beam steps, wherever they run.
+
+    Raises:
+      ConfigError: the Beam steps cannot run as they are to.
+    """
+    from hub_tfx.beam.runner import check_engine
+    from hub_tfx.beam.staging import check_reach, path_for_workers
+
+    arguments = config.beam_pipeline_args
+    check_engine(arguments)
+    check_reach((config.data_root, config.pipeline_root), arguments)
+    return replace(
+        config,
+        data_root=path_for_workers(config.data_root, arguments),
+        pipeline_root=path_for_workers(config.pipeline_root, arguments),
+    )
+
+
 def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     """Runs a pipeline, and reads what its steps made back.
 
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
     cache notices new bytes behind an old handle; an alias of a repository becomes a number.
     """
-    from hub_tfx.beam.runner import check_engine
-    from hub_tfx.beam.staging import check_reach
     from hub_tfx.data.files import find_files
     from hub_tfx.lineage.store import open_store, properties_of
     from hub_tfx_pipelines import metadata
@@ -168,8 +185,6 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
         raise ConfigError(
             "the config has no metadata_path and no metadata: name the SQLite file to keep runs in"
         )
-    check_engine(config.beam_pipeline_args)
-    check_reach((config.data_root, config.pipeline_root), config.beam_pipeline_args)
     if connection.backend != "sqlite":
         open_store(connection)  # Before modules are fetched: it may say that this is in vain.
     quiet_libraries()  # Again: importing TFX has set its loggers up.

@@ -1,11 +1,13 @@
 """The Beam runner of a job: its options, and its errors, which come back as text."""
 
 import io
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 
 import apache_beam as beam
+import grpc
 from apache_beam.options.pipeline_options import (
     DebugOptions,
     DirectOptions,
@@ -13,6 +15,7 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     StandardOptions,
 )
+from apitools.base.py.exceptions import HttpError
 
 from hub_tfx import errors
 from hub_tfx.beam import engine
@@ -134,6 +137,14 @@ def _raise_of_engine(error: Exception) -> None:
         raise ConfigError(
             f"Beam options: {error}: name a Prism of this machine by --prism_location"
         ) from error
+    if isinstance(error, HttpError):  # Only Dataflow's runner calls a service by apitools.
+        raise HubTfxError(f"Dataflow did not take the job: {_message_of(error)}") from error
+    if isinstance(error, grpc.RpcError):  # Prism ends where no pool of workers answers.
+        raise IncompleteError(
+            f"the job server ended, or the connection to it ({error.details()}): nothing was "
+            "committed; see what it says, whether workers answer at --environment_config, and run "
+            "the job again"
+        ) from error
     if _NO_WHEEL in said:
         raise HubTfxError(
             "workers do not have hub_tfx: install its wheel where they run, in this version"
@@ -143,3 +154,11 @@ def _raise_of_engine(error: Exception) -> None:
             f"a worker ended before its rows were written ({error}): "
             "nothing was committed; run the job again"
         ) from error
+
+
+def _message_of(error: HttpError) -> str:
+    """What a service of Google's says in JSON, otherwise the status of its answer."""
+    try:
+        return " ".join(str(json.loads(error.content)["error"]["message"]).split())
+    except (ValueError, KeyError, TypeError):
+        return f"{error.url} answers with status {error.status_code}"

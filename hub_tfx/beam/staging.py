@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from apache_beam.options.pipeline_options import StandardOptions
 
@@ -17,6 +18,13 @@ def is_local_runner(beam_options: Sequence[str]) -> bool:
     """Whether all workers are on this machine, whichever files they use."""
     runner = _runner(beam_options)
     return "fnapi" in runner or "direct" in runner
+
+
+def path_for_workers(path: str, beam_options: Sequence[str]) -> str:
+    """A path as workers find it: an absolute one, where they may run in another folder."""
+    if is_local_runner(beam_options) or not is_local(path):
+        return path
+    return os.path.abspath(path)
 
 
 def check_reach(paths: Iterable[str], beam_options: Sequence[str]) -> None:
@@ -42,8 +50,10 @@ def check_reach_of_containers(paths: Iterable[str], fix: str = _FIX_OF_CONTAINER
 
 def stage_module(module: ResolvedModule, folder: str) -> ResolvedModule:
     """The module where workers find it: in ``folder``, copied there if only this machine has it."""
-    if is_local(folder) or not is_local(module.worker_path):
+    if not is_local(module.worker_path):
         return module
+    if is_local(folder):
+        return replace(module, path=Path(os.path.abspath(module.path)))
     copy_directory(module.path, folder)
     return replace(module, remote_path=folder)
 

@@ -14,7 +14,7 @@ from apache_beam.io.filesystems import FileSystems
 from hub_tfx.beam.interrupt import LeftRunningInterrupt, cancelling
 from hub_tfx.beam.metrics import Distribution, read_metrics
 from hub_tfx.beam.runner import check_engine, make_pipeline, raise_own_errors
-from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
+from hub_tfx.beam.staging import check_reach, is_local_runner, path_for_workers, stage_module
 from hub_tfx.data.files import SourceFile, count_rows, find_files, real_path, split_row_groups
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
@@ -127,7 +127,9 @@ def embed_files(
     started_s = time.monotonic()
     _check_filesystem(output)
     config = config or EmbedConfig()
-    files = find_files(inputs, input_format)
+    output = path_for_workers(output, beam_options)
+    previous = previous and path_for_workers(previous, beam_options)
+    files = find_files([path_for_workers(path, beam_options) for path in inputs], input_format)
     check_one_format(files)
     check_apart(files, output)
     given = [output] if previous is None else [output, previous]

@@ -10,7 +10,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.beam.interrupt import cancelling
 from hub_tfx.beam.runner import check_engine, make_pipeline, raise_own_errors
-from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
+from hub_tfx.beam.staging import check_reach, is_local_runner, path_for_workers, stage_module
 from hub_tfx.data.files import SourceFile, count_rows, find_files, split_row_groups
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
@@ -77,7 +77,8 @@ def evaluate_files(
       OutputError: the output cannot be written, or holds what is not ours.
       RejectedRowsError: a module rejected too many rows; nothing was written.
     """
-    files = find_files(inputs, input_format)
+    output = path_for_workers(output, beam_options)
+    files = find_files([path_for_workers(path, beam_options) for path in inputs], input_format)
     check_one_format(files)
     check_apart(files, output)
     check_reach([output, *(file.path for file in files)], beam_options)

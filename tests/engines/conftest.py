@@ -1,12 +1,9 @@
 """Beam's Prism, and workers in another process that can import nothing but the wheel."""
 
 import json
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from built import ROOT, require
 from elsewhere import elsewhere
 from gcp_storage_emulator.server import create_server
 from ports import free_port
+from processes import running
 
 from hub_tfx.testing import text_module
 
@@ -72,20 +70,6 @@ def worker_environment(
 
 def _sources(folder: Path) -> set[tuple[Path, bytes]]:
     return {(path.relative_to(folder), path.read_bytes()) for path in folder.rglob("*.py")}
-
-
-@contextmanager
-def running(command: list[str], log: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose output goes to a file; it and all that it started end with the context."""
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True, **options
-        )
-        try:
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @dataclass(frozen=True)

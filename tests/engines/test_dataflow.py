@@ -1,24 +1,30 @@
-"""A job for Dataflow, translated without credentials or a cloud: what would be sent is there."""
+"""What Dataflow is sent by each Beam step: a service of this machine gets the jobs, no cloud does.
+
+The steps are those of the pipelines, with Beam options that a config file names.
+"""
 
 import json
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-import apache_beam as beam
 import pytest
+import tfx.v1 as tfx
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
+from dataflow_service import REFUSAL, dataflow_service
+from google.protobuf.message import Message
+from judged import labelled_rows
+from tfx.utils.proto_utils import proto_to_json
+from tfx_helpers import examples_artifact
+from whole_runs import BEAM_STEPS, CONFIGS, beam_steps, create_pipeline, write_inputs
 
-from hub_tfx.beam.runner import beam_arguments
-from hub_tfx.data.files import find_files
+from hub_tfx.artifacts import HubModule, write_module
+from hub_tfx.beam.runner import raise_own_errors
+from hub_tfx.cli.main import run
 from hub_tfx.data.filesystems import copy_directory, read_bytes, write_bytes
-from hub_tfx.data.schema import infer_schema
-from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.embed.output.layout import OutputLayout
-from hub_tfx.embed.pipeline import EmbedFiles, JobOutput
-from hub_tfx.embed.task import make_task
-from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.errors import HubTfxError
 
 pytestmark = pytest.mark.engines
 
@@ -29,21 +35,42 @@ OPTIONS = (
     "--project=acme",
     "--region=europe-west1",
     "--temp_location=gs://acme/temp",
-    "--staging_location=gs://acme/staging",
-    "--template_location=gs://acme/job.json",
     f"--sdk_container_image={IMAGE}",
+    "--sdk_location=container",
     "--machine_type=n2-standard-4",
     "--num_workers=3",
     "--max_num_workers=9",
     "--disk_size_gb=70",
+    "--network=private",
+    "--subnetwork=regions/europe-west1/subnetworks/workers",
+    "--no_use_public_ips",
+    "--service_account_email=beam@acme.iam.gserviceaccount.com",
+    "--labels=team=search",
+    "--experiments=no_use_multiple_sdk_containers",
+    "--number_of_worker_harness_threads=2",
 )
-STEPS = {
-    "EmbedFiles/ReadRecordBatches/Spread",
-    "EmbedFiles/ReadRecordBatches/Read",
-    "EmbedFiles/EmbedRecordBatches/Embed",
-    "EmbedFiles/WriteEmbeddings/Write",
-    "EmbedFiles/WriteRejected/Write",
-    "EmbedFiles/CommitParts/Commit",
+SCHEMA = """
+feature { name: "text" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
+feature { name: "topic" type: BYTES value_count { min: 1 max: 1 } presence { min_count: 1 } }
+"""
+SPLITS = ("train", "eval")
+COMMANDS = {
+    "hub-tfx embed": ("embed", "--keep", "text"),
+    "hub-tfx evaluate": ("evaluate", "--label", "topic", "--baseline", "BASE"),
+}
+STEPS = sorted((name, step) for name, steps in BEAM_STEPS.items() for step in steps)
+JOBS = [*COMMANDS, *(f"{name}: {step}" for name, step in STEPS)]
+OURS = {
+    "hub-tfx embed": "Embed",
+    "hub-tfx evaluate": "EmbedSample",
+    "EmbeddingGenerator": "EmbedFiles/WriteEmbeddings",
+    "ModuleEvaluator": "EmbedSample",
+    "StatisticsGen": "GenerateStatistics[train]",
+    "Transform": "TFXIOReadAndDecode",
+    "Evaluator": "ExtractEvaluateAndWriteResults",
+    "ImportExampleGen": "InputToRecord",
+    "CsvExampleGen": "InputToRecord",
+    "WindowExampleGen": "InputToRecord",
 }
 UNPICKLE = """
 import sys
@@ -51,64 +78,162 @@ from apache_beam.internal import pickler
 from apache_beam.portability import common_urns, python_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as beam_api
 
-pipeline = beam_api.Pipeline.FromString(open(sys.argv[1], "rb").read())
-for transform in pipeline.components.transforms.values():
-    if transform.spec.urn == common_urns.primitives.PAR_DO.urn:
-        function = beam_api.ParDoPayload.FromString(transform.spec.payload).do_fn
-        assert function.urn == python_urns.PICKLED_DOFN_INFO, function.urn
-        print(type(pickler.loads(function.payload)[0]).__qualname__)
+for path in sys.argv[1:]:
+    pipeline = beam_api.Pipeline.FromString(open(path, "rb").read())
+    for transform in pipeline.components.transforms.values():
+        if transform.spec.urn == common_urns.primitives.PAR_DO.urn:
+            function = beam_api.ParDoPayload.FromString(transform.spec.payload).do_fn
+            if function.urn == python_urns.PICKLED_DOFN_INFO:
+                print(type(pickler.loads(function.payload)[0]).__qualname__)
+        elif transform.spec.urn == common_urns.composites.COMBINE_PER_KEY.urn:
+            function = beam_api.CombinePayload.FromString(transform.spec.payload).combine_fn
+            pickler.loads(function.payload)
 """
 
 
-@pytest.fixture(scope="module")
-def module(bucket, module_dir):
-    """A module in a bucket, which is where workers elsewhere find it."""
-    copy_directory(module_dir, "gs://acme/module/1")
-    return replace(ResolvedModule.of_directory(module_dir), remote_path="gs://acme/module/1")
+@dataclass(frozen=True)
+class Job:
+    """What Dataflow was sent: the path of the request, the job, the pipeline staged for it."""
+
+    path: str
+    described: dict[str, Any]
+    staged: dict[str, bytes]
+
+    @property
+    def pipeline(self) -> beam_api.Pipeline:
+        return beam_api.Pipeline.FromString(self.staged["pipeline.pb"])
 
 
 @pytest.fixture(scope="module")
-def corpus(bucket):
-    lines = [json.dumps({"n": n, "text": f"the cat {n}"}) for n in range(3)]
-    write_bytes("gs://acme/corpus/0.jsonl", "\n".join(lines).encode())
-    return "gs://acme/corpus/*.jsonl"
+def inputs(bucket, tmp_path_factory):
+    """What pipelines read, here and in the bucket."""
+    folder = tmp_path_factory.mktemp("inputs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFHUB_CACHE_DIR", str(folder / "cache"))
+        write_inputs(folder)
+        lines = "".join(f"{json.dumps(row)}\n" for row in labelled_rows(30))
+        write_bytes("gs://acme/corpus/rows.jsonl", lines.encode())
+        yield folder
 
 
 @pytest.fixture(scope="module")
-def job(module, corpus):
-    """What Dataflow would be sent, and the pipeline that was staged for it."""
-    files = find_files([corpus])
-    task = make_task(module, EmbedConfig(keep=("n",)), files, infer_schema(files), "parquet")
-    with beam.Pipeline(options=PipelineOptions(beam_arguments(OPTIONS))) as pipeline:
-        _ = pipeline | "EmbedFiles" >> EmbedFiles(
-            [JobOutput(task, OutputLayout.of_directory("gs://acme/out", "parquet"))]
-        )
-    staged = FileSystems.match(["gs://acme/staging/**"])[0].metadata_list
-    (path,) = (file.path for file in staged if file.path.endswith("/pipeline.pb"))
-    return json.loads(read_bytes("gs://acme/job.json")), read_bytes(path)
+def artifacts(inputs, tmp_path_factory):
+    """Input of a step -> an artifact, as the steps before it leave it."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    made = {
+        "examples": examples_artifact(folder / "examples", dict.fromkeys(SPLITS, labelled_rows(30)))
+    }
+    for name, kind in (("schema", "Schema"), ("model", "Model")):
+        made[name] = getattr(tfx.types.standard_artifacts, kind)()
+        made[name].uri = str(folder / name)
+    (folder / "schema").mkdir()
+    (folder / "schema" / "schema.pbtxt").write_text(SCHEMA)
+    copy_directory(inputs / "base", str(folder / "model" / "Format-Serving"))
+    for name in ("module", "baseline"):
+        made[name] = HubModule()
+        made[name].uri = str(folder / name)
+        write_module(made[name], inputs / "base", {"handle": "base"})
+    return made
 
 
-def test_the_job_has_the_steps_of_ours(job):
-    pipeline = beam_api.Pipeline.FromString(job[1])
-    assert {step.unique_name for step in pipeline.components.transforms.values()} >= STEPS
+@pytest.fixture(scope="module")
+def jobs(inputs, artifacts, tmp_path_factory):
+    """Sends a job, once, and returns what arrived."""
+    sent = {}
+    with dataflow_service() as service:
+
+        def send(name):
+            if name not in sent:
+                staging = f"gs://acme/staging/{len(sent)}"
+                options = [*OPTIONS, f"--staging_location={staging}"]
+                options.append(f"--dataflow_endpoint={service.endpoint}")
+                if name in COMMANDS:
+                    send_command(COMMANDS[name], inputs, options)
+                else:
+                    send_step(name, inputs, options, artifacts, tmp_path_factory.mktemp("out"))
+                ((path, described),) = service.requests
+                service.requests.clear()
+                sent[name] = Job(path, described, files_below(staging))
+            return sent[name]
+
+        yield send
 
 
-def test_the_job_has_the_image_and_the_workers_that_were_asked_for(job):
-    environment = job[0]["environment"]
+def send_command(command, inputs, options):
+    place = ["--module", str(inputs / "base"), "--input", "gs://acme/corpus/*"]
+    given = [str(inputs / "better") if word == "BASE" else word for word in command]
+    arguments = [*given, *place, "--output", f"gs://acme/{given[0]}", "--", *options]
+    assert run(arguments) == 1
+
+
+def send_step(name, inputs, options, artifacts, folder):
+    """Does what a runner of TFX does with a step of a pipeline that a file describes."""
+    pipeline_name, step = name.split(": ")
+    component = beam_steps(create_pipeline(pipeline_name, inputs, options, folder))[step]
+    spec = component.executor_spec
+    context = spec.executor_class.Context(
+        beam_pipeline_args=spec.beam_pipeline_args, tmp_dir=str(folder), unique_id="1"
+    )
+    given = {key: [artifacts[key]] for key in component.inputs if key in artifacts}
+    outputs = {key: list(channel.get()) for key, channel in component.outputs.items()}
+    for key, made in outputs.items():
+        made[:] = made or [component.outputs[key].type()]
+        made[0].uri = str(folder / key)
+        Path(made[0].uri).mkdir()
+    properties = {
+        key: proto_to_json(value) if isinstance(value, Message) else value
+        for key, value in component.exec_properties.items()
+    }
+    with pytest.raises(HubTfxError, match="Nothing runs here"), raise_own_errors():
+        spec.executor_class(context).Do(given, outputs, properties)
+
+
+def files_below(folder):
+    found = FileSystems.match([f"{folder}/**"])[0].metadata_list
+    return {file.path.rpartition("/")[2]: read_bytes(file.path) for file in found}
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_the_job_is_what_the_config_asks_for(jobs, name):
+    job = jobs(name)
+    assert job.path.startswith("/v1b3/projects/acme/locations/europe-west1/jobs")
+    environment = job.described["environment"]
     (pool,) = environment["workerPools"]
     (container,) = pool["sdkHarnessContainerImages"]
     assert container["containerImage"] == IMAGE
     assert (pool["machineType"], pool["numWorkers"], pool["diskSizeGb"]) == ("n2-standard-4", 3, 70)
     assert pool["autoscalingSettings"]["maxNumWorkers"] == 9
-    (used,) = beam_api.Pipeline.FromString(job[1]).components.environments.values()
-    assert beam_api.DockerPayload.FromString(used.payload).container_image == IMAGE
+    assert pool["network"] == "private"
+    assert pool["subnetwork"] == "regions/europe-west1/subnetworks/workers"
+    assert pool["ipConfiguration"] == "WORKER_IP_PRIVATE"
+    assert environment["serviceAccountEmail"] == "beam@acme.iam.gserviceaccount.com"
+    assert "/acme/temp/" in environment["tempStoragePrefix"]
+    assert "no_use_multiple_sdk_containers" in environment["experiments"]
+    given = environment["sdkPipelineOptions"]["options"]
+    assert given["number_of_worker_harness_threads"] == 2
+    assert given["save_main_session"] is False
+    assert job.described["labels"]["team"] == "search"
 
 
-def test_every_dofn_unpickles_where_only_the_wheel_is(tmp_path, job, worker_environment):
-    path = tmp_path / "pipeline.pb"
-    path.write_bytes(job[1])
+@pytest.mark.parametrize("name", JOBS)
+def test_the_pipeline_is_that_of_the_step_and_runs_in_the_image(jobs, name):
+    job = jobs(name)
+    steps = {step.unique_name for step in job.pipeline.components.transforms.values()}
+    assert any(OURS[name.rpartition(": ")[2]] in step for step in steps), steps
+    for environment in job.pipeline.components.environments.values():
+        image = beam_api.DockerPayload.FromString(environment.payload).container_image
+        assert image == IMAGE
+    # Nothing is packed for a worker that has the wheel: no SDK, no TFX, no session of ours.
+    assert job.staged.keys() <= {"pipeline.pb", "submission_environment_dependencies.txt"}
+
+
+def test_every_function_unpickles_where_only_the_wheel_is(tmp_path, jobs, worker_environment):
+    paths = []
+    for number, name in enumerate(JOBS):
+        paths.append(tmp_path / f"{number}.pb")
+        paths[-1].write_bytes(jobs(name).staged["pipeline.pb"])
     said = subprocess.run(
-        ["python", "-c", UNPICKLE, path],
+        ["python", "-c", UNPICKLE, *paths],
         env=worker_environment,
         cwd=tmp_path,
         capture_output=True,
@@ -116,3 +241,15 @@ def test_every_dofn_unpickles_where_only_the_wheel_is(tmp_path, job, worker_envi
     )
     assert said.returncode == 0, said.stderr
     assert {"_Embed", "_WriteParts"} <= set(said.stdout.split())
+
+
+def test_a_refused_job_is_one_line(inputs, capsys):
+    with dataflow_service() as service:
+        options = [*OPTIONS, f"--dataflow_endpoint={service.endpoint}"]
+        send_command(COMMANDS["hub-tfx embed"], inputs, options)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"hub-tfx: error: Dataflow did not take the job: {REFUSAL}"
+
+
+def test_every_config_is_tried():
+    assert {name for name, _ in STEPS} == CONFIGS.keys()

@@ -17,7 +17,11 @@ import pytest
 import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.testing.util import assert_that, equal_to
+from judged import labelled_rows, write_csv
+from ports import free_port, wait_for
+from processes import running
 
+from hub_tfx.cli.main import run
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import embed_files
 from hub_tfx.embed.transform import EmbedRecordBatches
@@ -131,6 +135,19 @@ def test_a_failed_job_is_one_line_and_the_same_exit_code(tmp_path, module, corpu
     assert (said.returncode, said.stdout) == (RejectedRowsError.exit_code, "")
 
 
+def test_a_pool_that_does_not_answer_is_one_line(tmp_path, module, corpus, prism):
+    """Prism ends then."""
+    port = free_port()
+    serve = [str(prism), f"-job_port={port}", "-serve_http=false"]
+    with running(serve, tmp_path / "prism.log") as engine:
+        wait_for(port, engine)
+        options = ["--runner=PortableRunner", f"--job_endpoint=localhost:{port}"]
+        options += ["--environment_type=EXTERNAL", f"--environment_config=localhost:{free_port()}"]
+        with pytest.raises(IncompleteError, match=r"the job server ended, .*--environment_config"):
+            embed_files(module, [corpus], str(tmp_path / "out"), CONFIG, beam_options=options)
+    assert not list((tmp_path / "out").rglob("*.parquet"))
+
+
 class Numbers(tf.Module):
     """Fails on a batch with a text that is no number."""
 
@@ -194,3 +211,29 @@ def kill_worker_half_way(pool, output):
         time.sleep(0.01)
     for process_id in pool.worker_ids():
         os.kill(process_id, signal.SIGKILL)
+
+
+def test_evaluation_and_embedding_by_options_and_relative_paths(
+    tmp_path, monkeypatch, judged_modules, engine
+):
+    """Workers of the pool run in another folder."""
+    monkeypatch.chdir(tmp_path)
+    write_csv(tmp_path / "in.csv", labelled_rows(60))
+    given = ["evaluate", "--module", str(judged_modules["better"]), "--input", "in.csv"]
+    given += ["--baseline", str(judged_modules["worse"]), "--label", "topic", "--pairs", "pair"]
+    runs = {"here": (), "there": engine}
+    ended = {
+        name: run([*given, "--output", name, "--", *options]) for name, options in runs.items()
+    }
+    assert ended["there"] == ended["here"]
+    here, there = (json.loads(Path(name, "evaluation.json").read_text()) for name in runs)
+    assert measured(there) == measured(here) != []
+    assert there["rows"] == here["rows"]
+    embed = ["embed", "--module", str(judged_modules["better"]), "--input", "in.csv"]
+    assert run([*embed, "--output", "embedded", "--", *engine]) == 0
+    assert sum(pq.read_table(path).num_rows for path in Path("embedded").glob("*.parquet")) == 60
+
+
+def measured(evaluation):
+    """What was measured of vectors; what calls cost differs from run to run."""
+    return [of for of in evaluation["measures"] if not of["name"].startswith("cost_")]
