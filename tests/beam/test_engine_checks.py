@@ -166,7 +166,9 @@ def told(tmp_path, monkeypatch, capsys):
 def test_every_command_says_it_first(told, command):
     line = told(*COMMANDS[command], "--", "--runner=PrismRuner")
     assert "Beam has no runner PrismRuner; did you mean PrismRunner?" in line
-    missing = "add --project=PROJECT" if command == "compile" else "Missing required option: project"
+    missing = (
+        "add --project=PROJECT" if command == "compile" else "Missing required option: project"
+    )
     assert missing in told(*COMMANDS[command], "--", *without("project"))
 
 
