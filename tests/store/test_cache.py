@@ -644,7 +644,8 @@ def test_processes_that_race_all_get_the_module(
             (ModuleCache(root).resolve(handle).path / "saved_model.pb").unlink()
         results = _resolve_in_processes(count, root, handle, before)
     digest = Manifest.of_directory(module_dir).digest
-    assert [(r.returncode, r.stdout) for r in results] == [(0, f"{digest}\n")] * count
+    told = [r.stderr for r in results]
+    assert [(r.returncode, r.stdout) for r in results] == [(0, f"{digest}\n")] * count, told
     assert [r.stderr for r in results if "Error" in r.stderr] == []
     assert _entries(root) == [digest]
     assert ModuleCache(root, fetcher=FakeFetcher({})).resolve(handle).cache_hit
