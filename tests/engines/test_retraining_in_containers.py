@@ -77,7 +77,7 @@ def run_here(retraining: Retraining, monkeypatch: pytest.MonkeyPatch) -> list[Ou
         monkeypatch.setenv(name, retraining.variables[name])
     made = []
     for _ in range(2):
-        config = build(read_document(str(path), pipeline="retrain"), RetrainPipelineConfig)
+        config = build(read_document(str(path), (), "retrain"), RetrainPipelineConfig)
         run_retrain(config)
         made.append(outputs_of(config.connection, retraining))
     return made
