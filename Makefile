@@ -133,7 +133,7 @@ bench: $(STAMP)  ## benchmarks: embedding against bare loops and peers, a growin
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml
 	$(PIP_COMPILE) --extra bench --extra dev --output-file requirements.lock
 	$(PIP_COMPILE) --extra kfp --output-file requirements-kfp.lock
-	$(PIP_COMPILE) --extra gcs --extra kubeflow --extra s3 --extra signing --constraints requirements.lock --output-file requirements-image.lock
+	$(PIP_COMPILE) --extra az --extra gcs --extra kubeflow --extra s3 --extra signing --constraints requirements.lock --output-file requirements-image.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .venv-kfp .venv-worker .tools build demo/out
