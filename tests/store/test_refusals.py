@@ -19,7 +19,8 @@ from hub_tfx.errors import HubTfxError
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import pack, unpack
 from hub_tfx.store.cache import ModuleCache
-from hub_tfx.store.fetch.http import HttpFetcher, redirect_target
+from hub_tfx.store.fetch.http import HttpFetcher
+from hub_tfx.store.fetch.web import redirect_target
 from hub_tfx.store.tar_reader import Limits
 from hub_tfx.testing import FakeFetcher, minimal_module
 
