@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.options import cache_dir_option, sha256_option, tags_option
+from hub_tfx.cli.options import access_options, cache_dir_option, sha256_option, tags_option
 from hub_tfx.cli.output import (
     json_option,
     print_fields,
@@ -32,6 +32,7 @@ from hub_tfx.store.cache import ModuleCache
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the path of the module.")
 @json_option
+@access_options
 def resolve(
     handle: str,
     cache_dir: str | None,
@@ -42,8 +43,9 @@ def resolve(
 ) -> None:
     """Bring the module of HANDLE into the cache, verify it and print where it is.
 
-    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory. A module that is in the
-    cache already is not fetched again.
+    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory; these may be in a bucket
+    (gs://, s3://, az://) or on HDFS. It may be a model on Kaggle by its URL, or hf://OWNER/REPO for
+    one on Hugging Face. A module that is in the cache already is not fetched again.
 
     \b
     Example:

@@ -117,8 +117,8 @@ class ModuleHandle:
         name = name.rstrip("/")
         if "?" in text or ("@" in bucket and not _is_container(scheme, bucket)):
             raise HandleError(
-                f"module handle {scheme}://… has a user name or a query: give bucket and name only, "
-                "since credentials come from where the store's own tools look for them"
+                f"module handle {scheme}://… has a user name or a query: give bucket and name "
+                "only, since credentials come from where the store's own tools look for them"
             )
         if bad := _BAD_IN_NAMES.search(text):
             raise HandleError(f"module handle holds {bad[0]!r}: rename the object in the bucket")
@@ -126,8 +126,8 @@ class ModuleHandle:
             raise HandleError(f"module handle names no bucket: give {scheme}://bucket/name")
         if odd_name(text) is not None or {"", ".", ".."} & set(name.split("/") if name else ()):
             raise HandleError(
-                f"module handle {scheme}://{bucket}/… has an empty part, '.' or '..' in the name of "
-                "the object, or one that is not UTF-8: give the name without"
+                f"module handle {scheme}://{bucket}/… has an empty part, '.' or '..' in the name "
+                "of the object, or one that is not UTF-8: give the name without"
             )
         path = f"/{name}" if name else ""
         versioned = _VERSION.match(path)

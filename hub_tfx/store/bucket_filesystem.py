@@ -38,8 +38,11 @@ def open_bucket(url: str) -> tuple[Any, str]:
         filesystem, root = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
-        how = f"pip install 'hub-tfx[{extra}]'" if extra else "see fsspec's documentation"
-        raise ConfigError(f"{url}: what reaches {scheme}:// is not installed: {how}") from error
+        package = f"'hub-tfx[{extra}]'" if extra else f"what fsspec needs for {scheme}"
+        raise ConfigError(
+            f"{url}: what reaches {scheme}:// is not installed: install it with "
+            f"`pip install {package}`"
+        ) from error
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{url}: {scheme}:// cannot be reached as this machine is set up: {told_by(error)}; "

@@ -58,7 +58,7 @@ def test_a_scheme_can_be_added_and_replaced(module_dir: Path, tmp_path: Path) ->
     assert ModuleCache(tmp_path / "cache").resolve("https://h/a").size_bytes > 0
     assert len(fetcher.calls) == 2
     register("other", fetcher)
-    with pytest.raises(HandleError, match="az, fake, file, .*, https, other, repo"):
+    with pytest.raises(HandleError, match=r"az, fake, file, .*, https, other, repo"):
         fetcher_for(ModuleHandle.parse("unknown://h/a"))
 
 

@@ -36,6 +36,7 @@ Result = TypeVar("Result")
 _CHUNK_BYTES = 8 << 20
 _LIBRARIES = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google.auth", "s3fs")
 _CHECK = "check the handle, and that your credentials let you read it"
+_RENAME = "rename the object in the bucket"
 _TRY_LATER = "check the network and your credentials, or try again later"
 
 
@@ -124,14 +125,14 @@ class _Bucket:
         return name.removeprefix(below) if name.startswith(below) else ""
 
     def _parts(self, names: MemberNames, path: str) -> tuple[str, ...]:
+        if {"", "."} & set(path.split("/")):
+            raise UnsafeArchiveError(
+                f"{self.handle}: member {path[:200]!r}: an empty part or '.' in its path; {_RENAME}"
+            )
         try:
-            if {"", "."} & set(path.split("/")):
-                raise UnsafeArchiveError(f"member {path[:200]!r}: an empty part or '.' in its path")
             return names.add_file(path)
         except UnsafeArchiveError as error:
-            raise UnsafeArchiveError(
-                f"{self.handle}: {error}; rename the object in the bucket"
-            ) from error
+            raise UnsafeArchiveError(f"{self.handle}: {error}; {_RENAME}") from error
 
     def _download(self, name: str, size_bytes: int, part: Part) -> None:
         """Brings an object of a size that was listed into a file."""
@@ -147,7 +148,7 @@ class _Bucket:
             self.deadline.call(opened.close)
         if part.size_bytes != size_bytes:
             raise TransientFetchError(
-                f"{self.handle}: {posixpath.basename(name)} changed while it was copied; {_TRY_LATER}"
+                f"{self.handle}: {posixpath.basename(name)} changed during the copy; {_TRY_LATER}"
             )
 
     def _ask(self, function: Callable[..., Result], *arguments: object) -> Result:

@@ -80,7 +80,7 @@ def _reach(ip: Address) -> Reach:
 
 def literal(host: str) -> str | None:
     """The address that a host's name is by itself, in any spelling; None for other names."""
-    name = host.strip("[]").partition("%")[0]
+    name = host.strip("[]").partition("%")[0].rstrip(".")
     try:
         return str(ip_address(name))
     except ValueError:
