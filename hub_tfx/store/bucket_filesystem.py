@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from typing import Any
 
 from hub_tfx.errors import ConfigError
@@ -16,6 +17,8 @@ _EXTRAS = {
     "s3a": "s3",
 }
 """Scheme -> the extra of our package that has what reaches it."""
+_STORE = "how the store's own tools are told of accounts and credentials"
+_HDFS = "that Java and Hadoop's libhdfs are here: JAVA_HOME, HADOOP_HOME, CLASSPATH"
 _QUERY = re.compile(r"\?[^\s'\"]+")
 _MAX_CHARS = 300
 
@@ -35,7 +38,9 @@ def open_bucket(url: str) -> tuple[Any, str]:
 
     scheme = url.partition("://")[0]
     try:
-        filesystem, root = url_to_fs(url, use_listings_cache=False)
+        with warnings.catch_warnings():  # Google's libraries warn of this Python, each by itself.
+            warnings.simplefilter("ignore", FutureWarning)
+            filesystem, root = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         package = f"'hub-tfx[{extra}]'" if extra else f"what fsspec needs for {scheme}"
@@ -44,9 +49,10 @@ def open_bucket(url: str) -> tuple[Any, str]:
             f"`pip install {package}`"
         ) from error
     except (OSError, ValueError) as error:
+        how = _HDFS if scheme == "hdfs" else _STORE
         raise ConfigError(
             f"{url}: {scheme}:// cannot be reached as this machine is set up: {told_by(error)}; "
-            "see how the store's own tools are told of accounts and credentials"
+            f"see {how}"
         ) from None
     return filesystem, str(root)
 

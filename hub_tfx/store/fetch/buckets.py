@@ -178,11 +178,14 @@ def _told(handle: ModuleHandle, deadline: Deadline) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the libraries from logging requests, which have signatures and session tokens."""
+    """Keeps the libraries from logging requests, which have signatures and session tokens.
+
+    What they log of failures is in the errors that they raise.
+    """
     loggers = [logging.getLogger(name) for name in _LIBRARIES]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(max(logging.WARNING, logger.level))
+        logger.setLevel(max(logging.CRITICAL, logger.level))
     try:
         yield
     finally:
