@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _MAX_BYTES = 16 << 20
+_HOW = "`hub-tfx resolve HANDLE --lock FILE` does so"
+_LOCK_AGAIN = f"correct it, or remove the file and write it again; {_HOW}"
 _KEYS = ("version", "modules")
 _MODULE_KEYS = ("digest", "resolved")
 
@@ -86,12 +88,12 @@ class LockFile:
         except (OSError, ValueError) as error:  # A path with a NUL is a ValueError.
             reason = why(error) if isinstance(error, OSError) else str(error)
             raise ConfigFileError(
-                [f"{path}: cannot be read: {reason}; `hub-tfx resolve --lock` writes a lock file"]
+                [f"{path}: cannot be read: {reason}: name a lock file, or write one; {_HOW}"]
             ) from None
         try:
             text = decode(source, _MAX_BYTES, "a lock file")
         except YamlError as error:
-            raise ConfigFileError([f"{path}:{error.line}: {error}"]) from None
+            raise ConfigFileError([f"{path}:{error.line}: {error}: {_LOCK_AGAIN}"]) from None
         return cls.parse(text, path)
 
     @classmethod
@@ -134,13 +136,13 @@ class LockFile:
         locked = self.find(handle)
         if locked is None:
             raise ConfigError(
-                f"{handle} is not in the lock file {self.path}: add it with "
-                "`hub-tfx resolve HANDLE --lock FILE`"
+                f"{handle} is not in the lock file {self.path}: use "
+                "`hub-tfx resolve HANDLE --lock FILE` to put it there"
             )
         if digest not in (None, locked.digest):
             raise ConfigError(
                 f"{handle}: the digest {digest} is given, but the lock file {self.path} has "
-                f"{locked.digest}: leave the digest out, or lock the handle again"
+                f"{locked.digest}: give the lock file only, or lock the handle again"
             )
         return ModuleHandle.parse(locked.resolved) if locked.resolved else handle, locked.digest
 
@@ -238,14 +240,6 @@ def _plain(locked: Locked) -> dict[str, str]:
     return {"digest": locked.digest, **resolved}
 
 
-class _TwiceError(ValueError):
-    """A key is in one object twice."""
-
-    def __init__(self, key: str):
-        super().__init__(key)
-        self.key = key
-
-
 class _Reader:
     """Reads one text, and says of each mistake where it is."""
 
@@ -257,7 +251,9 @@ class _Reader:
         document = self._document()
         self._check_keys(document, _KEYS, "a lock file")
         if document.get("version") != _VERSION or type(document["version"]) is not int:
-            self._fail("version", f"version is not {_VERSION}: this hub-tfx reads no other one")
+            self._fail(
+                "version", f"version is not {_VERSION}, the only one that this hub-tfx reads"
+            )
         modules = document.get("modules")
         if not isinstance(modules, dict):
             self._fail("modules", "modules is not an object of handles and what they stand for")
@@ -265,11 +261,9 @@ class _Reader:
 
     def _document(self) -> dict[str, Any]:
         try:
-            document = json.loads(self._text, object_pairs_hook=_once)
+            document = json.loads(self._text, object_pairs_hook=self._once)
         except json.JSONDecodeError as error:
             raise self._error(error.lineno, f"it is not JSON: {error.msg}") from None
-        except _TwiceError as error:
-            self._fail(error.key, f"{quoted(error.key)} is there twice: remove one of them")
         except (RecursionError, ValueError):
             raise self._error(
                 1, "it is not a lock file: it is nested or long without end"
@@ -277,6 +271,14 @@ class _Reader:
         if not isinstance(document, dict):
             raise self._error(1, "it is not an object with the keys version and modules")
         return document
+
+    def _once(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                self._fail(key, f"{quoted(key)} is there twice")
+            found[key] = value
+        return found
 
     def _locked(self, handle: str, entry: object) -> Locked:
         self._check_handle(handle, handle)
@@ -301,8 +303,8 @@ class _Reader:
         if shown != text:
             self._fail(
                 under,
-                f"a handle is written in another way than {quoted(shown)}: lock it again, since it "
-                "may hold a credential or depend on a directory",
+                f"a handle is written in another way than {quoted(shown)}, and may hold a "
+                "credential or depend on a directory",
             )
 
     def _check_keys(
@@ -310,13 +312,13 @@ class _Reader:
     ) -> None:
         for key in entry:
             if key not in known:
-                self._fail(key, f"{what} has no key {quoted(key)}: remove it", under)
+                self._fail(key, f"{what} has no key {quoted(key)}", under)
 
     def _fail(self, key: str, why: str, under: str = "") -> NoReturn:
         raise self._error(self._line(key, under), why)
 
     def _error(self, line: int, why: str) -> ConfigFileError:
-        return ConfigFileError([f"{self._path}:{line}: {why}"])
+        return ConfigFileError([f"{self._path}:{line}: {why}: {_LOCK_AGAIN}"])
 
     def _line(self, key: str, under: str) -> int:
         """The line of a key, of one below another where that is given; 1 if it is not found."""
@@ -326,12 +328,3 @@ class _Reader:
 
 def _written(key: str) -> str:
     return json.dumps(key, ensure_ascii=False)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise _TwiceError(key)
-        found[key] = value
-    return found
