@@ -138,6 +138,20 @@ def test_empty_objects_for_folders_are_passed_over(s3_bucket: str, tmp_path: Pat
     assert files == {"saved_model.pb", "assets/words.txt"}
 
 
+def test_the_tag_of_a_bucket_is_another_as_soon_as_an_object_is(s3_bucket: str) -> None:
+    handle, tags = ModuleHandle.parse(f"s3://{s3_bucket}/m"), list[str]()
+    for change in (lambda: _put(s3_bucket, "m/saved_model.pb"), lambda: _put(s3_bucket, "m/x")):
+        change()
+        tags += [BucketFetcher().entity_tag(handle)]
+    fsspec.filesystem("s3").pipe_file(f"{s3_bucket}/m/x", b"y")
+    tags += [BucketFetcher().entity_tag(handle)]
+    fsspec.filesystem("s3").pipe_file(f"{s3_bucket}/m/x", b"z")
+    tags += [BucketFetcher().entity_tag(handle), BucketFetcher().entity_tag(handle)]
+    assert [len(tag) for tag in tags] == [64] * 5
+    assert len(set(tags)) == 4
+    assert BucketFetcher().entity_tag(ModuleHandle.parse(f"s3://{s3_bucket}/none")) == ""
+
+
 @pytest.mark.engines
 class TestGcs(FetcherContract):
     """Google Cloud Storage, as fake-gcs-server answers."""

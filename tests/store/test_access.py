@@ -165,6 +165,7 @@ def test_the_options_of_resolve_say_how_servers_are_asked(
     assert run([*resolve, "--allow-host", "hub.example"]) == 5
     assert run([*resolve, "--deny-host", "127.0.0.0/8"]) == 5
     assert run([*resolve, "--ca-bundle", str(tmp_path / "none.pem")]) == 2
+    assert run([*resolve, "https://other.example/m", "--token-env", "MY_TOKEN"]) == 2
     assert server.targets == []
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login ann password s3cret\n")
     assert run([*resolve, "--netrc", "--sha256", "0" * 64]) == 5

@@ -192,7 +192,7 @@ def test_a_library_that_is_missing_is_named_by_its_extra(
     scheme: str, library: str, extra: str, into: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
-    monkeypatch.setattr(sys.modules["fsspec.registry"], "_registry", {})
+    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
     message = _fails(ConfigError, f"{scheme}://bucket/m", into)
     assert f"pip install 'hub-tfx[{extra}]'" in message
 
@@ -240,6 +240,10 @@ def test_a_long_text_of_a_library_is_cut() -> None:
     assert told_by(RuntimeError()) == "RuntimeError"
 
 
+def test_a_store_that_knows_objects_by_nothing_vouches_for_nothing(bucket: str) -> None:
+    assert BucketFetcher().entity_tag(ModuleHandle.parse(f"memory://{bucket}/module")) == ""
+
+
 # --- TF Hub's uncompressed protocol -------------------------------------------------------------
 
 
@@ -266,6 +270,15 @@ def test_a_server_may_name_the_directory_in_a_bucket(
     assert Manifest.of_directory(into) == Manifest.of_directory(module_dir)
     formats = [target.partition("=")[2] for target in server.targets]
     assert formats == ["compressed", "uncompressed"]
+
+
+def test_the_tag_of_a_page_does_not_vouch_for_the_directory_in_a_bucket(
+    server: Server, answer: Answer
+) -> None:
+    page = answer(body=b"<!DOCTYPE html>" + bytes(600), headers={"ETag": '"1"'})
+    url = server.on("/acme/text/1", page)
+    for query in ("", "?lang=de"):
+        assert HttpFetcher().entity_tag(ModuleHandle.parse(f"{url}{query}")) == ""
 
 
 @pytest.mark.usefixtures("as_gs")

@@ -133,6 +133,17 @@ def test_the_files_of_the_module_come_from_one_commit_and_nothing_else_does(
     assert _FETCHER.commit(ModuleHandle.parse("hf://acme/words")) == COMMIT
 
 
+def test_a_commit_that_was_fetched_is_not_fetched_again(
+    imitation: Imitation, server: Server, tmp_path: Path
+) -> None:
+    cache = ModuleCache(tmp_path / "cache", fetcher=_FETCHER)
+    assert not cache.resolve("hf://acme/words", new_bytes="refuse").cache_hit
+    count = len(server.targets)
+    assert cache.resolve("hf://acme/words", new_bytes="refuse").cache_hit
+    assert server.targets[count:] == [f"{API}/revision/main"]
+    assert COMMIT in next((tmp_path / "cache").glob("hub_tfx/handles/*.json")).read_text()
+
+
 def test_a_folder_of_a_repository_is_a_module(
     imitation: Imitation, server: Server, answer: Answer, module_dir: Path, tmp_path: Path
 ) -> None:

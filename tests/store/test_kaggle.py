@@ -95,6 +95,7 @@ def test_without_a_version_the_latest_is_asked_for(
     server.on(f"{API}/7/download", answer(body=archive.read_bytes()))
     _resolve(URL, tmp_path)
     assert server.targets == [f"{API}/get", f"{API}/7/download"]
+    assert _FETCHER.entity_tag(ModuleHandle.parse(URL)) == "version 7"
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"versionNumber": "../7"}', b"<html>", b""])

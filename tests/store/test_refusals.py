@@ -193,6 +193,7 @@ CONSTANTS = (
     "_ASK",
     "_WHAT_TO_SET",
     "_LET_READ",
+    "_LOCK_AGAIN",
     "_RENAME",
     "_never",
     "why_not",

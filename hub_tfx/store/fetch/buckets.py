@@ -4,6 +4,7 @@ Through fsspec's filesystems, with the credentials that the store's own tools wo
 of them is waited for until the deadline at most, since none can be interrupted.
 """
 
+import hashlib
 import logging
 import posixpath
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ Result = TypeVar("Result")
 
 _CHUNK_BYTES = 8 << 20
 _LIBRARIES = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google.auth", "s3fs")
+_TAGS = ("generation", "ETag", "etag")
+"""By what stores know the bytes of an object."""
 _CHECK = "check the handle, and that your credentials let you read it"
 _RENAME = "rename the object in the bucket"
 _TRY_LATER = "check the network and your credentials, or try again later"
@@ -58,16 +61,26 @@ class BucketFetcher:
     access: Access | None = None
 
     def fetch(self, handle: ModuleHandle, into: Path) -> None:
+        with self._opened(handle) as bucket:
+            if handle.path.lower().endswith(SUFFIXES):
+                bucket.unpack(into)
+            else:
+                bucket.copy(into)
+
+    def entity_tag(self, handle: ModuleHandle) -> str:
+        """A hash over the names of the objects and what the store knows them by."""
+        with self._opened(handle) as bucket:
+            return bucket.tag()
+
+    @contextmanager
+    def _opened(self, handle: ModuleHandle) -> "Iterator[_Bucket]":
         try:
             (self.access or current()).hosts.check_name(f"{handle.scheme}://{handle.authority}")
         except RefusedError as error:
             raise RefusedError(f"{handle}: refused: {error}") from None
         with _quiet(), Deadline(self.total_timeout_s) as deadline, _told(handle, deadline):
-            bucket = _Bucket(handle, deadline, self.limits, *deadline.call(open_bucket, handle.url))
-            if handle.path.lower().endswith(SUFFIXES):
-                bucket.unpack(into)
-            else:
-                bucket.copy(into)
+            opened = deadline.call(open_bucket, handle.url)
+            yield _Bucket(handle, deadline, self.limits, *opened)
 
 
 @dataclass(frozen=True)
@@ -92,6 +105,16 @@ class _Bucket:
         for name, parts, size_bytes in files:
             with new_part(into.joinpath(*parts)) as part:
                 self._download(name, size_bytes, part)
+
+    def tag(self) -> str:
+        found = self._ask(lambda: self.filesystem.find(self.root, detail=True))
+        tagged = hashlib.sha256()
+        for name, info in sorted(found.items()):
+            tags = [info[key] for key in _TAGS if info.get(key)]
+            if not tags:
+                return ""
+            tagged.update(repr((name, info.get("size"), str(tags[0]))).encode())
+        return tagged.hexdigest() if found else ""
 
     def _checked(self, found: dict[str, Any]) -> list[tuple[str, tuple[str, ...], int]]:
         """(name, parts of the path, size) of each object, before any is downloaded."""

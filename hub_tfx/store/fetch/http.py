@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from hub_tfx.errors import FetchError, HandleError, HubTfxError, NotAModuleError
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import SUFFIXES, unpack
-from hub_tfx.store.fetch.answers import CHECK, StatusError, check_head
-from hub_tfx.store.fetch.part import scratch
+from hub_tfx.store.fetch.answers import CHECK, StatusError, check_head, check_status
+from hub_tfx.store.fetch.part import scratch, strong_tag
 from hub_tfx.store.fetch.web import Web, WebSettings
 
 _FORMAT = "TFHUB_MODEL_LOAD_FORMAT"
@@ -45,6 +45,27 @@ class HttpFetcher(WebSettings):
                 if load_format == "COMPRESSED" or not _may_be_uncompressed(handle, error):
                     raise
                 _fetch_uncompressed(web, into, error)
+
+    def entity_tag(self, handle: ModuleHandle) -> str:
+        urls = request_urls(handle)
+        if len(urls) > 1 or os.environ.get(_FORMAT, "").upper() == "UNCOMPRESSED":
+            return ""
+        with self.asking(handle) as web:
+            try:
+                return web.retried(lambda: _tag(web, urls[0]))
+            except (NotAModuleError, FetchError) as error:
+                if not _may_be_uncompressed(handle, error):
+                    raise
+                return ""
+
+
+def _tag(web: Web, url: str) -> str:
+    # A GET whose body is left alone: URLs that are signed for GET refuse HEAD.
+    with web.answer(url) as response:
+        check_status(web.handle, response)
+        # The tag of a page would say nothing of the module that comes in the other form.
+        check_head(web.handle, web.head(response))
+        return strong_tag(response.headers)
 
 
 def fetch_archive(web: Web, url: str, into: Path, hints: dict[int, str] | None = None) -> None:

@@ -73,6 +73,9 @@ class HuggingFaceFetcher(WebSettings):
             for file in _files(web, repo, commit):
                 _download(web, file, into.joinpath(*file.path))
 
+    def entity_tag(self, handle: ModuleHandle) -> str:
+        return self.commit(handle)
+
     def commit(self, handle: ModuleHandle) -> str:
         """The commit that the handle's revision stands for now, in hex."""
         with self.asking(handle, _authorization) as web:

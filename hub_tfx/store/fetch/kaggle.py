@@ -16,8 +16,8 @@ from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.fetch.access import Access, basic, bearer, origin, token_of
 from hub_tfx.store.fetch.answers import CHECK
 from hub_tfx.store.fetch.http import fetch_archive
-from hub_tfx.store.fetch.places import kaggle_model
-from hub_tfx.store.fetch.web import WebSettings
+from hub_tfx.store.fetch.places import KaggleModel, kaggle_model
+from hub_tfx.store.fetch.web import Web, WebSettings
 
 _log = logging.getLogger(__name__)
 _CREDENTIALS = (
@@ -31,22 +31,41 @@ class KaggleFetcher(WebSettings):
     """Downloads the archive of a version and unpacks it."""
 
     def fetch(self, handle: ModuleHandle, into: Path) -> None:
-        model = kaggle_model(handle)
-        if model is None:
-            raise HandleError(
-                f"{handle} is not the URL of a model on Kaggle: give "
-                "https://www.kaggle.com/models/owner/model/framework/variation/version"
-            )
-        api = urljoin(_endpoint(), f"/api/v1/{model.path}")
+        model = _model(handle)
         with self.asking(handle, _authorization) as web:
-            version = model.version
-            if version is None:
-                answer = web.document(f"{api}/get", _HINTS)[0]
-                version = answer.get("versionNumber") if isinstance(answer, dict) else None
-                if type(version) is not int or version < 1:
-                    raise FetchError(f"{handle}: Kaggle does not say which version it is: {CHECK}")
-                _log.info("%s: the latest version is %d", handle, version)
-            fetch_archive(web, f"{api}/{version}/download", into, _HINTS)
+            version = _version(web, model)
+            fetch_archive(web, f"{_api(model)}/{version}/download", into, _HINTS)
+
+    def entity_tag(self, handle: ModuleHandle) -> str:
+        """The number of the version, whose files Kaggle never changes."""
+        with self.asking(handle, _authorization) as web:
+            return f"version {_version(web, _model(handle))}"
+
+
+def _model(handle: ModuleHandle) -> KaggleModel:
+    model = kaggle_model(handle)
+    if model is None:
+        raise HandleError(
+            f"{handle} is not the URL of a model on Kaggle: give "
+            "https://www.kaggle.com/models/owner/model/framework/variation/version"
+        )
+    return model
+
+
+def _version(web: Web, model: KaggleModel) -> int:
+    """The version of a model: the one that its URL has, otherwise the latest."""
+    if model.version is not None:
+        return model.version
+    answer = web.document(f"{_api(model)}/get", _HINTS)[0]
+    version = answer.get("versionNumber") if isinstance(answer, dict) else None
+    if type(version) is not int or version < 1:
+        raise FetchError(f"{web.handle}: Kaggle does not say which version it is: {CHECK}")
+    _log.info("%s: the latest version is %d", web.handle, version)
+    return version
+
+
+def _api(model: KaggleModel) -> str:
+    return urljoin(_endpoint(), f"/api/v1/{model.path}")
 
 
 def _endpoint() -> str:

@@ -11,7 +11,15 @@ from hub_tfx._files import MAKE_ROOM, why
 from hub_tfx.errors import OutputError
 from hub_tfx.store.archive import HEAD_BYTES
 
+_MAX_TAG_CHARS = 200
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+
+
+def strong_tag(headers: Mapping[str, str]) -> str:
+    """The entity tag, if it is one that another byte would change; empty otherwise."""
+    tag = headers.get("ETag", "")
+    # One that begins with W/ is weak.
+    return tag if tag.startswith('"') and len(tag) <= _MAX_TAG_CHARS else ""
 
 
 class Part:
@@ -31,8 +39,7 @@ class Part:
 
     def conditions(self) -> dict[str, str]:
         """The headers that ask for the rest, if it can be had."""
-        # A weak validator does not promise equal bytes.
-        if not self._etag.startswith('"') or self.size_bytes < HEAD_BYTES:
+        if not self._etag or self.size_bytes < HEAD_BYTES:
             return {}
         return {"Range": f"bytes={self.size_bytes}-", "If-Range": self._etag}
 
@@ -44,7 +51,7 @@ class Part:
         promised = headers.get("Content-Length", "")
         self.size_bytes, self.head = 0, b""
         self.total_bytes = int(promised) if promised.isdigit() else None
-        self._etag = headers.get("ETag", "")
+        self._etag = strong_tag(headers)
 
     def is_continued_by(self, headers: Mapping[str, str]) -> bool:
         """Whether an answer with these headers is the rest, and of the same file."""

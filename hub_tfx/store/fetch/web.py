@@ -216,6 +216,15 @@ class Web:
                 f"{self.handle}: the server's answer is not a JSON document: {CHECK}"
             ) from None
 
+    def head(self, response: requests.Response) -> bytes:
+        """The first bytes of a body, HEAD_BYTES of them if it has as many."""
+        head = b""
+        for chunk in self._chunks(response):
+            head += chunk
+            if len(head) >= HEAD_BYTES:
+                break
+        return head[:HEAD_BYTES]
+
     def body(self, response: requests.Response, max_bytes: int) -> bytes:
         """A small body as a whole.
 
@@ -235,7 +244,7 @@ class Web:
         part: Part,
         check: Callable[[bytes], None] | None = None,
         hints: Mapping[int, str] | None = None,
-    ) -> None:
+    ) -> Mapping[str, str]:
         """Brings a file, or the rest of one that broke off; tries once.
 
         Args:
@@ -244,6 +253,9 @@ class Web:
           check: is called with the first bytes (HEAD_BYTES of them, or fewer of a smaller file)
             and raises what is wrong with them.
           hints: status -> what to do about it.
+
+        Returns:
+          The headers of the answer, whose names are found in any case.
         """
         conditions = part.conditions()
         with self.answer(url, conditions) as response:
@@ -260,6 +272,7 @@ class Web:
                 check_status(self.handle, response, hints)
                 part.restart(response.headers)
             self._take(response, part, check)
+            return response.headers
 
     def _take(
         self, response: requests.Response, part: Part, check: Callable[[bytes], None] | None
