@@ -165,17 +165,18 @@ def token_of(name: str) -> str:
 
 
 def bearer(token: str, url: str) -> dict[str, str]:
-    """The header with a token.
+    """The header with a token, for a host to which it may be sent."""
+    check_private(url)
+    return {"Authorization": f"Bearer {token}"}
 
-    Raises:
-      RefusedError: everybody on the way to the server could read it.
-    """
+
+def check_private(url: str) -> None:
+    """Raises RefusedError where everybody on the way to a server can read what it is sent."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise RefusedError(
-            f"the token for {parts.hostname} would be sent without TLS: use its https address"
+            f"the credentials for {parts.hostname} would be sent without TLS: use its https address"
         )
-    return {"Authorization": f"Bearer {token}"}
 
 
 def basic(user: bytes, password: bytes) -> dict[str, str]:

@@ -28,7 +28,7 @@ from hub_tfx.store.bucket_filesystem import open_bucket, told_by
 from hub_tfx.store.fetch.access import Access, current
 from hub_tfx.store.fetch.deadline import Deadline, OverdueError
 from hub_tfx.store.fetch.part import Part, new_part, scratch
-from hub_tfx.store.fetch.progress import arrived, downloading
+from hub_tfx.store.fetch.progress import Download, arrived, downloading
 from hub_tfx.store.member_names import MemberNames
 from hub_tfx.store.tar_reader import Limits
 
@@ -96,15 +96,18 @@ class _Bucket:
     def unpack(self, into: Path) -> None:
         size_bytes = int(self._ask(self.filesystem.info, self.root)["size"])
         with scratch(into.parent) as part:
-            self._download(self.root, size_bytes, part)
+            with downloading(str(self.handle), 0, size_bytes) as download:
+                self._download(self.root, size_bytes, part, download)
             unpack(part.path, into, self.limits, name=str(self.handle))
 
     def copy(self, into: Path) -> None:
         found = self._ask(lambda: self.filesystem.find(self.root, detail=True))
         files = self._checked(found)
-        for name, parts, size_bytes in files:
-            with new_part(into.joinpath(*parts)) as part:
-                self._download(name, size_bytes, part)
+        total_bytes = sum(size for *_, size in files)
+        with downloading(str(self.handle), 0, total_bytes) as download:
+            for name, parts, size_bytes in files:
+                with new_part(into.joinpath(*parts)) as part:
+                    self._download(name, size_bytes, part, download)
 
     def tag(self) -> str:
         found = self._ask(lambda: self.filesystem.find(self.root, detail=True))
@@ -157,16 +160,15 @@ class _Bucket:
         except UnsafeArchiveError as error:
             raise UnsafeArchiveError(f"{self.handle}: {error}; {_RENAME}") from error
 
-    def _download(self, name: str, size_bytes: int, part: Part) -> None:
+    def _download(self, name: str, size_bytes: int, part: Part, download: Download) -> None:
         """Brings an object of a size that was listed into a file."""
         opened = self._ask(lambda: self.filesystem.open(name, "rb", block_size=_CHUNK_BYTES))
         try:
-            with downloading(str(self.handle), 0, size_bytes) as download:
-                while chunk := self._ask(opened.read, _CHUNK_BYTES):
-                    part.write(chunk)
-                    if part.size_bytes > size_bytes:
-                        break
-                    arrived(download, len(chunk))
+            while chunk := self._ask(opened.read, _CHUNK_BYTES):
+                part.write(chunk)
+                if part.size_bytes > size_bytes:
+                    break
+                arrived(download, len(chunk))
         finally:
             self.deadline.call(opened.close)
         if part.size_bytes != size_bytes:

@@ -70,8 +70,10 @@ class HuggingFaceFetcher(WebSettings):
         with self.asking(handle, _authorization) as web:
             commit = _commit(web, repo)
             _log.info("%s: the commit is %s", handle, commit)
-            for file in _files(web, repo, commit):
-                _download(web, file, into.joinpath(*file.path))
+            files = _files(web, repo, commit)
+            with web.downloading(sum(file.size_bytes for file in files)):
+                for file in files:
+                    _download(web, file, into.joinpath(*file.path))
 
     def entity_tag(self, handle: ModuleHandle) -> str:
         return self.commit(handle)
@@ -98,8 +100,8 @@ def _repo(handle: ModuleHandle) -> HuggingFaceRepo:
 def _authorization(access: Access, url: str) -> Mapping[str, str]:
     if origin(url) != origin(_endpoint()):
         return {}
-    name = access.token_env or ("HF_TOKEN" if os.environ.get("HF_TOKEN") else "")
-    return bearer(token_of(name), url) if name else {}
+    token = access.token(url) or (token_of("HF_TOKEN") if os.environ.get("HF_TOKEN") else "")
+    return bearer(token, url) if token else {}
 
 
 def _commit(web: Web, repo: HuggingFaceRepo) -> str:

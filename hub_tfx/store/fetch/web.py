@@ -35,7 +35,7 @@ from hub_tfx.store.fetch.dialing import Dialer
 from hub_tfx.store.fetch.exact_url import PRINTABLE, ExactUrlAdapter, get_request
 from hub_tfx.store.fetch.hosts import Guard
 from hub_tfx.store.fetch.part import Part
-from hub_tfx.store.fetch.progress import arrived, downloading
+from hub_tfx.store.fetch.progress import Download, arrived, downloading
 from hub_tfx.store.tar_reader import Limits
 
 Result = TypeVar("Result")
@@ -119,6 +119,7 @@ class Web:
         self.deadline = deadline
         self._authorize = authorize
         self._guard = Guard(access.hosts)
+        self._whole: Download | None = None
         with told(handle, deadline, asking=True):
             self._verify = access.verify()
 
@@ -270,15 +271,32 @@ class Web:
                     )
             else:
                 check_status(self.handle, response, hints)
+                if self._whole is not None:
+                    self._whole.done -= part.size_bytes
                 part.restart(response.headers)
             self._take(response, part, check)
             return response.headers
+
+    @contextmanager
+    def downloading(self, total_bytes: int) -> Iterator[None]:
+        """Has the downloads of the body be shown as one, of so many bytes."""
+        with downloading(str(self.handle), 0, total_bytes) as self._whole:
+            yield
+        self._whole = None
+
+    @contextmanager
+    def _shown(self, part: Part) -> Iterator[Download]:
+        if self._whole is not None:
+            yield self._whole
+            return
+        with downloading(str(self.handle), part.size_bytes, part.total_bytes) as download:
+            yield download
 
     def _take(
         self, response: requests.Response, part: Part, check: Callable[[bytes], None] | None
     ) -> None:
         max_bytes = self.settings.limits.total_bytes
-        with downloading(str(self.handle), part.size_bytes, part.total_bytes) as download:
+        with self._shown(part) as download:
             for chunk in self._chunks(response):
                 if part.size_bytes + len(chunk) > max_bytes:
                     raise UnsafeArchiveError(
