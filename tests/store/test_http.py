@@ -27,7 +27,7 @@ from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.store.archive import Limits
 from hub_tfx.store.cache import ModuleCache
-from hub_tfx.store.fetch.access import Access
+from hub_tfx.store.fetch.access import Access, using
 from hub_tfx.store.fetch.http import HttpFetcher, request_urls
 from hub_tfx.store.fetch.web import redirect_target
 
@@ -451,6 +451,9 @@ def test_only_a_certificate_of_a_known_authority_is_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls))
     _fetch(url + "?a=%2f", into)
     assert server.targets == ["/m.tgz?a=%2f"]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none.pem")
+    with using(Access(ca_bundle=str(tls))):
+        assert _FETCHER.entity_tag(ModuleHandle.parse(url)) == ""
 
 
 def test_a_proxy_gets_the_url_byte_for_byte(

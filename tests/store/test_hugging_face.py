@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from hub_tfx.errors import (
+    ConfigError,
     DigestMismatchError,
     FetchError,
     HandleError,
@@ -204,6 +205,29 @@ def test_names_that_lead_elsewhere_are_refused_before_anything_is_downloaded(
     assert not [target for target in server.targets if "/resolve/" in target]
 
 
+def test_a_file_that_does_not_end_is_stopped_at_its_size(
+    imitation: Imitation, server: Server, answer: Answer, tmp_path: Path
+) -> None:
+    imitation.add("variables/large", b"x" * 10, lfs=True)
+    imitation.list_files()
+    endless = answer(body=b"x" * 999, headers={"Content-Length": ""})
+    server.on(f"/acme/words/resolve/{COMMIT}/variables/large", endless)
+    with pytest.raises(UnsafeArchiveError, match="more than 10 bytes"):
+        _resolve(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address", ["mirror.example", "ftp://mirror.example", "https://", "https://u:s3cret@mirror"]
+)
+def test_an_endpoint_that_is_not_a_server_is_an_error(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(ConfigError, match="HF_ENDPOINT is not the address of a server: set") as e:
+        _resolve(tmp_path)
+    assert "s3cret" not in str(e.value)
+
+
 def test_limits_hold_before_anything_is_downloaded(
     imitation: Imitation, server: Server, tmp_path: Path
 ) -> None:
@@ -227,10 +251,11 @@ def test_a_repository_without_a_saved_model_is_not_a_module(
 def test_a_list_that_leads_to_another_host_is_refused(
     imitation: Imitation, server: Server, other_server: Server, answer: Answer, tmp_path: Path
 ) -> None:
-    link = {"Link": f'<{other_server.url}/tree>; rel="next"'}
-    server.on(f"{API}/tree/{COMMIT}", answer(body=b"[]", headers=link))
-    with pytest.raises(FetchError, match="list of files does not end: check"):
-        _resolve(tmp_path)
+    for there in (f"{other_server.url}/tree", "https://:1/", "gs://b/../x"):
+        link = {"Link": f'<{there}>; rel="next"'}
+        server.on(f"{API}/tree/{COMMIT}", answer(body=b"[]", headers=link))
+        with pytest.raises(FetchError, match="list of files does not end: check"):
+            _resolve(tmp_path)
     assert other_server.targets == []
 
 

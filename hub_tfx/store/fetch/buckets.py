@@ -7,6 +7,7 @@ of them is waited for until the deadline at most, since none can be interrupted.
 import hashlib
 import logging
 import posixpath
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ class BucketFetcher:
             (self.access or current()).hosts.check_name(f"{handle.scheme}://{handle.authority}")
         except RefusedError as error:
             raise RefusedError(f"{handle}: refused: {error}") from None
-        with _quiet(), Deadline(self.total_timeout_s) as deadline, _told(handle, deadline):
+        with _QUIET, Deadline(self.total_timeout_s) as deadline, _told(handle, deadline):
             opened = deadline.call(open_bucket, handle.url)
             yield _Bucket(handle, deadline, self.limits, *opened)
 
@@ -201,18 +202,32 @@ def _told(handle: ModuleHandle, deadline: Deadline) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
+class _Quiet:
     """Keeps the libraries from logging requests, which have signatures and session tokens.
 
-    What they log of failures is in the errors that they raise.
+    What they log of failures is in the errors that they raise. Several threads may be within it.
     """
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(max(logging.CRITICAL, logger.level))
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._levels: list[tuple[logging.Logger, int]] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                loggers = map(logging.getLogger, _LIBRARIES)
+                self._levels = [(logger, logger.level) for logger in loggers]
+                for logger, level in self._levels:
+                    logger.setLevel(max(logging.CRITICAL, level))
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                for logger, level in self._levels:
+                    logger.setLevel(level)
+
+
+_QUIET = _Quiet()

@@ -24,7 +24,7 @@ from hub_tfx.errors import (
 )
 from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.store.fetch.access import Access, bearer, origin, token_of
+from hub_tfx.store.fetch.access import Access, bearer, endpoint, is_ours, token_of
 from hub_tfx.store.fetch.answers import CHECK
 from hub_tfx.store.fetch.part import new_part
 from hub_tfx.store.fetch.places import HuggingFaceRepo, hugging_face_repo
@@ -85,7 +85,7 @@ class HuggingFaceFetcher(WebSettings):
 
 
 def _endpoint() -> str:
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    return endpoint("HF_ENDPOINT", "https://huggingface.co")
 
 
 def _repo(handle: ModuleHandle) -> HuggingFaceRepo:
@@ -98,7 +98,7 @@ def _repo(handle: ModuleHandle) -> HuggingFaceRepo:
 
 
 def _authorization(access: Access, url: str) -> Mapping[str, str]:
-    if origin(url) != origin(_endpoint()):
+    if not is_ours(url, _endpoint()):
         return {}
     token = access.token(url) or (token_of("HF_TOKEN") if os.environ.get("HF_TOKEN") else "")
     return bearer(token, url) if token else {}
@@ -152,7 +152,7 @@ def _tree(web: Web, repo: HuggingFaceRepo, commit: str) -> Iterator[dict[str, An
         if not isinstance(page, list) or not all(isinstance(entry, dict) for entry in page):
             raise FetchError(f"{web.handle}: the server's list of files cannot be read: {CHECK}")
         yield from page
-        if url and (origin(url) != origin(_endpoint()) or pages > web.settings.limits.members):
+        if url and (not is_ours(url, _endpoint()) or pages > web.settings.limits.members):
             raise FetchError(f"{web.handle}: the server's list of files does not end: {CHECK}")
 
 
@@ -179,7 +179,7 @@ def _file(
 
 def _download(web: Web, file: _File, target: Path) -> None:
     with new_part(target) as part:
-        web.retried(lambda: web.download(file.url, part, hints=_HINTS))
+        web.retried(lambda: web.download(file.url, part, hints=_HINTS, max_bytes=file.size_bytes))
         size_bytes = part.size_bytes
     if size_bytes != file.size_bytes or not _is_whole(file, target):
         raise DigestMismatchError(

@@ -9,11 +9,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
 
 from hub_tfx.errors import FetchError, HandleError
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.store.fetch.access import Access, basic, bearer, check_private, origin, token_of
+from hub_tfx.store.fetch.access import (
+    Access,
+    basic,
+    bearer,
+    check_private,
+    endpoint,
+    is_ours,
+    token_of,
+)
 from hub_tfx.store.fetch.answers import CHECK
 from hub_tfx.store.fetch.http import fetch_archive
 from hub_tfx.store.fetch.places import KaggleModel, kaggle_model
@@ -66,11 +73,11 @@ def _version(web: Web, model: KaggleModel) -> int:
 
 
 def _api(model: KaggleModel) -> str:
-    return urljoin(_endpoint(), f"/api/v1/{model.path}")
+    return f"{_endpoint()}/api/v1/{model.path}"
 
 
 def _endpoint() -> str:
-    return os.environ.get("KAGGLE_API_ENDPOINT") or "https://www.kaggle.com"
+    return endpoint("KAGGLE_API_ENDPOINT", "https://www.kaggle.com")
 
 
 def _own_token() -> str:
@@ -78,7 +85,7 @@ def _own_token() -> str:
 
 
 def _authorization(access: Access, url: str) -> Mapping[str, str]:
-    if origin(url) != origin(_endpoint()):
+    if not is_ours(url, _endpoint()):
         return {}
     if token := access.token(url) or _own_token():
         return bearer(token, url)

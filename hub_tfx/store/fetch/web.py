@@ -245,6 +245,7 @@ class Web:
         part: Part,
         check: Callable[[bytes], None] | None = None,
         hints: Mapping[int, str] | None = None,
+        max_bytes: int | None = None,
     ) -> Mapping[str, str]:
         """Brings a file, or the rest of one that broke off; tries once.
 
@@ -254,6 +255,7 @@ class Web:
           check: is called with the first bytes (HEAD_BYTES of them, or fewer of a smaller file)
             and raises what is wrong with them.
           hints: status -> what to do about it.
+          max_bytes: how large the file may be; as large as the module may if None.
 
         Returns:
           The headers of the answer, whose names are found in any case.
@@ -274,7 +276,7 @@ class Web:
                 if self._whole is not None:
                     self._whole.done -= part.size_bytes
                 part.restart(response.headers)
-            self._take(response, part, check)
+            self._take(response, part, check, max_bytes)
             return response.headers
 
     @contextmanager
@@ -293,9 +295,13 @@ class Web:
             yield download
 
     def _take(
-        self, response: requests.Response, part: Part, check: Callable[[bytes], None] | None
+        self,
+        response: requests.Response,
+        part: Part,
+        check: Callable[[bytes], None] | None,
+        max_bytes: int | None,
     ) -> None:
-        max_bytes = self.settings.limits.total_bytes
+        max_bytes = self.settings.limits.total_bytes if max_bytes is None else max_bytes
         with self._shown(part) as download:
             for chunk in self._chunks(response):
                 if part.size_bytes + len(chunk) > max_bytes:
