@@ -50,7 +50,7 @@ class BucketStorage:
           ConfigError: what reaches this kind of store is not installed.
         """
         self.url = url.rstrip("/")
-        check_url(self.url)
+        check_url(url)
         self._fs, root = _filesystem(self.url, self.url.partition("://")[0])
         self._root = root.rstrip("/")
 

@@ -136,12 +136,13 @@ class LocalStorage:
     def remove(self, key: str) -> None:
         target = self.root / key
         with self._written(key):
-            target.unlink(missing_ok=True)
-            for above in target.relative_to(self.root).parents[:-1]:
-                try:
-                    (self.root / above).rmdir()
-                except OSError:  # It is not empty.
-                    return
+            if not target.is_dir():
+                target.unlink(missing_ok=True)
+            below = (Path(folder) for folder, _, _ in os.walk(target, topdown=False))
+            above = (self.root / path for path in Path(key).parents[:-1])
+            for folder in (*below, *above):
+                with suppress(OSError):  # It is not empty.
+                    folder.rmdir()
 
     def sweep(self) -> None:
         with self._written(layout.WORK), self._alone():

@@ -66,7 +66,10 @@ class Storage(Protocol):
         """
 
     def remove(self, key: str) -> None:
-        """Removes a file, if it is there, and on a disk the folders that are empty without it."""
+        """Removes a file, if it is there, or on a disk the folders in a folder that hold nothing.
+
+        On a disk the folders above that are empty afterwards go as well.
+        """
 
     def sweep(self) -> None:
         """Removes what is left of files whose writers were killed, and nothing of the others'."""
