@@ -80,6 +80,22 @@ class Generation:
         return generation
 
 
+@dataclass(frozen=True)
+class PushedGeneration:
+    """What a push came to.
+
+    Attributes:
+      generation: the latest generation now.
+      created: whether this push made it; False where the latest one held the same embeddings
+        already, and where a later one was complete first.
+      uri: where its embeddings are.
+    """
+
+    generation: Generation
+    created: bool
+    uri: str
+
+
 def latest_generation(root: str | os.PathLike[str]) -> Generation | None:
     """The latest generation of a root; None where there is none yet.
 
@@ -107,6 +123,12 @@ def list_generations(root: str | os.PathLike[str]) -> list[Generation]:
 def uri_of(root: str | os.PathLike[str], generation: Generation) -> str:
     """Where the embeddings of a generation are; ``hub_tfx.read_embeddings`` takes it."""
     return f"{open_root(root).url}/{generation.number}"
+
+
+def check_keep(keep: int) -> None:
+    """Raises ConfigError for a number of generations that cannot stay."""
+    if keep < 1:
+        raise ConfigError(f"keep is {keep}: the latest generation always stays, so use 1 or more")
 
 
 def check_root_name(root: str) -> str:

@@ -31,6 +31,8 @@ from hub_tfx.embed.generations import (
     LAYOUT,
     ROOT_MARKER,
     Generation,
+    PushedGeneration,
+    check_keep,
     check_root,
     is_root,
     marker_key,
@@ -50,22 +52,6 @@ from hub_tfx.repository.storage import Storage
 _log = logging.getLogger(__name__)
 _FIX = "make the embeddings again"
 _Outputs = Sequence[tuple[OutputLayout, OutputManifest]]
-
-
-@dataclass(frozen=True)
-class PushedGeneration:
-    """What a push came to.
-
-    Attributes:
-      generation: the latest generation now.
-      created: whether this push made it; False where the latest one held the same embeddings
-        already, and where a later one was complete first.
-      uri: where its embeddings are.
-    """
-
-    generation: Generation
-    created: bool
-    uri: str
 
 
 def push_generation(
@@ -105,12 +91,6 @@ def push_generation(
     assert latest is not None
     _finish(storage, keep)
     return PushedGeneration(latest, created, f"{storage.url}/{latest.number}")
-
-
-def check_keep(keep: int) -> None:
-    """Raises ConfigError for a number of generations that cannot stay."""
-    if keep < 1:
-        raise ConfigError(f"keep is {keep}: the latest generation always stays, so use 1 or more")
 
 
 def _complete_outputs(embeddings: str, splits: Collection[str] | None) -> _Outputs:
