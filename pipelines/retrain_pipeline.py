@@ -1,7 +1,7 @@
 """From new examples to a better version and its embeddings, again and again.
 
 ExampleGen -> statistics, schema, validation -> RetrainGate -> ModuleTrainer -> ModuleEvaluator
-    -> ModulePublisher -> EmbeddingGenerator
+    -> ModulePublisher -> EmbeddingGenerator -> EmbeddingPusher
 """
 
 import tfx.v1 as tfx
@@ -15,6 +15,7 @@ from hub_tfx_pipelines.common import make_pipeline, resolve_preprocessor
 from hub_tfx_pipelines.configs import RetrainPipelineConfig
 from hub_tfx_pipelines.finetune_pipeline import make_trainer, prepare
 from hub_tfx_pipelines.publishing import find_baseline, judge_and_publish
+from hub_tfx_pipelines.pushing import push_embeddings
 
 
 def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
@@ -61,5 +62,7 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         preprocessor=preprocessor,
         previous=embedded.outputs["previous"],
     )
+    pushing = push_embeddings(config.embeddings, generator.outputs["embeddings"])
     finding_out = [*prepared.nodes, resolver, *finding, *preprocessing, latest, gate]
-    return make_pipeline(config, [*finding_out, trainer, evaluator, publisher, embedded, generator])
+    learning = [trainer, evaluator, publisher]
+    return make_pipeline(config, [*finding_out, *learning, embedded, generator, *pushing])

@@ -221,6 +221,18 @@ def test_damaged_embeddings_are_not_pushed_and_leave_nothing(root: Path) -> None
     check_nothing_left(root)
 
 
+def test_embeddings_that_are_not_whole_at_the_end_are_not_a_generation(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_vectors(root, ONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(push, "_bring", lambda *_: None)
+        with pytest.raises(InputError, match="has changed since it was written: make the"):
+            push_vectors(root, TWO)
+    assert check_whole(root) == [1]
+    check_nothing_left(root)
+
+
 def test_what_is_not_ours_is_not_a_root(tmp_path: Path) -> None:
     output = write_embeddings(tmp_path / "out", TWO)
     served = tmp_path / "served" / "1"
