@@ -32,15 +32,32 @@ def digest_of(module: str) -> str:
 
 
 def write_embeddings(
-    folder: Path, vectors: Vectors, module: str = "module", split: str = "", signature: str = "s"
+    folder: Path,
+    vectors: Vectors,
+    module: str = "module",
+    split: str = "",
+    *,
+    signature: str = "s",
+    order: str = "",
+    inputs: str = "examples",
 ) -> str:
-    """An output as a job leaves it; the parts of a split are not what tf.Examples are."""
+    """An output as a job leaves it; the parts of a split are not what tf.Examples are.
+
+    Args:
+      folder: where it goes.
+      vectors: vectors of its rows.
+      module: which module has made it.
+      split: name of a split; a directory of Parquet if empty.
+      signature: name of the signature.
+      order: what tells the bytes of a split from others that mean the same.
+      inputs: the file that was embedded.
+    """
     layout = (
         OutputLayout.of_split(str(folder), str(folder), split)
         if split
         else OutputLayout.of_directory(str(folder), "parquet")
     )
-    content = json.dumps(vectors).encode()
+    content = json.dumps([order, vectors]).encode()
     if not split:
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table({"vector": pa.array(vectors, pa.list_(pa.float32()))}), sink)
@@ -63,6 +80,7 @@ def write_embeddings(
         format="tfrecord" if split else "parquet",
         rows=len(vectors),
         files=(part,),
+        inputs={inputs: len(vectors)},
         run=f"job of {folder.name}",
     )
     for path, held in (

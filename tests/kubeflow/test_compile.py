@@ -134,7 +134,7 @@ def test_a_state_directory_and_a_root_are_parameters_where_they_are_asked_for(co
     assert parameters(job, "EmbeddingGenerator")["state_dir"] == state
     assert parameters(job, "EmbeddingPusher") == {
         "root": "gs://bucket/embeddings",
-        "keep": 2,
+        "keep": "2",
         "hub_tfx_version": hub_tfx.__version__,
     }
 

@@ -306,7 +306,7 @@ def test_beam_has_its_say_on_its_options() -> None:
         (["--keep-generations", "3"], "--keep-generations is for --embeddings-root: give both"),
         (
             ["--set", "embeddings.keep=0", "--embeddings-root", "x"],
-            "embeddings.keep: takes a whole",
+            "embeddings.keep: takes",
         ),
         (["--embeddings-root", "hdfs://host/x"], "hdfs://… cannot hold embeddings: use a dir"),
         (["--embeddings-root", "gs://user:pass@bucket/x"], "without credentials"),

@@ -155,6 +155,7 @@ OF_FORMS = {
     "a name as publisher/model": st.just("acme/words"),
     "an alias": st.sampled_from(["stable", "no", "1e3"]),
     "where ML Metadata is": st.sampled_from(["m.sqlite", "grpc://h:1"]).map(Connection.parse),
+    "a directory, s3://… or gs://…": st.sampled_from(["generations", "s3://b/no"]),
 }
 
 

@@ -18,6 +18,7 @@ from trust import trust_tuned
 from hub_tfx.cli.main import run as run_main
 from hub_tfx.cli.main import run_command
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.generations import latest_generation
 from hub_tfx.evaluate import job
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
@@ -29,7 +30,7 @@ from hub_tfx.repository.card import read_card
 from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.config_file.plain import to_yaml
-from hub_tfx_pipelines.configs import Gate, Publication, RetrainPipelineConfig
+from hub_tfx_pipelines.configs import EmbeddingsRoot, Gate, Publication, RetrainPipelineConfig
 from hub_tfx_pipelines.run_local import run_retrain
 
 ROWS = 150
@@ -103,6 +104,7 @@ class Schedule:
             retrain=RetrainConfig(min_new_rows=100),
             schema_file=str(self.folder / "schema.pbtxt"),
             embed=EmbedConfig(keep=("text",)),
+            embeddings=EmbeddingsRoot(root=str(self.folder / "embeddings")),
         )
 
     def run(self, learns: str | None = None) -> dict[str, Any]:
@@ -149,6 +151,7 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert first["published"].endswith("acme/words/1")
     assert (first["rows"], first["reused"]) == (ROWS, 0)
     assert first["embedded_with"] == schedule.digest("good")
+    assert first["generation"] == 1
 
     (schedule.folder / "retrain.yaml").write_text(to_yaml("retrain", schedule.config))
     arguments = ["retrain", "--config", str(schedule.folder / "retrain.yaml")]
@@ -160,6 +163,7 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert not {"verdict", "published", "digest"} & again.keys()
     assert (again["rows"], again["reused"]) == (str(ROWS), str(ROWS))
     assert again["embedded_with"] == schedule.digest("good")
+    assert again["generation"] == "1"  # It holds the same embeddings.
 
     schedule.write(2, rows=ROWS + 10)
     worse = schedule.run("poor")
@@ -168,6 +172,9 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert worse["verdict"] == "not blessed"
     assert "published" not in worse
     assert (worse["rows"], worse["reused"]) == (ROWS + 10, ROWS)
+    latest = latest_generation(schedule.folder / "embeddings")
+    assert (latest.number, latest.rows) == (worse["generation"], worse["rows"])
+    assert latest.module.digest == schedule.digest("good")
 
     runs = schedule.history()
     assert [run.verdict for run in runs] == ["blessed", "skipped", "not blessed"]

@@ -14,9 +14,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError
 
@@ -145,11 +146,23 @@ def _content(outputs: _Outputs) -> str:
             "preprocessor": manifest.preprocessor and manifest.preprocessor.digest,
             "signature": manifest.signature,
             "columns": manifest.columns_dict(),
-            "files": [(file.name, file.sha256) for file in manifest.files],
+            **_rows(layout, manifest),
         }
         for layout, manifest in outputs
     ]
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def _rows(layout: OutputLayout, manifest: OutputManifest) -> Mapping[str, Any]:
+    """What tells the rows of an output from others.
+
+    Equal tf.Examples have several encodings, as maps in protos have no order. Their inputs, which
+    are artifacts as well, never change: what feeds the same, from the same files, is the same.
+    """
+    if layout.split and all(file.digests_sha256 for file in manifest.files):
+        fed = [file.digests_sha256 for file in manifest.files]
+        return {"fed": fed, "inputs": dict(manifest.inputs), "config": dict(manifest.config)}
+    return {"files": [(file.name, file.sha256) for file in manifest.files]}
 
 
 # --- One generation ------------------------------------------------------------------------------

@@ -123,6 +123,19 @@ def test_the_same_embeddings_again_are_not_pushed(root: Path) -> None:
     assert check_whole(root) == [1]
 
 
+def test_examples_that_were_embedded_again_and_encoded_in_another_order_are_the_same(
+    root: Path,
+) -> None:
+    folders = [
+        write_embeddings(
+            root.parent / f"{order}{inputs}", TWO, split="a", order=order, inputs=inputs
+        )
+        for order, inputs in (("x", "examples"), ("y", "examples"), ("x", "later"))
+    ]
+    created = [push_generation(root, folder).created for folder in folders]
+    assert created == [True, False, True]  # Of later examples other features may have been kept.
+
+
 def test_an_older_generation_can_be_pushed_again_as_a_new_one(root: Path) -> None:
     first = push_vectors(root, ONE)
     push_vectors(root, TWO)
