@@ -154,7 +154,7 @@ class LocalStorage:
     def _alone(self) -> Iterator[None]:
         """Waits until nobody else replaces files here; the lock of a process that dies is free."""
         self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root, os.O_RDONLY)
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with suppress(OSError):  # Some filesystems have no locks.
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
