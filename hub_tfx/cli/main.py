@@ -25,6 +25,7 @@ _COMMANDS: Mapping[str, str] = {
     "check": "hub_tfx.cli.check:check",
     "cache": "hub_tfx.cli.cache:cache",
     "embed": "hub_tfx.cli.embed:embed",
+    "generations": "hub_tfx.cli.generations:generations",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
     "evaluate": "hub_tfx.cli.evaluate:evaluate",
@@ -37,7 +38,7 @@ _COMMANDS: Mapping[str, str] = {
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create", "cache"),
-    "Embeddings and training": ("embed", "fine-tune", "evaluate"),
+    "Embeddings and training": ("embed", "generations", "fine-tune", "evaluate"),
     "Publishing": ("publish", "repo", "card", "diff"),
     "Pipelines": ("run", "compile", "schedule", "config"),
     "Lineage": ("lineage", "history"),

@@ -20,6 +20,7 @@ from hub_tfx.cli.main import run as run_main
 from hub_tfx.cli.main import run_command
 from hub_tfx.components.module_publisher import executor
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.generations import latest_generation
 from hub_tfx.evaluate import job
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
@@ -34,7 +35,7 @@ from hub_tfx.repository.versions import aliases, numbers
 from hub_tfx.retrain.config import RetrainConfig, Window
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.config_file.plain import to_yaml
-from hub_tfx_pipelines.configs import Gate, Publication, RetrainPipelineConfig
+from hub_tfx_pipelines.configs import EmbeddingsRoot, Gate, Publication, RetrainPipelineConfig
 from hub_tfx_pipelines.run_local import run_retrain
 
 ROWS = 150
@@ -112,6 +113,7 @@ class Schedule:
             embed_window=self.embed_window,
             schema_file=str(self.folder / "schema.pbtxt"),
             embed=EmbedConfig(keep=("text",)),
+            embeddings=EmbeddingsRoot(root=str(self.folder / "embeddings")),
         )
 
     def run(self, learns: str | None = None) -> dict[str, Any]:
@@ -166,6 +168,7 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert first["published"].endswith("acme/words/1")
     assert (first["rows"], first["reused"]) == (ROWS, 0)
     assert first["embedded_with"] == schedule.digest("good")
+    assert first["generation"] == 1
 
     (schedule.folder / "retrain.yaml").write_text(to_yaml("retrain", schedule.config))
     arguments = ["retrain", "--config", str(schedule.folder / "retrain.yaml")]
@@ -177,6 +180,7 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert not {"verdict", "published", "digest"} & again.keys()
     assert (again["rows"], again["reused"]) == (str(ROWS), str(ROWS))
     assert again["embedded_with"] == schedule.digest("good")
+    assert again["generation"] == "1"  # It holds the same embeddings.
 
     schedule.write(2, rows=ROWS + 10)
     worse = schedule.run("poor")
@@ -185,6 +189,9 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert worse["verdict"] == "not blessed"
     assert "published" not in worse
     assert (worse["rows"], worse["reused"]) == (ROWS + 10, ROWS)
+    latest = latest_generation(schedule.folder / "embeddings")
+    assert (latest.number, latest.rows) == (worse["generation"], worse["rows"])
+    assert latest.module.digest == schedule.digest("good")
 
     runs = schedule.history()
     assert [run.verdict for run in runs] == ["blessed", "skipped", "not blessed"]
