@@ -86,6 +86,7 @@ class Run:
       spans: the spans of its examples.
       rows: number of rows that it learned from or embedded.
       base: handle of the module that it started from, or the beginning of that module's digest.
+      decided: why RetrainGate found that there is something to learn from.
       verdict: `blessed` or `not blessed`; `skipped` where there was nothing to learn from.
       reason: why.
       published: the version that it published, `publisher/model/3`, without the cache.
@@ -103,6 +104,7 @@ class Run:
     spans: tuple[int, ...]
     rows: int | None
     base: str | None
+    decided: str | None
     verdict: str | None
     reason: str | None
     published: str | None
@@ -306,7 +308,7 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
     decision = made.get("decision", {})
     evaluation, embeddings = made.get("evaluation", {}), new.get("embeddings", {})
     embedded, reused = _number(embeddings, "rows"), _number(embeddings, "reused")
-    learned = _rows_learned(_tuned(executions))
+    learned, is_skipped = _rows_learned(_tuned(executions)), _number(decision, "learn") == 0
     return Run(
         id=context.name,
         pipeline=pipeline,
@@ -315,8 +317,9 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
         spans=_spans(executions),
         rows=_number(made.get("embeddings", {}), "rows") if learned is None else learned,
         base=_base(executions),
-        verdict=evaluation.get("verdict", _SKIPPED if _number(decision, "learn") == 0 else None),
-        reason=evaluation.get("reason", decision.get("reason")),
+        decided=None if is_skipped else decision.get("reason"),
+        verdict=evaluation.get("verdict", _SKIPPED if is_skipped else None),
+        reason=evaluation.get("reason", decision.get("reason") if is_skipped else None),
         published=_published(new.get("published", {})),
         embedded=None if embedded is None else embedded - (reused or 0),
         reused=reused,
