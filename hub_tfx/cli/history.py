@@ -55,8 +55,8 @@ def history(
 
     One line for each run, the newest last: its spans, rows and base module, the verdict on the new
     module, the version that was published, and rows that were embedded or reused. Below it, or in
-    further columns: what was decided, the reason of the verdict, and what failed. Columns that would
-    be empty are left out. ID is that of a run in the table, or its beginning.
+    further columns: what was decided, the reason of the verdict, and what failed. Columns that
+    would be empty are left out. ID is that of a run in the table, or its beginning.
 
     \b
     Example:
