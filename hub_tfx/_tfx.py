@@ -9,6 +9,7 @@ from tfx.components.util.examples_utils import (
     set_payload_format,
 )
 from tfx.components.util.udf_utils import get_fn
+from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -24,6 +25,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils.io_utils import SchemaReader
 
 __all__ = [
+    "PIPELINE_RUN_ID_PARAMETER_NAME",
     "Artifact",
     "BaseBeamComponent",
     "BaseBeamExecutor",

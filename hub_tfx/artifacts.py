@@ -14,6 +14,7 @@ from hub_tfx.data.filesystems import (
     is_local,
     local_directory,
     make_folder,
+    paths_below,
     read_bytes,
     write_bytes,
 )
@@ -26,6 +27,7 @@ from hub_tfx.retrain.decision import Decision
 _MODULE = "module"
 _MANIFEST = "manifest.json"
 _DECISION = "decision.json"
+_STATISTICS = "statistics"
 
 
 class HubModule(Artifact):  # type: ignore[misc]
@@ -46,6 +48,8 @@ class HubModule(Artifact):  # type: ignore[misc]
       - `size_bytes`: size of all files together
       - of a tuned module, what ModuleTrainer says of it: its parent and preprocessor, its metrics,
         and the numbers of rows `rows_train`, `rows_eval` and `rows_left_out`
+      - of the version that is in use after ModulePublisher: `repository` and `name`; `outcome`,
+        which is `published` where this run has published it, and `why`
     """
 
     TYPE_NAME = "hub_tfx.HubModule"
@@ -77,6 +81,8 @@ class RetrainDecision(Artifact):  # type: ignore[misc]
     * File structure:
       - `{uri}/`
         - `decision.json`: see hub_tfx.retrain.decision.Decision
+      - `statistics/Split-{split}/FeatureStats.pb`: where drift is measured, the statistics of the
+        examples, of the features that it is measured of
 
     * Custom properties (a type with PROPERTIES of its own would not compile for KFP v2):
       - `learn`: 1 or 0
@@ -90,8 +96,20 @@ class RetrainDecision(Artifact):  # type: ignore[misc]
     TYPE_NAME = "hub_tfx.RetrainDecision"
 
 
-def write_decision(artifact: Any, decision: Decision) -> None:
-    """Writes a decision into a RetrainDecision, and stamps its properties."""
+def write_decision(
+    artifact: Any, decision: Decision, statistics: Mapping[str, bytes] | None = None
+) -> None:
+    """Writes a decision into a RetrainDecision, and stamps its properties.
+
+    Args:
+      artifact: a RetrainDecision with a URI on any Beam filesystem.
+      decision: the decision.
+      statistics: what ``read_statistics`` is to give.
+    """
+    for path, content in (statistics or {}).items():
+        folder, _, name = path.rpartition("/")
+        make_folder(f"{artifact.uri}/{_STATISTICS}/{folder}")
+        write_bytes(f"{artifact.uri}/{_STATISTICS}/{folder}/{name}", content)
     make_folder(artifact.uri)
     write_bytes(f"{artifact.uri}/{_DECISION}", decision.to_json().encode())
     stamp(
@@ -107,8 +125,12 @@ def write_decision(artifact: Any, decision: Decision) -> None:
     )
 
 
-def read_decision(artifact: Any) -> Decision:
+def read_decision(artifact: Any, fix: str = "run the pipeline again without its cache") -> Decision:
     """The decision in a RetrainDecision.
+
+    Args:
+      artifact: the artifact.
+      fix: what to do where it is not there.
 
     Raises:
       InputError: it cannot be read.
@@ -117,10 +139,15 @@ def read_decision(artifact: Any) -> Decision:
     try:
         content = read_bytes(path)
     except (OSError, BeamIOError) as error:
-        raise InputError(
-            f"{path} cannot be read ({error}): run the pipeline again without its cache"
-        ) from error
+        raise InputError(f"{path} cannot be read ({error}): {fix}") from error
     return Decision.from_json(content)
+
+
+def read_statistics(artifact: Any) -> dict[str, bytes]:
+    """Path in the folder of statistics of a RetrainDecision -> the file; nothing without any."""
+    folder = f"{artifact.uri}/{_STATISTICS}"
+    paths = ["/".join(parts) for parts in paths_below(folder) if parts[-1]]
+    return {path: read_bytes(f"{folder}/{path}") for path in paths}
 
 
 def write_module(

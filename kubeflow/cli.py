@@ -11,13 +11,22 @@ from hub_tfx.cli.names import RenamedGroup
 from hub_tfx.cli.options import add_options
 from hub_tfx.cli.output import print_path
 from hub_tfx.errors import UsageError
-from hub_tfx_kubeflow.formats import TARGETS, check_output, check_target, write_pipeline
+from hub_tfx_kubeflow.formats import (
+    TARGETS,
+    check_output,
+    check_target,
+    is_of_kubeflow,
+    write_pipeline,
+)
+from hub_tfx_kubeflow.metadata import of_cluster
 from hub_tfx_pipelines.config_options import PipelineCommand, required_in_file
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
     embed_pipeline_options,
     fine_tune_pipeline_config,
     fine_tune_pipeline_options,
+    retrain_pipeline_config,
+    retrain_pipeline_options,
 )
 
 if TYPE_CHECKING:
@@ -109,6 +118,29 @@ def fine_tune(image: str, target: str | None, output: str | None, **options: Any
     _write(config, create_pipeline, image, output)
 
 
+@compile_.command(cls=PipelineCommand, short_help="Compile the retraining pipeline.")
+@retrain_pipeline_options
+@_target_options
+def retrain(image: str, target: str | None, output: str | None, **options: Any) -> None:
+    """Compile the retraining pipeline, and print the path of the file.
+
+    Each run reads the version in use from the repository when it gets there. Vertex AI Pipelines
+    needs --state-dir. Its steps run elsewhere: relative paths are refused, and so are those that
+    exist here. Options after `--` are those of its Beam steps.
+
+    \b
+    Example:
+      hub-tfx compile retrain --config retrain.yaml --target kfp --image example.org/hub-tfx:1
+    """
+    quiet_libraries()
+    output = output_of(target, output, "retrain")
+    config = retrain_pipeline_config(**options)
+    config.check_baseline()
+    from hub_tfx_pipelines.retrain_pipeline import create_pipeline
+
+    _write(config, create_pipeline, image, output)
+
+
 def output_of(target: str | None, output: str | None, pipeline: str) -> str:
     """The file to write, which can be written as far as its ending is concerned.
 
@@ -134,6 +166,7 @@ def _write(
 
     check_reach_of_containers([*config.handles, *config.folders])
     check_reach(config.folders, config.beam_pipeline_args)
-    config = replace(config, metadata=None, metadata_path=None)  # The platform brings its own.
-    write_pipeline(create_pipeline(config), image, output)
+    metadata = of_cluster(config.connection) if is_of_kubeflow(output) else None
+    config = replace(config, metadata=None, metadata_path=None)  # That of a run on this machine.
+    write_pipeline(create_pipeline(config), image, output, metadata)
     print_path(output)

@@ -9,11 +9,16 @@
 import importlib
 import json
 import tempfile
+from collections.abc import Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hub_tfx._files import replacing, why
 from hub_tfx.errors import HubTfxError, OutputError, UsageError
+from hub_tfx_kubeflow.metadata import metadata_config
+
+if TYPE_CHECKING:
+    from hub_tfx.lineage.connection import Connection
 
 _YAML = (".yaml", ".yml")
 TARGETS = {"kfp": _YAML, "vertex": (".json",)}
@@ -41,6 +46,11 @@ def check_output(output: str) -> None:
         )
 
 
+def is_of_kubeflow(output: str) -> bool:
+    """Whether a file is for Kubeflow Pipelines, by its ending."""
+    return output.endswith(_YAML)
+
+
 def check_target(target: str, output: str) -> None:
     """Raises UsageError where the ending of a file is not for a target."""
     if Path(output).suffix not in TARGETS[target]:
@@ -61,23 +71,34 @@ def _require(module: str, need: str, advice: str) -> None:
         raise HubTfxError(f"{need}, and it cannot be imported ({error}): {advice}") from error
 
 
-def write_pipeline(pipeline: Any, image: str, output: str) -> None:
+def write_pipeline(
+    pipeline: Any, image: str, output: str, metadata: "Connection | None" = None
+) -> None:
     """Compiles a pipeline; equal pipelines make equal bytes.
+
+    Steps that read what changes outside of the pipeline are never taken from the cache: see
+    hub_tfx.components.remote_state.
 
     Args:
       pipeline: a tfx.dsl.Pipeline without a connection to ML Metadata: the platform brings its own.
       image: container image that the steps run in.
       output: a local file; its ending says what to write.
+      metadata: where the steps find ML Metadata instead, on Kubeflow Pipelines.
 
     Raises:
       UsageError, HubTfxError: as ``check_output`` and ``vertex_job``.
       ConfigError: a step has a ``module_file`` that its container does not reach.
       OutputError: the file cannot be written.
     """
+    from hub_tfx.components.remote_state import without_run_ids
+
     check_output(output)
     _check_module_files(pipeline)
-    compiled = argo_workflow if output.endswith(_YAML) else vertex_job
-    text = compiled(pipeline, image)
+    without_run_ids(pipeline.components)
+    if is_of_kubeflow(output):
+        text = argo_workflow(pipeline, image, metadata)
+    else:
+        text = vertex_job(pipeline, image)
     path = Path(output)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,12 +130,18 @@ def vertex_job(pipeline: Any, image: str) -> str:
     """
     import tfx.v1 as tfx
 
+    from hub_tfx.components.remote_state import readers_of_remote_state
+
     _check_no_latest(pipeline)
     experimental = tfx.orchestration.experimental
     runner = experimental.KubeflowV2DagRunner(
         config=experimental.KubeflowV2DagRunnerConfig(default_image=image)
     )
-    return json.dumps(runner.run(pipeline, write_out=False), sort_keys=True)
+    job = runner.run(pipeline, write_out=False)
+    tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
+    for step in readers_of_remote_state(pipeline.components):
+        tasks[step]["cachingOptions"] = {"enableCache": False}
+    return json.dumps(job, sort_keys=True)
 
 
 def _check_no_latest(pipeline: Any) -> None:
@@ -124,11 +151,8 @@ def _check_no_latest(pipeline: Any) -> None:
     from hub_tfx.components.latest_module import LatestModuleStrategy
 
     unknown = {
-        LatestModuleStrategy: (
-            "module",
-            "name it by its handle, to start from (--module) or to compare with (--baseline)",
-        ),
-        LatestOrNoneStrategy: ("embeddings", "name them in a state directory (--state-dir)"),
+        LatestModuleStrategy: ("module", "name it by its handle (--module)"),
+        LatestOrNoneStrategy: ("results", "name them in a state directory (--state-dir)"),
     }
     for node in pipeline.components:
         if strategy := unknown.get(node.exec_properties.get(RESOLVER_STRATEGY_CLASS)):
@@ -139,16 +163,24 @@ def _check_no_latest(pipeline: Any) -> None:
             )
 
 
-def argo_workflow(pipeline: Any, image: str) -> str:
+def argo_workflow(pipeline: Any, image: str, metadata: "Connection | None" = None) -> str:
     """A Workflow of Argo in YAML, without the time at which kfp made it.
 
-    The steps find ML Metadata by the environment that Kubeflow's metadata-grpc-configmap sets.
+    Args:
+      pipeline, image: as ``write_pipeline`` takes them.
+      metadata: where the steps find ML Metadata; None for where the environment says that is, which
+        Kubeflow's metadata-grpc-configmap sets.
     """
     import tfx.v1 as tfx
     from kfp.components._yaml_utils import dump_yaml, load_yaml
 
+    from hub_tfx.components.remote_state import readers_of_remote_state
+
     experimental = tfx.orchestration.experimental
-    config = experimental.KubeflowDagRunnerConfig(tfx_image=image)
+    config = experimental.KubeflowDagRunnerConfig(
+        tfx_image=image, kubeflow_metadata_config=metadata and metadata_config(metadata)
+    )
+    readers = readers_of_remote_state(pipeline.components)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
         experimental.KubeflowDagRunner(folder, file.name, config).run(pipeline)
@@ -157,8 +189,23 @@ def argo_workflow(pipeline: Any, image: str) -> str:
     for template in workflow["spec"]["templates"]:
         if "container" in template:
             container = template["container"]
-            container["args"] = [_in_order(argument) for argument in container["args"]]
+            container["args"] = _arguments(container["args"], readers)
     return str(dump_yaml(workflow))
+
+
+def _arguments(given: Sequence[str], readers: Set[str]) -> list[str]:
+    """The arguments of a step, which is taken from the cache only if it is none of the readers."""
+    arguments = list(given)
+    if _argument(given, "--node_id") in readers:
+        ir = json.loads(_argument(given, "--tfx_ir"))
+        options = ir["nodes"][0]["pipelineNode"].setdefault("executionOptions", {})
+        options["cachingOptions"] = {"enableCache": False}
+        arguments[given.index("--tfx_ir") + 1] = json.dumps(ir, indent=2)
+    return [_in_order(argument) for argument in arguments]
+
+
+def _argument(arguments: Sequence[str], option: str) -> str:
+    return arguments[arguments.index(option) + 1]
 
 
 def _in_order(argument: str) -> str:

@@ -13,7 +13,7 @@ from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.lineage.connection import Connection
-from hub_tfx.module.handle import checked_handle
+from hub_tfx.module.handle import IN_REPOSITORY, ModuleHandle, checked_handle
 from hub_tfx.module.manifest import parse_digest
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
@@ -185,14 +185,18 @@ class Publication(Checked):
     card: CardFile
     aliases: tuple[Alias, ...] = ()
 
+    @property
+    def handle(self) -> str:
+        """Handle of the version in use, whichever that is when it is resolved."""
+        alias = next(iter(self.aliases), None)
+        reference = Reference(ModuleName.parse(self.name), alias=alias)
+        return ModuleHandle.parse(f"{IN_REPOSITORY}{self.repository}//{reference}").url
+
     def in_use(self) -> str | None:
         """Handle of the version in use now, with its number; None where there is none yet."""
-        from hub_tfx.repository.storage import open_storage
-        from hub_tfx.repository.versions import in_use
+        from hub_tfx.repository.in_use import handle_in_use
 
-        storage, name = open_storage(self.repository), ModuleName.parse(self.name)
-        number = in_use(storage, name, next(iter(self.aliases), None))
-        return None if number is None else f"repo+{storage.url}//{Reference(name, number)}"
+        return handle_in_use(ModuleHandle.parse(self.handle))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +273,8 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
         inferred from the rows themselves, in which next to nothing is an anomaly.
       embed: how the rows are embedded with the version in use afterwards, incrementally; None for
         the way in which they are fed in training, and nothing kept of them.
+      state_dir: directory that names what was learned last and the last embeddings: for runners
+        that cannot resolve artifacts of earlier runs, such as Vertex AI Pipelines.
     """
 
     pipeline_name: str = "retrain"
@@ -279,10 +285,20 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     schema_file: str | None = None
     embed: EmbedConfig | None = None
+    state_dir: str | None = None
 
     @property
     def folders(self) -> tuple[str, ...]:
-        return super().folders + (() if self.schema_file is None else (self.schema_file,))
+        more = (self.schema_file, self.state_dir)
+        return super().folders + tuple(folder for folder in more if folder is not None)
+
+    def check_baseline(self) -> None:
+        """Raises ConfigError where the gate names a baseline before anybody has pinned one."""
+        if self.gate.baseline is not None:
+            raise ConfigError(
+                "baseline is the version in use where a module is trained again: leave "
+                "gate.baseline out (--baseline)"
+            )
 
     def __post_init__(self) -> None:
         super().__post_init__()

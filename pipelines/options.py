@@ -192,6 +192,12 @@ def retrain_pipeline_options(command: Any) -> Any:
             help="Find anomalies by this Schema of TFX, and learn nothing while there are any.  "
             "[inferred from the rows]",
         ),
+        click.option(
+            "--state-dir",
+            metavar="DIR",
+            help="Keep in DIR what was learned last and where the last embeddings are: for "
+            "platforms that cannot find the results of the last run themselves.",
+        ),
         fine_tune_options,
         ending_options,
     )

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from hub_tfx.components.latest_module import latest_module
 from hub_tfx.components.module_evaluator.component import ModuleEvaluator
 from hub_tfx.components.module_publisher.component import ModulePublisher
 from hub_tfx.components.module_resolver.component import ModuleResolver
@@ -20,6 +19,7 @@ def judge_and_publish(
     preprocessor: Any,
     baseline: Any = None,
     decision: Any = None,
+    state_dir: str | None = None,
 ) -> list[Any]:
     """The nodes that follow a ModuleTrainer.
 
@@ -34,6 +34,8 @@ def judge_and_publish(
       preprocessor: A channel of type `HubModule`, or None.
       baseline: A channel of type `HubModule`, if ``find_baseline`` has been asked already.
       decision: A channel of type `RetrainDecision`: whether there is a module; None if there is.
+      state_dir: directory in which the publisher names what was learned; None where the runner
+        finds that.
     """
     if gate is None:
         if publication is not None:
@@ -63,35 +65,42 @@ def judge_and_publish(
             card=publication.card,
             aliases=publication.aliases,
             decision=decision,
+            baseline=None if decision is None else baseline,  # It is what is in use, then.
+            state_dir=state_dir,
         )
         nodes.append(publisher)
     return nodes
 
 
 def find_baseline(
-    gate: Gate, publication: Publication | None, fallback: Any = None
+    gate: Gate,
+    publication: Publication | None,
+    fallback: str | None = None,
+    fallback_digest: str | None = None,
 ) -> tuple[list[Any], Any]:
     """The node that finds the baseline, and its output; none, and None, without one.
 
-    The version in use is known to whoever starts the pipeline, who names it: see ``run_local``. On
-    other platforms it is the newest one that the pipeline itself has published.
+    The version in use is read when the node runs. Whoever starts the pipeline may know it already,
+    and name it: see ``run_local``.
 
     Args:
       gate: which may name it.
       publication: what is in use of it is the baseline otherwise.
-      fallback: A channel of type `HubModule` for where nothing is published yet.
+      fallback: handle of the baseline while nothing is published yet; None for no baseline then.
+      fallback_digest: the digest that the fallback must have; None for any.
     """
     if gate.baseline is not None:
         resolver = ModuleResolver(handle=gate.baseline, digest=gate.baseline_digest)
-        return [resolver.with_id("BaselineResolver")], resolver.outputs["module"]
-    if publication is None:
+    elif publication is not None:
+        resolver = ModuleResolver(
+            handle=publication.handle,
+            fallback=fallback,
+            fallback_digest=fallback_digest,
+            optional=fallback is None,
+        )
+    else:
         return [], None
-    node = latest_module(
-        "ModulePublisher",
-        output_key="published",
-        properties={"repository": publication.repository, "name": publication.name},
-        fallback=fallback,
-        node_id="LatestPublished",
-    )
-    found = node.outputs["module"]
-    return [node], found.as_optional() if fallback is None else found
+    found = resolver.outputs["module"]
+    is_optional = gate.baseline is None and fallback is None
+    node = resolver.with_id("BaselineResolver")
+    return [node], found.as_optional() if is_optional else found

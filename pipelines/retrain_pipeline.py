@@ -4,6 +4,9 @@ ExampleGen -> statistics, schema, validation -> RetrainGate -> ModuleTrainer -> 
     -> ModulePublisher -> EmbeddingGenerator
 """
 
+from dataclasses import dataclass
+from typing import Any
+
 import tfx.v1 as tfx
 
 from hub_tfx.components.embedding_generator.component import EmbeddingGenerator
@@ -22,16 +25,20 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
     prepared = prepare(config, config.schema_file)
     resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
     base_module = resolver.outputs["module"]
-    finding, in_use = find_baseline(config.gate, config.publication, fallback=base_module)
+    finding, in_use = find_baseline(
+        config.gate, config.publication, config.module, config.module_digest
+    )
     preprocessing, preprocessor = resolve_preprocessor(config)
-    latest = latest_decision()
+    latest = latest_results(config)
     gate = RetrainGate(
         prepared.examples,
         config=config.retrain,
         statistics=prepared.statistics,
         anomalies=prepared.anomalies,
         base_module=base_module,
-        learned=latest.outputs["learned"],
+        learned=latest.learned,
+        module_in_use=in_use,
+        state_dir=config.state_dir,
     )
     decision = gate.outputs["decision"]
     trainer = make_trainer(
@@ -51,15 +58,41 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         preprocessor=preprocessor,
         baseline=in_use,
         decision=decision,
+        state_dir=config.state_dir,
     )
-    embedded = latest_embeddings()
     generator = EmbeddingGenerator(
         examples=prepared.examples,
         module=in_use,
         published=publisher.outputs["published"],
         config=config.embed or config.fine_tune.feeding,
         preprocessor=preprocessor,
-        previous=embedded.outputs["previous"],
+        previous=latest.embeddings,
+        state_dir=config.state_dir,
     )
-    finding_out = [*prepared.nodes, resolver, *finding, *preprocessing, latest, gate]
-    return make_pipeline(config, [*finding_out, trainer, evaluator, publisher, embedded, generator])
+    finding_out = [*prepared.nodes, resolver, *finding, *preprocessing, *latest.nodes, gate]
+    return make_pipeline(config, [*finding_out, trainer, evaluator, publisher, generator])
+
+
+@dataclass(frozen=True)
+class LatestResults:
+    """What earlier runs have left, as channels; none of them where a state directory names it.
+
+    Attributes:
+      nodes: the nodes that find it.
+      learned: what was learned last.
+      embeddings: the last embeddings.
+    """
+
+    nodes: tuple[Any, ...] = ()
+    learned: Any = None
+    embeddings: Any = None
+
+
+def latest_results(config: RetrainPipelineConfig) -> LatestResults:
+    """The results of earlier runs, for runners that resolve them."""
+    if config.state_dir is not None:
+        return LatestResults()
+    decision, embedded = latest_decision(), latest_embeddings()
+    return LatestResults(
+        (decision, embedded), decision.outputs["learned"], embedded.outputs["previous"]
+    )

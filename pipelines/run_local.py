@@ -54,8 +54,8 @@ def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
     Returns:
       The URI of the new ``module`` artifact and its properties. If the config has a gate, also the
       ``verdict``, its ``reason`` and the page with the ``report``; if it was published, the handle
-      of the version as ``published``; with an eval_config, ``model_blessed`` (1 or 0), the verdict
-      of TFX's Evaluator on the serving model.
+      of the version as ``published``, or as ``not_published`` why another run was first; with an
+      eval_config, ``model_blessed`` (1 or 0), the verdict of TFX's Evaluator on the serving model.
 
     Raises:
       HubTfxError: as ``run_embed``.
@@ -83,12 +83,9 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.retrain_pipeline import create_pipeline
 
-    if config.gate.baseline is not None:
-        raise ConfigError(
-            "baseline is the version in use where a module is trained again: leave gate.baseline "
-            "out (--baseline)"
-        )
-    steps = _run(with_baseline(config), create_pipeline)
+    config.check_baseline()
+    pinned = with_baseline(config, config.module, config.module_digest)
+    steps = _run(pinned, create_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]
     return {
@@ -101,8 +98,15 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
     }
 
 
-def with_baseline(config: _Judged) -> _Judged:
+def with_baseline(
+    config: _Judged, fallback: str | None = None, fallback_digest: str | None = None
+) -> _Judged:
     """The config with the baseline pinned: the one it names, otherwise the version in use.
+
+    Args:
+      config: a config with or without a gate.
+      fallback: handle of what is in use while there is no version; None for nothing.
+      fallback_digest: the digest that the fallback must have; None for any.
 
     Raises:
       HubTfxError: the baseline cannot be resolved, or the repository cannot be read.
@@ -110,12 +114,14 @@ def with_baseline(config: _Judged) -> _Judged:
     gate = config.gate
     if gate is None:
         return config
-    baseline = gate.baseline
+    baseline, digest = gate.baseline, gate.baseline_digest
     if baseline is None and config.publication is not None:
         baseline = config.publication.in_use()
     if baseline is None:
+        baseline, digest = fallback, fallback_digest
+    if baseline is None:
         return config
-    handle, digest = _resolved(baseline, gate.baseline_digest)
+    handle, digest = _resolved(baseline, digest)
     return replace(config, gate=replace(gate, baseline=handle, baseline_digest=digest))
 
 
@@ -129,7 +135,10 @@ def _outcome(steps: _Steps) -> dict[str, Any]:
             "report": f"{evaluation['evaluation']}/report.html",
         }
     if published := steps.get("ModulePublisher", {}).get("published"):
-        outcome["published"] = published["handle"]
+        if published.get("outcome", "published") == "published":
+            outcome["published"] = published["handle"]
+        else:
+            outcome["not_published"] = f"{published['outcome']}: {published['why']}"
     if judged := steps.get("Evaluator", {}).get("blessing"):
         outcome["model_blessed"] = judged["blessed"]
     return outcome

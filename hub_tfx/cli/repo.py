@@ -65,6 +65,7 @@ def show(reference: str, repository: str, as_json: bool) -> None:
     Example:
       hub-tfx repo show acme/words@stable --repository ./modules
     """
+    from hub_tfx.repository.facts import facts_of
     from hub_tfx.repository.names import Reference
     from hub_tfx.repository.versions import card_text, find
 
@@ -72,7 +73,8 @@ def show(reference: str, repository: str, as_json: bool) -> None:
     version = find(storage, Reference.parse(reference))
     fields, history = _fields(storage, version), _history(storage, version)
     card = card_text(storage, version).decode(errors="replace")
-    facts = _facts(storage, version)
+    known = facts_of(storage, version)
+    facts = None if known is None else known.to_dict()
     if as_json:
         files = [asdict(entry) for entry in version.entries]
         print_json({**fields, "files": files, "history": history, "facts": facts, "card": card})
@@ -305,16 +307,6 @@ def _fields(storage: "Storage", version: "Version") -> dict[str, Any]:
         "variants": sorted({entry.path.split("/")[1] for entry in version.variants}),
         "signed_by": sorted({str(record.values.get("key")) for record in signed}),
     }
-
-
-def _facts(storage: "Storage", version: "Version") -> dict[str, Any] | None:
-    """What is known of the module; None where it was not published."""
-    from hub_tfx.repository.facts import ModuleFacts
-    from hub_tfx.repository.layout import FACTS
-
-    key = f"{version.key}/{FACTS}"
-    text = storage.read(key)
-    return None if text is None else ModuleFacts.from_json(text, key).to_dict()
 
 
 def _history(storage: "Storage", version: "Version") -> list[dict[str, Any]]:

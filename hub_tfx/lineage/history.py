@@ -24,7 +24,7 @@ _STATE = mlmd.Execution.State
 _DONE = ("COMPLETE", "CACHED")
 _NEAREST = 3
 _DIGEST_CHARS = 12
-_SKIPPED = "skipped"
+_SKIPPED, _PUBLISHED = "skipped", "published"
 _BASES = ("module_in_use", "base_module", "module")
 """Keys under which a step reads the module that it starts from, or uses as it is."""
 
@@ -87,7 +87,8 @@ class Run:
       rows: number of rows that it learned from or embedded.
       base: handle of the module that it started from, or the beginning of that module's digest.
       decided: why RetrainGate found that there is something to learn from.
-      verdict: `blessed` or `not blessed`; `skipped` where there was nothing to learn from.
+      verdict: `blessed` or `not blessed`; `skipped` where there was nothing to learn from; `already
+        published` or `outdated` where it was blessed, and another run has published meanwhile.
       reason: why.
       published: the version that it published, `publisher/model/3`, without the cache.
       embedded: number of rows that a module embedded in it, without the cache.
@@ -309,6 +310,7 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
     evaluation, embeddings = made.get("evaluation", {}), new.get("embeddings", {})
     embedded, reused = _number(embeddings, "rows"), _number(embeddings, "reused")
     learned, is_skipped = _rows_learned(_tuned(executions)), _number(decision, "learn") == 0
+    verdict, reason = _verdict(decision, evaluation, made.get("published", {}))
     return Run(
         id=context.name,
         pipeline=pipeline,
@@ -318,13 +320,24 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
         rows=_number(made.get("embeddings", {}), "rows") if learned is None else learned,
         base=_base(executions),
         decided=None if is_skipped else decision.get("reason"),
-        verdict=evaluation.get("verdict", _SKIPPED if is_skipped else None),
-        reason=evaluation.get("reason", decision.get("reason") if is_skipped else None),
+        verdict=verdict,
+        reason=reason,
         published=_published(new.get("published", {})),
         embedded=None if embedded is None else embedded - (reused or 0),
         reused=reused,
         steps=tuple(execution.step() for execution in executions),
     )
+
+
+def _verdict(
+    decision: Mapping[str, Any], evaluation: Mapping[str, Any], published: Mapping[str, Any]
+) -> tuple[str | None, str | None]:
+    """The verdict of the step that had the last word, and its reason."""
+    if published.get("outcome", _PUBLISHED) != _PUBLISHED:
+        return published["outcome"], published.get("why")
+    if _number(decision, "learn") == 0:
+        return _SKIPPED, decision.get("reason")
+    return evaluation.get("verdict"), evaluation.get("reason")
 
 
 def _spans(executions: Iterable[_Execution]) -> tuple[int, ...]:
@@ -377,5 +390,7 @@ def _base(executions: Sequence[_Execution]) -> str | None:
 
 
 def _published(properties: Mapping[str, Any]) -> str | None:
+    if properties.get("outcome", _PUBLISHED) != _PUBLISHED:
+        return None
     name, version = properties.get("name"), properties.get("version")
     return f"{name}/{version}" if name and version is not None else None

@@ -47,6 +47,38 @@ def set_alias(
     return record
 
 
+def move_alias(
+    storage: Storage,
+    name: ModuleName,
+    alias: str,
+    number: int,
+    after: int | None,
+    why: str,
+    who: str | None = None,
+) -> bool:
+    """Has an alias stand for a version, if nobody else has moved it.
+
+    Args:
+      storage: the place of the repository.
+      name: name of the module.
+      alias: the alias.
+      number: number of the version.
+      after: the number that the alias stands for so far; None where there is no such alias.
+      why: the reason.
+      who: who moves it; the user of this process if None.
+
+    Returns:
+      Whether the alias stands for the version now; whoever moved it there.
+    """
+
+    def change(before: Record | None) -> dict[str, Any] | None:
+        now = before.value("to", int) if before else None
+        return {"from": now, "to": number} if now == after != number else None
+
+    record = records.append(storage, alias_key(name, alias), change, why, who)
+    return record is not None and record.value("to", int) == number
+
+
 def set_yanked(
     storage: Storage,
     name: ModuleName,

@@ -19,6 +19,8 @@ from hub_tfx.module.manifest import FileEntry, Manifest, is_digest
 from hub_tfx.module.proto import damage_reported
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat, SignatureSpec
+from hub_tfx.repository.layout import FACTS, Version
+from hub_tfx.repository.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,33 @@ class VariantFacts:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What a module has learned by training again and again.
+
+    Attributes:
+      spans: number of each span that it has learned, or one that it was trained from -> fingerprint
+        of the span's content.
+      base: digest of the module that all began with; None without one.
+    """
+
+    spans: Mapping[str, str]
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class Succession:
+    """What a version was published to replace.
+
+    Attributes:
+      after: digest of the module that was in use, and that the version was judged against.
+      alias: the alias that was to move to the version; None where the newest version is in use.
+    """
+
+    after: str
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
 class ModuleFacts:
     """What is known of a module; ``from_json(f.to_json()) == f``.
 
@@ -117,6 +146,8 @@ class ModuleFacts:
       parent: what it was tuned from.
       metrics: what was measured on it.
       spans: spans of the examples that it was trained on.
+      learned: what it has learned, where a RetrainGate decided that it be trained.
+      succession: what it was published to replace, where it had to be better than that.
       run: id of the pipeline run that made it.
       code_version: version of the code that made it, such as a commit.
       blessing: the verdict on it.
@@ -134,6 +165,8 @@ class ModuleFacts:
     parent: Origin | None = None
     metrics: tuple[Metric, ...] = ()
     spans: tuple[int, ...] = ()
+    learned: Learned | None = None
+    succession: Succession | None = None
     run: str | None = None
     code_version: str | None = None
     blessing: Blessing | None = None
@@ -171,6 +204,7 @@ def module_facts(
     parent: Origin | None = None,
     metrics: Iterable[Metric] = (),
     spans: Iterable[int] = (),
+    learned: Learned | None = None,
     run: str | None = None,
     code_version: str | None = None,
     blessing: Blessing | None = None,
@@ -181,7 +215,7 @@ def module_facts(
       module: the module.
       manifest: the manifest of its files, which are read again for it if None.
       handle: handle under which it is published; that of ``module`` may name a directory here.
-      parent, metrics, spans, run, code_version, blessing: as ModuleFacts has them.
+      parent, metrics, spans, learned, run, code_version, blessing: as ModuleFacts has them.
 
     Raises:
       NotAModuleError: the module is damaged.
@@ -199,10 +233,22 @@ def module_facts(
         parent=parent,
         metrics=tuple(metrics),
         spans=tuple(sorted(set(spans))),
+        learned=learned,
         run=run or None,
         code_version=code_version or None,
         blessing=blessing,
     )
+
+
+def facts_of(storage: Storage, version: Version) -> ModuleFacts | None:
+    """The facts of a published version; None where it was published without.
+
+    Raises:
+      InputError: they are damaged.
+    """
+    key = f"{version.key}/{FACTS}"
+    text = storage.read(key)
+    return None if text is None else ModuleFacts.from_json(text, key)
 
 
 def model_index(name: str, task: str, metrics: Sequence[Metric]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from hub_tfx.repository.versions import (
     found,
     modules,
     numbers,
-    read_alias,
+    target_of,
 )
 
 _OF_VERSIONS = ("cards", "signatures", "yanks")
@@ -109,7 +109,8 @@ def _damaged_records(storage: Storage, name: ModuleName) -> Iterator[Damage]:
     for alias in alias_names(storage, name):
         key = layout.records_key(name, "aliases", alias)
         try:
-            if (number := read_alias(storage, name, alias)) not in there:
+            number = target_of(storage, name, alias)
+            if number is not None and number not in there:
                 yield Damage(key, f"it stands for version {number}, which is not there")
         except (DigestMismatchError, InputError) as error:
             yield Damage(key, str(error))

@@ -144,14 +144,25 @@ def latest(storage: Storage, name: ModuleName) -> int | None:
 
 def in_use(storage: Storage, name: ModuleName, alias: str | None = None) -> int | None:
     """Number of the version that an alias stands for; without one, or without it, the latest."""
-    if alias in (None, LATEST) or alias not in alias_names(storage, name):
-        return latest(storage, name)
-    return read_alias(storage, name, alias)
+    target = None if alias is None or alias == LATEST else target_of(storage, name, alias)
+    return latest(storage, name) if target is None else target
 
 
 def alias_names(storage: Storage, name: ModuleName) -> list[str]:
     """The aliases of a module, sorted, without ``latest``."""
     return storage.names(f"{layout.module_key(name)}/{layout.RESERVED}/aliases")
+
+
+def target_of(storage: Storage, name: ModuleName, alias: str) -> int | None:
+    """The number that an alias stands for; None where there is no such alias.
+
+    Its folder may be there without a record: somebody is at work on the first, or was killed.
+
+    Raises:
+      DigestMismatchError: its record is damaged.
+    """
+    record = records.newest(storage, alias_key(name, alias))
+    return None if record is None else int(record.value("to", int))
 
 
 def read_alias(storage: Storage, name: ModuleName, alias: str) -> int:
@@ -161,16 +172,17 @@ def read_alias(storage: Storage, name: ModuleName, alias: str) -> int:
       FetchError: there is no such alias.
       DigestMismatchError: its record is damaged.
     """
-    record = records.newest(storage, alias_key(name, alias))
-    if record is None:
-        known = ", ".join([LATEST, *alias_names(storage, name)])
+    target = target_of(storage, name, alias)
+    if target is None:
+        known = ", ".join([LATEST, *aliases(storage, name)])
         raise FetchError(f"{storage.url}: {name} has no alias {alias!r}: use one of {known}")
-    return int(record.value("to", int))
+    return target
 
 
 def aliases(storage: Storage, name: ModuleName) -> dict[str, int]:
     """Alias -> number, of every alias but ``latest``."""
-    return {alias: read_alias(storage, name, alias) for alias in alias_names(storage, name)}
+    targets = {alias: target_of(storage, name, alias) for alias in alias_names(storage, name)}
+    return {alias: number for alias, number in targets.items() if number is not None}
 
 
 def aliases_of(storage: Storage, name: ModuleName, number: int) -> list[str]:

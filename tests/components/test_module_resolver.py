@@ -10,11 +10,14 @@ import hub_tfx
 from hub_tfx.artifacts import HubModule, read_module
 from hub_tfx.components.module_resolver.component import ModuleResolver, ModuleResolverSpec
 from hub_tfx.components.module_resolver.executor import Executor
+from hub_tfx.components.remote_state import reads_remote_state
+from hub_tfx.components.skipping import given
 from hub_tfx.errors import (
     ConfigError,
     DigestMismatchError,
     FetchError,
     HandleError,
+    InputError,
     NotAModuleError,
 )
 from hub_tfx.module.manifest import Manifest
@@ -64,6 +67,83 @@ def test_an_alias_of_a_repository_is_the_number_that_it_had(tmp_path, artifact, 
     resolve(artifact, f"repo+{tmp_path}/r//acme/words@stable")
     assert properties_of(artifact)["handle"] == made.handle == f"repo+{tmp_path}/r//acme/words/1"
     assert properties_of(artifact)["version"] == 1
+
+
+IN_USE = "acme/words@stable"
+
+
+def test_a_fallback_is_taken_while_there_is_no_version(tmp_path, artifact, source):
+    """Also where there is no repository yet, which the first publication makes."""
+    handle = f"repo+{tmp_path}/r//{IN_USE}"
+    digest = Manifest.of_directory(source).digest
+    resolve(artifact, handle, fallback=str(source), fallback_digest=digest)
+    assert properties_of(artifact)["handle"] == str(source)
+    with pytest.raises(DigestMismatchError):
+        resolve(artifact, handle, fallback=str(source), fallback_digest="0" * 64)
+
+
+def test_a_version_is_taken_instead_of_the_fallback(tmp_path, artifact, source):
+    """That of the alias, or the newest one where the alias has not been set yet."""
+    handle = f"repo+{tmp_path}/r//{IN_USE}"
+    for number, aliases in [(1, ()), (2, ["stable"]), (3, ())]:
+        module = hub_tfx.ResolvedModule.of_directory(
+            minimal_module(tmp_path / f"{number}", dim=number)
+        )
+        card = write_card(tmp_path)
+        publish(module, tmp_path / "r", "acme/words", card=card, aliases=aliases)
+        resolve(artifact, handle, fallback=str(source))
+        assert properties_of(artifact)["version"] == min(number, 2)
+
+
+def test_an_optional_version_that_is_not_there_is_no_artifact(tmp_path, artifact):
+    outputs = {"module": [artifact]}
+    properties = {"handle": f"repo+{tmp_path}/r//{IN_USE}", "optional": 1}
+    Executor().Do({}, outputs, properties)
+    assert outputs == {"module": []}
+    context = Executor.Context(tmp_dir=str(tmp_path), unique_id="1")
+    outputs = {"module": [artifact]}
+    Executor(context).Do({}, outputs, properties)
+    assert not given(outputs, "module")  # There it is an artifact without properties.
+    assert not Path(artifact.uri).exists()
+
+
+def test_a_repository_that_cannot_be_read_is_not_one_without_a_version(tmp_path, artifact, source):
+    (tmp_path / "r" / "-").mkdir(parents=True)
+    (tmp_path / "r" / "-" / "repository.json").write_text('{"layout": 99}')
+    with pytest.raises(InputError, match="is a repository of layout 99"):
+        resolve(artifact, f"repo+{tmp_path}/r//{IN_USE}", fallback=str(source))
+    assert not Path(artifact.uri).exists()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "complaint"),
+    [
+        ({"handle": "/a", "fallback": "/b"}, "/a does not lead into a repository"),
+        ({"handle": "https://example.org/1", "optional": True}, "does not lead into a repository"),
+        ({"handle": "repo+/r//a/b", "fallback_digest": "0" * 64}, "fallback_digest is that of"),
+        ({"handle": "repo+/r//a/b", "fallback": "/b", "optional": True}, "leave optional out"),
+        ({"handle": "repo+/r//a/b", "fallback": "https://me:x@example.org/1"}, "a credential"),
+    ],
+)
+def test_a_fallback_that_makes_no_sense_is_refused(parameters, complaint):
+    with pytest.raises(ConfigError, match=complaint):
+        ModuleResolver(**parameters)
+
+
+@pytest.mark.parametrize(
+    ("handle", "digest", "reads"),
+    [
+        ("repo+/r//a/b@stable", None, True),
+        ("repo+/r//a/b", None, True),
+        ("repo+/r//a/b/3", None, False),
+        ("repo+/r//a/b@stable", "0" * 64, False),
+        ("/a", None, True),
+        ("/a", "0" * 64, False),
+        ("https://example.org/text/1", None, False),
+    ],
+)
+def test_only_a_handle_that_may_stand_for_another_module_is_read_each_time(handle, digest, reads):
+    assert reads_remote_state(ModuleResolver(handle, digest)) is reads
 
 
 def test_the_copy_does_not_share_its_files_with_the_cache(artifact, source, cache_dir):
@@ -190,6 +270,10 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
         "handle": "https://example.org/text/1",
         "digest": "0" * 64,
         "cache_dir": None,
+        "fallback": None,
+        "fallback_digest": None,
+        "optional": None,
+        "this_run": None,
         "hub_tfx_version": hub_tfx.__version__,
     }
     assert component.outputs["module"].type is HubModule

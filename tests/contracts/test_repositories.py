@@ -3,11 +3,13 @@
 import subprocess
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
 import pytest
 from built import ROOT, require
+from overlapping import Runs
 from ports import free_port, wait_for
 
 from hub_tfx.repository.storage import Storage, open_storage
@@ -40,13 +42,25 @@ def gcs() -> Iterator[str]:
             running.terminate()
 
 
-class TestDisk(StorageContract):
+class Repository(StorageContract):
+    """What runs of a pipeline rely on, too."""
+
+    def test_of_two_runs_that_overlap_one_publishes(self, storage: Storage, tmp_path: Path) -> None:
+        runs = Runs(tmp_path, storage.url)
+        runs.publish("base", spans="0")
+        with ThreadPoolExecutor(2) as pool:
+            outcomes = [made.outcome for made in pool.map(runs.publish, ("a", "b"))]
+        assert sorted(outcomes) == ["already published", "published"]
+        assert (runs.numbers, runs.stable) == ([1, 2], 2)
+
+
+class TestDisk(Repository):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Storage:
         return open_storage(tmp_path / "repository")
 
 
-class TestS3(StorageContract):
+class TestS3(Repository):
     """S3, as moto's server answers."""
 
     @pytest.fixture
@@ -64,7 +78,7 @@ class TestS3(StorageContract):
 
 
 @pytest.mark.engines
-class TestGcs(StorageContract):
+class TestGcs(Repository):
     """Google Cloud Storage, as fake-gcs-server answers."""
 
     @pytest.fixture

@@ -11,7 +11,16 @@ COMMON = ["--data-root", "gs://bucket/corpus", "--pipeline-root", "gs://bucket/a
 COMMON += ["--module", "https://modules.example.org/acme/text/1", "--image", IMAGE]
 EMBED = f"--digest {DIGEST} --input-map text=body --keep id".split()
 FINETUNE = f"--digest {DIGEST} --label topic --text title body --kept photo --steps 50".split()
-PIPELINES = {"embed": [*COMMON, *EMBED], "finetune": [*COMMON, *FINETUNE]}
+RETRAIN = f"--digest {DIGEST} --label topic --steps 50 --schema gs://bucket/schema.pbtxt".split()
+PUBLISH = ["--publish", "gs://bucket/modules", "--name", "acme/words", "--alias", "stable"]
+PUBLISH += ["--card", str(GOLDEN / "card.md")]
+STATE = ["--state-dir", "gs://bucket/state"]
+PIPELINES = {
+    "embed": [*COMMON, *EMBED],
+    "finetune": [*COMMON, *FINETUNE],
+    "retrain": [*COMMON, *RETRAIN, *PUBLISH],
+}
+"""The command lines; for Vertex AI Pipelines with STATE for retraining."""
 
 
 def assert_golden(text: str, name: str, update: bool) -> None:

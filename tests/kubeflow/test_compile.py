@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tfx.v1 as tfx
-from command_lines import DIGEST, IMAGE, PIPELINES, assert_golden, executors, parameters
+from command_lines import DIGEST, IMAGE, PIPELINES, STATE, assert_golden, executors, parameters
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import (
@@ -44,6 +44,11 @@ _STEPS = {
         *("ImportExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "Transform"),
         *("ModuleResolver", "ModuleTrainer"),
     },
+    "retrain": {
+        *("ImportExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform"),
+        *("ModuleResolver", "BaselineResolver", "RetrainGate", "ModuleTrainer"),
+        *("ModuleEvaluator", "ModulePublisher", "EmbeddingGenerator"),
+    },
 }
 both_pipelines = pytest.mark.parametrize("name", PIPELINES)
 
@@ -59,6 +64,7 @@ def compiled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compiled")
     for name, arguments in PIPELINES.items():
         output = str(folder / f"{name}.json")
+        arguments = [*arguments, *(STATE if name == "retrain" else ())]
         assert run_command(compile_, [name, *arguments, "--output", output], "compile") == 0
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in PIPELINES}
 
@@ -107,9 +113,11 @@ def test_types_of_artifacts_are_those_that_vertex_accepts_and_python_imports(com
     ]
     titles = {re.search(r"^title: (.*)$", schema, re.MULTILINE)[1] for schema in outputs}
     assert all(_SCHEMA_TITLE.match(title) for title in titles)
-    assert {title for title in titles if not title.startswith("tfx.")} == {HubModule.TYPE_NAME}
-    ours = next(schema for schema in outputs if f"title: {HubModule.TYPE_NAME}\n" in schema)
-    assert "properties" not in ours
+    ours = {title for title in titles if not title.startswith("tfx.")}
+    decided = {hub_tfx.ModuleEvaluation.TYPE_NAME, hub_tfx.RetrainDecision.TYPE_NAME}
+    assert ours == {HubModule.TYPE_NAME, *(decided if name == "retrain" else ())}
+    for schema in outputs:
+        assert "properties" not in schema or "title: hub_tfx." not in schema
 
 
 def test_the_parameters_of_embedding_are_those_of_the_config(compiled):
@@ -122,6 +130,14 @@ def test_the_parameters_of_embedding_are_those_of_the_config(compiled):
     assert EmbedConfig.from_json(generator["config"]) == EmbedConfig(
         inputs={"text": "body"}, keep=("id",)
     )
+
+
+@both_pipelines
+def test_only_what_reads_the_outside_is_never_taken_from_the_cache(compiled, name):
+    tasks = compiled[name]["pipelineSpec"]["root"]["dag"]["tasks"]
+    uncached = {step for step, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
+    readers = {"BaselineResolver", "RetrainGate", "EmbeddingGenerator"}
+    assert uncached == (readers if name == "retrain" else set())
 
 
 def test_a_state_directory_is_a_parameter_of_embedding_where_it_is_asked_for(compiled, tmp_path):

@@ -28,49 +28,55 @@ KFP = REPOSITORY / ".venv-kfp"
 BEAM_STEPS = {
     "embed": {"ImportExampleGen", "EmbeddingGenerator"},
     "finetune": {"ImportExampleGen", "StatisticsGen", "Transform"},
+    "retrain": {
+        *("ImportExampleGen", "StatisticsGen", "Transform"),
+        *("ModuleEvaluator", "EmbeddingGenerator"),
+    },
 }
 COMPILE = """
-import sys
+import json, sys
 from hub_tfx.cli.main import run_command
 from hub_tfx_kubeflow.cli import compile_
-sys.exit(run_command(compile_, sys.argv[1:], "hub-tfx compile"))
+for arguments in json.loads(sys.argv[1]):
+    if code := run_command(compile_, arguments, "hub-tfx compile"):
+        sys.exit(code)
 """
 BEAM_OPTIONS = ["--", "--direct_num_workers=2"]
+METADATA = "mysql://tfx@db.example.org/runs?password_env=DB_PASSWORD"
 ARGUMENTS = {
     "embed": [*PIPELINES["embed"], *BEAM_OPTIONS],
     "finetune": [*PIPELINES["finetune"], "--warm-start", *BEAM_OPTIONS],
+    "retrain": [*PIPELINES["retrain"], "--set", f"metadata={METADATA}", *BEAM_OPTIONS],
 }
 both_pipelines = pytest.mark.parametrize("name", PIPELINES)
 
 
-def compile_in_kfp(name, arguments, output, **environment):
-    """The YAML that the command writes there."""
+def compile_in_kfp(arguments, folder, **environment):
+    """The YAML by pipeline that one command a pipeline writes; importing TFX takes the time."""
     if not (KFP / ".complete").exists():
         message = "no .venv-kfp, which compiles the YAML: make kfp"
         if os.environ.get("HUB_TFX_REQUIRE_KFP") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    command = [KFP / "bin" / "python", "-c", COMPILE, name]
+    made = {name: folder / f"{name}.yaml" for name in arguments}
+    commands = [[name, "--output", str(made[name]), *given] for name, given in arguments.items()]
     done = subprocess.run(
-        [*command, "--output", output, *arguments],
+        [KFP / "bin" / "python", "-c", COMPILE, json.dumps(commands)],
         capture_output=True,
         text=True,
-        cwd=output.parent,
+        cwd=folder,
         env=os.environ | environment,
     )
-    assert (done.returncode, done.stdout) == (0, f"{output}\n"), done.stderr
+    told = "".join(f"{path}\n" for path in made.values())
+    assert (done.returncode, done.stdout) == (0, told), done.stderr
     assert not done.stderr
-    return output.read_text()
+    return {name: path.read_text() for name, path in made.items()}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The YAML by pipeline."""
-    folder = tmp_path_factory.mktemp("compiled")
-    return {
-        name: compile_in_kfp(name, arguments, folder / f"{name}.yaml")
-        for name, arguments in ARGUMENTS.items()
-    }
+    return compile_in_kfp(ARGUMENTS, tmp_path_factory.mktemp("compiled"))
 
 
 def steps(workflow):
@@ -104,9 +110,8 @@ def test_the_workflow_is_the_golden_one(compiled, name, update_golden):
 
 def test_a_pipeline_makes_the_same_bytes_again(compiled, tmp_path):
     seed = str(int(os.environ.get("PYTHONHASHSEED", "0")) + 1)
-    output = tmp_path / "other.yml"
-    again = compile_in_kfp("embed", ARGUMENTS["embed"], output, PYTHONHASHSEED=seed)
-    assert again == compiled["embed"]
+    again = compile_in_kfp({"embed": ARGUMENTS["embed"]}, tmp_path, PYTHONHASHSEED=seed)
+    assert again["embed"] == compiled["embed"]
 
 
 @both_pipelines
@@ -144,6 +149,30 @@ def test_the_root_is_a_parameter_of_the_run(compiled, name):
 def test_nothing_of_this_machine_or_hour_is_in_it(compiled, name):
     for own in (str(REPOSITORY), sys.prefix, tempfile.gettempdir(), "compilation_time"):
         assert own not in compiled[name]
+
+
+@both_pipelines
+def test_only_what_reads_the_outside_is_never_taken_from_the_cache(compiled, name):
+    uncached = {
+        step
+        for step, template in steps(yaml.safe_load(compiled[name])).items()
+        if not is_cached(template["container"])
+    }
+    assert uncached == ({"BaselineResolver"} if name == "retrain" else set())
+
+
+def is_cached(container):
+    (node,) = json.loads(argument(container, "--tfx_ir"))["nodes"]
+    return node["pipelineNode"]["executionOptions"]["cachingOptions"]["enableCache"]
+
+
+def test_ml_metadata_is_where_the_config_says_and_its_password_in_the_environment(compiled):
+    for name in PIPELINES:
+        for step in steps(yaml.safe_load(compiled[name])).values():
+            told = json.loads(argument(step["container"], "--kubeflow_metadata_config"))
+            assert ("grpc_config" in told) == (name != "retrain")
+    password = {"environment_variable": "DB_PASSWORD"}
+    assert (told["mysql_db_name"], told["mysql_db_password"]) == ({"value": "runs"}, password)
 
 
 def test_the_order_is_that_of_the_pipeline(compiled):
@@ -216,7 +245,7 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
     texts = ["the cat", "dog sat", "hello"] * 4
     rows = [{"id": n, "text": text} for n, text in enumerate(texts)]
     arguments = [*with_own_paths(tmp_path, module), "--keep", "id", "--incremental"]
-    compiled = compile_in_kfp("embed", arguments, tmp_path / "embed.yaml")
+    compiled = compile_in_kfp({"embed": arguments}, tmp_path)["embed"]
     assert "LatestEmbeddings" in steps(yaml.safe_load(compiled))
     write_tfrecord(tmp_path / "records" / "a.gz", rows)
     module = module.rename(tmp_path / "volume")
@@ -235,7 +264,7 @@ def test_the_containers_commands_fine_tune_a_module(tmp_path):
     rows = [{"text": text, "topic": "pet" if "cat" in text else "rest"} for text in texts]
     arguments = [*with_own_paths(tmp_path, module), "--label", "topic", "--steps", "5"]
     arguments += ["--warm-start"]
-    compiled = compile_in_kfp("fine-tune", arguments, tmp_path / "finetune.yaml")
+    compiled = compile_in_kfp({"fine-tune": arguments}, tmp_path)["fine-tune"]
     write_tfrecord(tmp_path / "records" / "a.gz", rows)
     module = module.rename(tmp_path / "volume")
     store, done = run_workflow(yaml.safe_load(compiled), tmp_path)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from cards import CARD, write_card
-from command_lines import COMMON, DIGEST, PIPELINES, executors, parameters
+from command_lines import COMMON, DIGEST, PIPELINES, PUBLISH, STATE, executors, parameters
 
 from hub_tfx.cli.main import run_command
 from hub_tfx_kubeflow.cli import compile_
@@ -18,7 +18,11 @@ def run(capsys, name, *arguments):
     return exit_code, output.out, output.err
 
 
-REQUIRED = {"embed": COMMON, "finetune": [*COMMON, "--label", "topic"]}
+REQUIRED = {
+    "embed": COMMON,
+    "finetune": [*COMMON, "--label", "topic"],
+    "retrain": [*COMMON, "--label", "topic", *PUBLISH, *STATE],
+}
 
 
 @both_pipelines
@@ -43,7 +47,11 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
         ("finetune", ["--input-map", "body"], "--input-map takes KEY=FEATURE, not 'body'"),
         ("finetune", ["--module-fn", "package.module:build"], "give either module"),
         ("finetune", ["--warm-start"], "compile a .yaml for Kubeflow Pipelines"),
-        ("finetune", ["--publish", "gs://b/r", "--name", "a/b", "--card", "CARD"], "(--baseline)"),
+        (
+            "retrain",
+            ["--baseline", "https://example.org/1"],
+            "leave gate.baseline out (--baseline)",
+        ),
         ("embed", ["--incremental"], "LatestEmbeddings: Vertex AI Pipelines cannot look for the"),
         ("embed", ["--incremental"], "or name them in a state directory (--state-dir)"),
         ("finetune", ["--class-weights", "a"], "--class-weights takes NAME=WEIGHT, not 'a'"),
@@ -52,8 +60,7 @@ def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
 def test_what_makes_no_sense_is_a_usage_error_and_nothing_is_written(
     tmp_path, capsys, name, change, complaint
 ):
-    output, card = tmp_path / "pipeline.json", write_card(tmp_path)
-    change = [str(card) if argument == "CARD" else argument for argument in change]
+    output = tmp_path / "pipeline.json"
     code, out, err = run(capsys, name, *REQUIRED[name], "--output", output, *change)
     assert (code, out) == (2, "")
     assert err.startswith("hub-tfx: error: ")
@@ -78,6 +85,7 @@ REACH = "the containers of a compiled pipeline cannot reach"
         *(("embed", f"--{n}") for n in ("data-root", "module", "preprocessor", "pipeline-root")),
         ("embed", "--state-dir"),
         *(("finetune", f"--{n}") for n in ("data-root", "module", "pipeline-root")),
+        *(("retrain", f"--{n}") for n in ("state-dir", "schema", "publish")),
     ],
 )
 def test_a_path_that_only_this_machine_has_is_refused(tmp_path, capsys, name, option):
@@ -107,6 +115,27 @@ def test_a_repository_that_only_this_machine_has_is_refused(tmp_path, capsys):
     assert parameters(job, "BaselineResolver")["handle"] == there
     assert parameters(job, "ModulePublisher")["repository"] == "gs://bucket/modules"
     assert parameters(job, "ModulePublisher")["card"] == CARD
+
+
+def test_vertex_retrains_with_a_state_directory_only(tmp_path, capsys):
+    output = tmp_path / "pipeline.json"
+    arguments = [*COMMON, "--label", "topic", *PUBLISH, "--output", output]
+    code, out, err = run(capsys, "retrain", *arguments)
+    assert (code, out) == (2, "")
+    assert "LatestDecision: Vertex AI Pipelines cannot look for the results of the last run" in err
+    assert "name them in a state directory (--state-dir)" in err
+    assert not output.exists()
+
+
+def test_a_publication_is_compared_with_what_is_in_use_when_it_runs(tmp_path, capsys):
+    """The version is read from the repository then; a first one has no baseline."""
+    output = tmp_path / "pipeline.json"
+    arguments = [*REQUIRED["finetune"], *PUBLISH, "--output", output]
+    assert run(capsys, "finetune", *arguments)[0] == 0
+    job = json.loads(output.read_text())
+    found = parameters(job, "BaselineResolver")
+    assert found["handle"] == "repo+gs://bucket/modules//acme/words@stable"
+    assert (found["optional"], "fallback" in found) == ("1", False)
 
 
 def test_an_absolute_path_that_is_not_here_may_be_that_of_a_volume(tmp_path, capsys):

@@ -61,6 +61,17 @@ def test_a_run_that_was_not_published(store: MetadataStore) -> None:
     assert (_only(store).verdict, _only(store).published) == ("not blessed", None)
 
 
+@pytest.mark.parametrize("outcome", ["already published", "outdated"])
+def test_a_run_that_came_second(store: MetadataStore, outcome: str) -> None:
+    run = RecordedRun(store, "retrain", "r1")
+    verdict = {"verdict": "blessed", "reason": "accuracy rose"}
+    judged = run.step("ModuleEvaluator", {"evaluation": ("hub_tfx.ModuleEvaluation", verdict)})
+    told = {"name": "a/b", "version": 2, "outcome": outcome, "why": "a/b/2 was first"}
+    run.step("ModulePublisher", {"published": ("hub_tfx.HubModule", told)}, judged)
+    found = _only(store)
+    assert (found.verdict, found.reason, found.published) == (outcome, "a/b/2 was first", None)
+
+
 def test_a_run_that_embedded(store: MetadataStore) -> None:
     run = RecordedRun(store, "embed", "r1")
     module = run.step("ModuleResolver", {"module": ("hub_tfx.HubModule", {"digest": "c" * 64})})

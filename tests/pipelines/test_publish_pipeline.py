@@ -208,7 +208,9 @@ def test_the_trained_module_is_judged_on_the_raw_rows_and_published(tmp_path: Pa
     assert feeding.signature == "default"
     assert publisher.inputs["module"] is trained
     assert publisher.inputs["blessing"] is evaluator.outputs["blessing"]
-    assert "LatestPublished" in steps
+    in_use = steps["BaselineResolver"]
+    assert evaluator.inputs["baseline"].output_key == in_use.outputs["module"].output_key
+    assert in_use.exec_properties["handle"] == f"repo+{tmp_path}//a/b"
 
 
 def test_without_a_publication_it_ends_with_the_verdict(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import SignatureSpec, TensorInfo
 from hub_tfx.repository.facts import (
     Blessing,
+    Learned,
     Metric,
     ModuleFacts,
     Origin,
@@ -52,9 +53,8 @@ def test_what_follows_from_the_module_is_read_from_it(module: ResolvedModule) ->
 
 def test_what_is_not_known_is_left_out(module: ResolvedModule) -> None:
     text = module_facts(module, run="", code_version="").to_json()
-    assert not {"handle", "parent", "metrics", "spans", "run", "code_version", "blessing"} & {
-        *json.loads(text)
-    }
+    unknown = {"handle", "parent", "metrics", "spans", "learned", "run", "code_version", "blessing"}
+    assert not unknown & {*json.loads(text)}
     assert str(module.path) not in text
 
 
@@ -65,6 +65,7 @@ def test_what_is_told_of_a_module_is_there(module: ResolvedModule) -> None:
         parent=Origin(DIGEST, "acme/news/2"),
         metrics=[Metric("mrr", 0.5, "pairs", n=20, interval=(0.4, 0.6), slice="lang=en")],
         spans=[2, 1, 2],
+        learned=Learned({"1": "f", "2": "g"}, DIGEST),
         run="run-7",
         code_version="c0ffee",
         blessing=Blessing(False, ("it is not better",), Origin(DIGEST)),
@@ -72,6 +73,7 @@ def test_what_is_told_of_a_module_is_there(module: ResolvedModule) -> None:
     document = json.loads(facts.to_json())
     assert document["parent"] == {"digest": DIGEST, "handle": "acme/news/2"}
     assert document["spans"] == [1, 2]
+    assert document["learned"] == {"spans": {"1": "f", "2": "g"}, "base": DIGEST}
     assert document["metrics"][0]["interval"] == [0.4, 0.6]
     assert document["blessing"] == {
         "blessed": False,
@@ -133,6 +135,10 @@ def some_facts(draw: Any) -> ModuleFacts:
         parent=draw(st.none() | _ORIGINS),
         metrics=draw(st.lists(_METRICS, max_size=2).map(tuple)),
         spans=draw(st.lists(st.integers(0, 5), max_size=2).map(tuple)),
+        learned=draw(
+            st.none()
+            | st.builds(Learned, st.dictionaries(_NAMES, _NAMES, max_size=2), st.none() | _NAMES)
+        ),
         run=draw(st.none() | _NAMES),
         code_version=draw(st.none() | _NAMES),
         blessing=draw(
@@ -164,12 +170,15 @@ def test_facts_survive_their_json(facts: ModuleFacts) -> None:
         ('"value": 0.5', f'"value": 1{"0" * 400}', "value is not a number"),
         ('"value": 0.5', '"value": "0.5"', "value is not a number"),
         ('"shape": [', '"form": [', "text has the unknown key 'form'"),
+        ('"learned": {', '"learned": {"span": 1, ', "learned has the unknown key 'span'"),
+        ('"2": "f"', '"2": 3', "2 is not a text"),
         ('"name": "mrr",', "", "metrics lacks the key 'name'"),
         ('"fine_tunable": false', '"fine_tunable": 0', "fine_tunable is not true or false"),
     ],
 )
 def test_facts_of_others_are_checked(old: str, new: str, why: str, module: ResolvedModule) -> None:
-    text = module_facts(module, metrics=[Metric("mrr", 0.5, "pairs")]).to_json()
+    metrics, learned = [Metric("mrr", 0.5, "pairs")], Learned({"2": "f"})
+    text = module_facts(module, metrics=metrics, learned=learned).to_json()
     assert old in text
     with pytest.raises(InputError, match=r"^acme/news/3 is damaged: ") as refused:
         ModuleFacts.from_json(text.replace(old, new), "acme/news/3")

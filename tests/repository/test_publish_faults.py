@@ -5,8 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -48,16 +46,6 @@ def test_wherever_a_publication_is_killed_there_is_the_old_state_or_a_complete_v
     with capsys.disabled():
         print(f"\na publication, killed at {sum(left.values())} points, left: {left}")
     assert {"old", "new, alias old"} <= left.keys() <= {"old", "new, alias old", "new"}
-
-
-@pytest.fixture
-def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder that is synced at once, where the system has one in memory."""
-    if not os.access("/dev/shm", os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        yield Path(folder)
 
 
 @pytest.mark.parametrize("times", [30, pytest.param(1000, marks=pytest.mark.slow)])

@@ -15,6 +15,7 @@ from hub_tfx._tfx import (
 )
 from hub_tfx.artifacts import HubModule
 from hub_tfx.components.embedding_generator.executor import Executor
+from hub_tfx.components.remote_state import of_state_dir
 from hub_tfx.embed.config import EmbedConfig
 
 _Examples = tfx.types.standard_artifacts.Examples
@@ -59,6 +60,7 @@ class EmbeddingGenerator(BaseBeamComponent):  # type: ignore[misc]
 
     SPEC_CLASS = EmbeddingGeneratorSpec
     EXECUTOR_SPEC = BeamExecutorSpec(Executor)
+    READS_REMOTE_STATE = of_state_dir
 
     def __init__(
         self,

@@ -13,8 +13,10 @@ from hub_tfx._tfx import (
 )
 from hub_tfx.artifacts import read_module, read_number, stamp
 from hub_tfx.beam.runner import make_pipeline
-from hub_tfx.components.embedding_generator.state import read_state, write_state
 from hub_tfx.components.examples import columns_of_schema, files_by_split
+from hub_tfx.components.skipping import given
+from hub_tfx.components.spans import spans_of
+from hub_tfx.components.state import EMBEDDINGS
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.job import SplitsResult, embed_splits
 
@@ -51,10 +53,10 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
           HubTfxError: see hub_tfx.embed.job.embed_files; no artifact is published.
         """
         examples = input_dict["examples"]
-        embedding = input_dict.get("published") or input_dict["module"]
-        module = read_module(artifact_utils.get_single_instance(embedding))
-        given = input_dict.get("preprocessor")
-        preprocessor = read_module(artifact_utils.get_single_instance(given)) if given else None
+        published, first = given(input_dict, "published"), given(input_dict, "preprocessor")
+        in_use = artifact_utils.get_single_instance(input_dict["module"])
+        module = read_module(in_use if published is None else published)
+        preprocessor = None if first is None else read_module(first)
         embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])
         dead_letters = artifact_utils.get_single_instance(output_dict["dead_letters"])
         state_dir = exec_properties.get("state_dir")
@@ -72,7 +74,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         _log.info("Beam metrics: %s", result.metrics)
         _stamp_outputs(embeddings, dead_letters, examples, result)
         if state_dir:
-            write_state(state_dir, embeddings.uri)
+            EMBEDDINGS.write(state_dir, embeddings.uri)
 
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
@@ -84,14 +86,14 @@ def _previous(artifacts: Sequence[Any] | None, state_dir: str | None) -> str | N
     """URI of the embeddings from which rows are copied, if there are any."""
     if artifacts:
         return str(artifact_utils.get_single_uri(artifacts))
-    return read_state(state_dir) if state_dir else None
+    return EMBEDDINGS.read(state_dir) if state_dir else None
 
 
 def _stamp_outputs(
     embeddings: Any, dead_letters: Any, examples: Sequence[Any], result: SplitsResult
 ) -> None:
-    spans = sorted((read_number(a, "span"), read_number(a, "version")) for a in examples)
-    span, version = spans[-1]
+    span, version = max((read_number(a, "span"), read_number(a, "version")) for a in examples)
+    spans = sorted({of.number for artifact in examples for of in spans_of(artifact)})
     for output in (embeddings, dead_letters):
         output.split_names = artifact_utils.encode_split_names(list(result.manifests))
         output.span, output.version = span, version
@@ -111,7 +113,7 @@ def _stamp_outputs(
             "rows": result.total("rows"),
             "dead_letters": result.total("dead_letters"),
             "reused": result.total("reused"),
-            "spans": json.dumps(sorted({span for span, _ in spans})),
+            "spans": json.dumps(spans),
         },
     )
     stamp(dead_letters, {"rows": result.total("dead_letters")})

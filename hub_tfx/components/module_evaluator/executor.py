@@ -10,7 +10,7 @@ from hub_tfx._tfx import BaseBeamExecutor, artifact_utils, evaluator_constants
 from hub_tfx.artifacts import read_module, stamp
 from hub_tfx.beam.runner import make_pipeline
 from hub_tfx.components.examples import columns_of_schema, files_by_split
-from hub_tfx.components.skipping import decision_of, is_skipped
+from hub_tfx.components.skipping import decision_of, given, is_skipped
 from hub_tfx.data.filesystems import make_folder, write_bytes
 from hub_tfx.data.schema import infer_schema
 from hub_tfx.embed.config import EmbedConfig
@@ -51,7 +51,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         Raises:
           HubTfxError: see hub_tfx.evaluate.job.evaluate_files; no artifact is published.
         """
-        if is_skipped(decision_of(input_dict), output_dict, "ModuleEvaluator"):
+        if is_skipped(decision_of(input_dict), output_dict, "ModuleEvaluator", self._context):
             return
         splits = files_by_split(
             input_dict["examples"], "ModuleEvaluator", json.loads(exec_properties["splits"])
@@ -69,7 +69,7 @@ class Executor(BaseBeamExecutor):  # type: ignore[misc]
         )
         stamp(evaluation, _properties(result))
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-        _bless(blessing, result, input_dict["module"][0], input_dict.get("baseline"))
+        _bless(blessing, result, input_dict["module"][0], given(input_dict, "baseline"))
 
     def _pipeline(self) -> Any:
         if self._make_beam_pipeline_fn is not None:
@@ -82,16 +82,16 @@ def _subjects(
 ) -> dict[str, Subject]:
     """The candidate, and the baseline if there is one, with what feeds them."""
     modules = {
-        key: read_module(artifact_utils.get_single_instance(input_dict[key]))
+        key: read_module(artifact)
         for key in ("module", "baseline", "preprocessor")
-        if input_dict.get(key)
+        if (artifact := given(input_dict, key)) is not None
     }
     feeding = EmbedConfig.from_json(exec_properties["feeding"])
     preprocessor = modules.get("preprocessor")
     subjects = {CANDIDATE: Subject(modules["module"], feeding, preprocessor)}
     if "baseline" in modules:
-        given = exec_properties.get("baseline_feeding")
-        other = EmbedConfig.from_json(given) if given else feeding
+        own = exec_properties.get("baseline_feeding")
+        other = EmbedConfig.from_json(own) if own else feeding
         subjects[BASELINE] = Subject(modules["baseline"], other, preprocessor)
     return subjects
 
@@ -122,10 +122,9 @@ def _text(value: float | None) -> str | None:
     return None if value is None else f"{value:.6g}"
 
 
-def _bless(blessing: Any, result: Evaluation, module: Any, baselines: Sequence[Any] | None) -> None:
+def _bless(blessing: Any, result: Evaluation, module: Any, baseline: Any | None) -> None:
     """Writes what TFX's Evaluator writes; see tfx/components/evaluator/executor.py."""
     said, is_blessed = evaluator_constants, result.is_blessed
-    baseline = baselines[0] if baselines else None
     name = said.BLESSED_FILE_NAME if is_blessed else said.NOT_BLESSED_FILE_NAME
     make_folder(blessing.uri)
     write_bytes(str(FileSystems.join(blessing.uri, name)), b"")

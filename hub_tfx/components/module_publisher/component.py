@@ -14,6 +14,7 @@ from hub_tfx._tfx import (
     ComponentSpec,
     ExecutionParameter,
     ExecutorClassSpec,
+    RuntimeParameter,
 )
 from hub_tfx.artifacts import HubModule, ModuleEvaluation, RetrainDecision
 from hub_tfx.components.module_publisher.executor import Executor
@@ -33,6 +34,7 @@ class ModulePublisherSpec(ComponentSpec):  # type: ignore[misc]
         "card": ExecutionParameter(type=str),
         "aliases": ExecutionParameter(type=str),
         "variants": ExecutionParameter(type=str),
+        "state_dir": ExecutionParameter(type=str, optional=True),
         "hub_tfx_version": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -40,6 +42,7 @@ class ModulePublisherSpec(ComponentSpec):  # type: ignore[misc]
         "blessing": ChannelParameter(type=_artifacts.ModelBlessing, optional=True),
         "evaluation": ChannelParameter(type=ModuleEvaluation, optional=True),
         "decision": ChannelParameter(type=RetrainDecision, optional=True),
+        "baseline": ChannelParameter(type=HubModule, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "published": ChannelParameter(type=HubModule),
@@ -51,11 +54,13 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
     """Publishes a module as the next version of a name, if it is blessed.
 
     Component `outputs` contains:
-     - `published`: Channel of type `HubModule`: the module as it was published, with its `handle`,
-       `repository`, `name`, `version` and `digest`. No artifact where the blessing says no.
+     - `published`: Channel of type `HubModule`: the version in use afterwards, with its `handle`,
+       `repository`, `name`, `version` and `digest`. Its `outcome` is `published`, or another one if
+       this run has not published it, which `why` explains: see hub_tfx.repository.once. No artifact
+       where the blessing says no.
      - `learned`: Channel of type `RetrainDecision`, where there is a `decision`: the same, once it
        has been carried out to its end, whatever the blessing says. `latest_decision()` finds it. No
-       artifact where nothing was to be learned.
+       artifact where nothing was to be learned, or the verdict was outdated.
     """
 
     SPEC_CLASS = ModulePublisherSpec
@@ -73,6 +78,8 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
         variants: Sequence[str] = (),
         evaluation: BaseChannel | None = None,
         decision: BaseChannel | None = None,
+        baseline: BaseChannel | None = None,
+        state_dir: str | RuntimeParameter | None = None,
     ):
         """Constructs a ModulePublisher.
 
@@ -88,6 +95,10 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
           evaluation: A channel of type `ModuleEvaluation`: what it measured becomes part of the
             version's derived facts.
           decision: A channel of type `RetrainDecision`: whether there is a module at all.
+          baseline: A channel of type `HubModule`: what the module was judged against. Nothing is
+            published where something else is in use by now. Without one it does not matter.
+          state_dir: directory on any Beam filesystem, in which `learned.json` is to name what was
+            learned last: for runners that resolve no artifacts of earlier runs.
 
         Raises:
           HandleError, ConfigError: a name, an alias or the card breaks a rule.
@@ -101,11 +112,13 @@ class ModulePublisher(BaseComponent):  # type: ignore[misc]
                 blessing=blessing,
                 evaluation=evaluation,
                 decision=decision,
+                baseline=baseline,
                 repository=repository,
                 name=name,
                 card=card.source.decode(),
                 aliases=json.dumps([check_settable(alias) for alias in aliases]),
                 variants=json.dumps(check_kinds(variants)),
+                state_dir=state_dir,
                 hub_tfx_version=__version__,
                 published=Channel(type=HubModule),
                 learned=None if decision is None else Channel(type=RetrainDecision),

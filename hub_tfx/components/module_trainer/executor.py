@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hub_tfx._tfx import GenericExecutor, artifact_utils, get_fn
-from hub_tfx.artifacts import read_module, read_number, write_module
+from hub_tfx.artifacts import read_module, write_module
 from hub_tfx.components.module_trainer.local import local_inputs, local_outputs, upload
-from hub_tfx.components.skipping import decision_of, is_skipped
+from hub_tfx.components.skipping import decision_of, given, is_skipped
+from hub_tfx.components.spans import spans_of
 from hub_tfx.errors import AuthoringError
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.finetune.new_module import NewModule, check_format
@@ -54,12 +55,12 @@ class Executor(GenericExecutor):  # type: ignore[misc]
             it left cannot be written; no artifact is published.
         """
         decision = decision_of(input_dict)
-        if is_skipped(decision, output_dict, "ModuleTrainer"):
+        if is_skipped(decision, output_dict, "ModuleTrainer", self._context):
             return
         config = FineTuneConfig.from_json(exec_properties["config"])
         base = _base(_start(input_dict, decision), exec_properties)
-        first = input_dict.get("preprocessor")
-        preprocessor = read_module(artifact_utils.get_single_instance(first)) if first else None
+        first = given(input_dict, "preprocessor")
+        preprocessor = None if first is None else read_module(first)
         examples = input_dict.get("raw_examples") or input_dict["examples"]
         run_fn = get_fn(exec_properties, "run_fn")
         with tempfile.TemporaryDirectory() as name, local_inputs(input_dict) as inputs:
@@ -91,17 +92,15 @@ def _check_model(serving: Path) -> None:
         )
 
 
-def _start(
-    input_dict: Mapping[str, Sequence[Any]], decision: Decision | None
-) -> Sequence[Any] | None:
+def _start(input_dict: Mapping[str, Sequence[Any]], decision: Decision | None) -> Any | None:
     """The module to start from: that in use, unless the base is what is new."""
-    in_use = input_dict.get("module_in_use")
+    in_use, base = given(input_dict, "module_in_use"), given(input_dict, "base_module")
     is_base_asked_for = decision is not None and decision.start == "base"
-    return in_use if in_use and not is_base_asked_for else input_dict.get("base_module")
+    return base if in_use is None or is_base_asked_for else in_use
 
 
 def _base(
-    artifacts: Sequence[Any] | None, exec_properties: Mapping[str, Any]
+    artifact: Any | None, exec_properties: Mapping[str, Any]
 ) -> ResolvedModule | NewModule | None:
     """The base module, otherwise the new one of module_fn, otherwise None.
 
@@ -109,8 +108,8 @@ def _base(
     own run_fn may need no base.
     """
     module_format = exec_properties.get("module_format")
-    if artifacts:
-        parent = read_module(artifact_utils.get_single_instance(artifacts))
+    if artifact is not None:
+        parent = read_module(artifact)
         check_format(module_format, parent)
         return parent
     if module_fn := exec_properties.get("module_fn"):
@@ -131,7 +130,9 @@ def _origin(base: ResolvedModule | NewModule | None, tuned: Path) -> dict[str, s
 def _circumstances(examples: Sequence[Any], config: str) -> dict[str, str | None]:
     """Properties that say how it was trained."""
     return {
-        "spans": json.dumps(sorted({read_number(artifact, "span") for artifact in examples})),
+        "spans": json.dumps(
+            sorted({of.number for artifact in examples for of in spans_of(artifact)})
+        ),
         "config_digest": hashlib.sha256(config.encode()).hexdigest(),
         "git_commit": _git_commit(),
     }

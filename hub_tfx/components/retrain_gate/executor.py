@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError
@@ -11,15 +12,20 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
 from hub_tfx._text import printable
 from hub_tfx._tfx import BaseExecutor, artifact_utils
-from hub_tfx.artifacts import read_decision, read_number, write_decision
+from hub_tfx.artifacts import RetrainDecision, read_decision, read_statistics, write_decision
+from hub_tfx.components.retrain_gate.drift import Statistics, kept, measured
+from hub_tfx.components.skipping import given
+from hub_tfx.components.spans import spans_of
+from hub_tfx.components.state import LEARNED
 from hub_tfx.data.filesystems import read_bytes
 from hub_tfx.errors import ConfigError, InputError
+from hub_tfx.repository.learning import Learner, learner_of
 from hub_tfx.retrain.config import RetrainConfig
-from hub_tfx.retrain.decision import Span, decide
+from hub_tfx.retrain.decision import Decision, Span, decide
 
 _log = logging.getLogger(__name__)
-_FINGERPRINT = "input_fingerprint"
 _STATISTICS, _ANOMALIES = "FeatureStats.pb", "SchemaDiff.pb"
+_Statistics = statistics_pb2.DatasetFeatureStatisticsList
 
 
 class Executor(BaseExecutor):  # type: ignore[misc]
@@ -40,59 +46,135 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             - anomalies: any number of ExampleAnomalies.
             - base_module: one HubModule, or none.
             - learned: one RetrainDecision, or none.
+            - module_in_use: one HubModule, or none.
           output_dict:
             - decision: one RetrainDecision.
           exec_properties:
             - config: the JSON of a RetrainConfig.
+            - state_dir: a directory that may have `learned.json`, or none.
 
         Raises:
-          ConfigError: there are not as many statistics as examples.
+          ConfigError: there are not as many statistics as examples, or drift is to be measured
+            where it cannot be.
           InputError: what earlier steps left is damaged.
         """
-        base, learned = input_dict.get("base_module"), input_dict.get("learned")
+        config = RetrainConfig.from_json(exec_properties["config"])
+        base = _digest(given(input_dict, "base_module"))
+        counted = [_documents(artifact) for artifact in input_dict.get("statistics") or ()]
+        statistics = _kept(counted, config)
+        last = _last(given(input_dict, "learned"), exec_properties.get("state_dir"))
         decision = decide(
-            _spans(input_dict["examples"], input_dict.get("statistics") or ()),
-            RetrainConfig.from_json(exec_properties["config"]),
-            base=_digest(artifact_utils.get_single_instance(base)) if base else None,
+            _spans(input_dict["examples"], counted),
+            config,
+            base=base,
             anomalies=[
                 told for artifact in input_dict.get("anomalies") or () for told in _wrong(artifact)
             ],
-            learned=read_decision(artifact_utils.get_single_instance(learned)) if learned else None,
+            drift=measured(statistics, last.statistics, config.drift) if last else (),
+            learned=last.decision if last else None,
+            in_use=_learner(given(input_dict, "module_in_use"), base),
         )
         _log.info("%s: %s", "to be learned" if decision.learn else "skipped", decision.reasons[0])
-        write_decision(artifact_utils.get_single_instance(output_dict["decision"]), decision)
+        write_decision(
+            artifact_utils.get_single_instance(output_dict["decision"]),
+            decision,
+            {
+                f"Split-{name}/{_STATISTICS}": of.SerializeToString()
+                for name, of in statistics.items()
+            },
+        )
 
 
-def _digest(module: Any) -> str:
-    return str(module.get_string_custom_property("digest"))
+@dataclass(frozen=True)
+class _Last:
+    """What was learned last.
+
+    Attributes:
+      decision: the decision that was carried out.
+      statistics: statistics of the examples, of the features whose drift was measured then.
+    """
+
+    decision: Decision
+    statistics: Statistics
 
 
-def _spans(examples: Sequence[Any], statistics: Sequence[Any]) -> list[Span]:
+def _last(learned: Any | None, state_dir: str | None) -> _Last | None:
+    """What was learned last, by ML Metadata or by a state directory."""
+    fix = "run the pipeline again without its cache"
+    if learned is None and state_dir:
+        uri = LEARNED.read(state_dir)
+        if uri is None:
+            return None
+        learned = RetrainDecision()
+        learned.uri = uri
+        fix = f"delete {LEARNED.path(state_dir)}, and {LEARNED.without}"
+    if learned is None:
+        return None
+    decision = read_decision(learned, fix)
+    parsed = {
+        path.partition("/")[0].removeprefix("Split-"): _message(path, content, _Statistics)
+        for path, content in read_statistics(learned).items()
+    }
+    return _Last(decision, parsed)
+
+
+def _documents(statistics: Any) -> Statistics:
+    return _of_splits(statistics, _STATISTICS, _Statistics)
+
+
+def _kept(counted: Sequence[Statistics], config: RetrainConfig) -> Statistics:
+    """The statistics that the next run measures drift by; none where it is not to."""
+    if not config.drift:
+        return {}
+    if len(counted) != 1:
+        raise ConfigError(
+            f"drift is measured by one ExampleStatistics, and RetrainGate has {len(counted)}: read "
+            "all spans by one ExampleGen"
+        )
+    return kept(counted[0], config.drift)
+
+
+def _digest(module: Any | None) -> str | None:
+    return None if module is None else str(module.get_string_custom_property("digest"))
+
+
+def _learner(module: Any | None, base: str | None) -> Learner | None:
+    """What the version in use has learned.
+
+    Where that is the base module nothing has been published yet: what others have taught the base
+    is not what is to be learned from here.
+    """
+    digest = _digest(module)
+    if module is None or digest is None or digest == base:
+        return None
+    return learner_of(module.get_string_custom_property("handle"), digest)
+
+
+def _spans(examples: Sequence[Any], statistics: Sequence[Statistics]) -> list[Span]:
     """The spans, those of several artifacts with one number as one."""
     if statistics and len(statistics) != len(examples):
         raise ConfigError(
             f"RetrainGate has {len(examples)} Examples and {len(statistics)} ExampleStatistics: "
             "give the statistics of each"
         )
-    found: dict[int, list[tuple[str, int | None]]] = {}
+    found: dict[int, list[Span]] = {}
     for number, artifact in enumerate(examples):
-        known_by = artifact.get_string_custom_property(_FINGERPRINT) or artifact.uri
         rows = _rows(statistics[number]) if statistics else None
-        found.setdefault(read_number(artifact, "span"), []).append((known_by, rows))
+        for span in spans_of(artifact, rows):
+            found.setdefault(span.number, []).append(span)
     return [_span(number, parts) for number, parts in sorted(found.items())]
 
 
-def _span(number: int, parts: Sequence[tuple[str, int | None]]) -> Span:
-    counts = [rows for _, rows in parts if rows is not None]
-    fingerprints = sorted(known_by for known_by, _ in parts)
+def _span(number: int, parts: Sequence[Span]) -> Span:
+    counts = [part.rows for part in parts if part.rows is not None]
+    fingerprints = sorted(part.fingerprint for part in parts)
     one = fingerprints[0] if len(fingerprints) == 1 else json.dumps(fingerprints)
     return Span(number, one, sum(counts) if len(counts) == len(parts) else None)
 
 
-def _rows(statistics: Any) -> int:
+def _rows(statistics: Statistics) -> int:
     """The number of examples of all splits."""
-    documents = _of_splits(statistics, _STATISTICS, statistics_pb2.DatasetFeatureStatisticsList)
-    return sum(int(of.num_examples) for parsed in documents.values() for of in parsed.datasets)
+    return sum(int(of.num_examples) for parsed in statistics.values() for of in parsed.datasets)
 
 
 def _wrong(anomalies: Any) -> Iterator[str]:
@@ -123,8 +205,18 @@ def _of_splits(artifact: Any, name: str, message: Any) -> Mapping[str, Any]:
 
 def _parsed(uri: str, message: Any) -> Any:
     try:
-        return message.FromString(read_bytes(uri))
-    except (OSError, BeamIOError, DecodeError) as error:
-        raise InputError(
-            f"{uri} cannot be read ({error}): run the pipeline again without its cache"
-        ) from error
+        content = read_bytes(uri)
+    except (OSError, BeamIOError) as error:
+        raise _damaged(uri, error) from error
+    return _message(uri, content, message)
+
+
+def _message(path: str, content: bytes, message: Any) -> Any:
+    try:
+        return message.FromString(content)
+    except DecodeError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: str, error: Exception) -> InputError:
+    return InputError(f"{path} cannot be read ({error}): run the pipeline again without its cache")
