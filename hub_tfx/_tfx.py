@@ -1,6 +1,15 @@
 """The names of TFX that are not in ``tfx.v1``, imported here only: an upgrade touches one file."""
 
 from tfx.components.evaluator import constants as evaluator_constants
+from tfx.components.example_gen.base_example_gen_executor import BaseExampleGenExecutor
+from tfx.components.example_gen.csv_example_gen.executor import (
+    _ParsedCsvToTfExample as ParsedCsvToTfExample,
+)
+from tfx.components.example_gen.utils import (
+    generate_output_split_names,
+    make_default_input_config,
+    make_default_output_config,
+)
 from tfx.components.trainer.executor import GenericExecutor
 from tfx.components.util.examples_utils import (
     get_file_format,
@@ -17,7 +26,7 @@ from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.orchestration.data_types import RuntimeParameter
-from tfx.proto.example_gen_pb2 import PayloadFormat
+from tfx.proto.example_gen_pb2 import FileFormat, PayloadFormat
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel, Channel
@@ -31,6 +40,7 @@ __all__ = [
     "BaseBeamExecutor",
     "BaseChannel",
     "BaseComponent",
+    "BaseExampleGenExecutor",
     "BaseExecutor",
     "BeamExecutorSpec",
     "Channel",
@@ -38,16 +48,21 @@ __all__ = [
     "ComponentSpec",
     "ExecutionParameter",
     "ExecutorClassSpec",
+    "FileFormat",
     "GenericExecutor",
+    "ParsedCsvToTfExample",
     "PayloadFormat",
     "ResolverStrategy",
     "RuntimeParameter",
     "SchemaReader",
     "artifact_utils",
     "evaluator_constants",
+    "generate_output_split_names",
     "get_file_format",
     "get_fn",
     "get_payload_format",
     "get_split_file_patterns",
+    "make_default_input_config",
+    "make_default_output_config",
     "set_payload_format",
 ]

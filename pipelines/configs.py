@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from hub_tfx._config import Checked, Form
+from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
@@ -18,7 +19,7 @@ from hub_tfx.module.manifest import parse_digest
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, Reference, check_settable
-from hub_tfx.retrain.config import RetrainConfig
+from hub_tfx.retrain.config import RetrainConfig, Window, check_window
 from hub_tfx_pipelines.splits import InputConfig, OutputConfig
 
 
@@ -269,6 +270,8 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
       gate: how the new module is judged. Its baseline is the version in use, so none is named here.
       publication: where it is published if it is better than the version in use.
       retrain: when there is anything to learn from.
+      window: which spans are learned from; the newest one by default.
+      embed_window: which spans are embedded; None for those that are learned from.
       schema_file: a Schema of TFX, by which ExampleValidator finds anomalies. None for one that is
         inferred from the rows themselves, in which next to nothing is an anomaly.
       embed: how the rows are embedded with the version in use afterwards, incrementally; None for
@@ -283,6 +286,8 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
     gate: Gate = field()
     publication: Publication = field()
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    window: Window = field(default_factory=Window)
+    embed_window: Window | None = None
     schema_file: str | None = None
     embed: EmbedConfig | None = None
     state_dir: str | None = None
@@ -291,6 +296,18 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
     def folders(self) -> tuple[str, ...]:
         more = (self.schema_file, self.state_dir)
         return super().folders + tuple(folder for folder in more if folder is not None)
+
+    @property
+    def corpus_window(self) -> Window | None:
+        """Which spans are embedded, if these are not those that are learned from."""
+        return None if self.embed_window == self.window else self.embed_window
+
+    @property
+    def patterns(self) -> list[SpanPattern]:
+        """The pattern of each split of the input."""
+        if self.input_config is None:
+            return [SpanPattern("single_split", "*")]  # As TFX has it.
+        return [SpanPattern(split.name, split.pattern) for split in self.input_config.splits]
 
     def check_baseline(self) -> None:
         """Raises ConfigError where the gate names a baseline before anybody has pinned one."""
@@ -307,3 +324,10 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
                 "eval_config is for the fine-tuning pipeline: TFX's Evaluator fails in a run that "
                 "has nothing to learn from; leave it out"
             )
+        if self.window.since == "published" and not self.warm_start:
+            raise ConfigError(
+                "window.since is published: a training that starts from the base would learn only "
+                "what is new; leave warm_start true, or give window.last"
+            )
+        for window in (self.window, self.embed_window or self.window):
+            check_window(window, self.patterns)

@@ -45,7 +45,7 @@ class Prepared:
 
 def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
-    prepared = prepare(config)
+    prepared = prepare(config, make_example_gen(config))
     starting_from, base_module = _base(config)
     preprocessing, preprocessor = resolve_preprocessor(config)
     trainer = make_trainer(config, prepared, base_module, preprocessor)
@@ -62,14 +62,16 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
     return make_pipeline(config, nodes)
 
 
-def prepare(config: FineTunePipelineConfig, schema_file: str | None = None) -> Prepared:
+def prepare(
+    config: FineTunePipelineConfig, example_gen: Any, schema_file: str | None = None
+) -> Prepared:
     """ExampleGen -> statistics, schema, validation -> Transform.
 
     Args:
-      config: what to read, and which features are learned from.
+      config: which features are learned from.
+      example_gen: the component that reads the rows.
       schema_file: a Schema of TFX; None for one that is inferred from the examples.
     """
-    example_gen = make_example_gen(config)
     examples = example_gen.outputs["examples"]
     statistics_gen = tfx.components.StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]

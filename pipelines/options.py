@@ -69,6 +69,21 @@ _TRAINING = (
     ),
 )
 """What is trained on, and by what."""
+_WINDOW = (
+    click.option(
+        "--window-last",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Learn from the newest N spans of the input.  [1]",
+    ),
+    click.option(
+        "--since-published",
+        is_flag=True,
+        help="Learn from the spans that the version in use has not learned: new, late or "
+        "rewritten ones. The newest span if there are none.",
+    ),
+)
+"""Which spans are learned from."""
 
 
 def embed_pipeline_options(command: Any) -> Any:
@@ -198,6 +213,7 @@ def retrain_pipeline_options(command: Any) -> Any:
             help="Keep in DIR what was learned last and where the last embeddings are: for "
             "platforms that cannot find the results of the last run themselves.",
         ),
+        *_WINDOW,
         fine_tune_options,
         ending_options,
     )
@@ -222,8 +238,11 @@ def retrain_pipeline_config(
 def retrain_document(**options: Any) -> Document:
     """What ``retrain_pipeline_config`` makes its config of."""
     of_gate = {"min_new_rows": options.pop("min_new_rows")}
+    since = "published" if options.pop("since_published") else None
+    window = {"last": options.pop("window_last"), "since": since}
     document = _trained_document("retrain", options)
     put_given(document, of_gate, ("retrain",))
+    put_given(document, window, ("window",), {"last": "window_last", "since": "since_published"})
     return document
 
 

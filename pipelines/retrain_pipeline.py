@@ -1,7 +1,7 @@
 """From new examples to a better version and its embeddings, again and again.
 
-ExampleGen -> statistics, schema, validation -> RetrainGate -> ModuleTrainer -> ModuleEvaluator
-    -> ModulePublisher -> EmbeddingGenerator
+WindowExampleGen -> statistics, schema, validation -> RetrainGate -> ModuleTrainer
+    -> ModuleEvaluator -> ModulePublisher -> EmbeddingGenerator
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,23 @@ from hub_tfx_pipelines.common import make_pipeline, resolve_preprocessor
 from hub_tfx_pipelines.configs import RetrainPipelineConfig
 from hub_tfx_pipelines.finetune_pipeline import make_trainer, prepare
 from hub_tfx_pipelines.publishing import find_baseline, judge_and_publish
+from hub_tfx_pipelines.windows import Plans, make_example_gens
 
 
-def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
-    """The pipeline, for any runner of TFX that resolves artifacts of earlier runs."""
-    prepared = prepare(config, config.schema_file)
+def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -> tfx.dsl.Pipeline:
+    """The pipeline, for any runner of TFX that resolves artifacts of earlier runs.
+
+    Args:
+      config: what it works on.
+      plans: the spans that were planned before the run; None to look for them during the run.
+    """
     resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
     base_module = resolver.outputs["module"]
     finding, in_use = find_baseline(
         config.gate, config.publication, config.module, config.module_digest
     )
+    example_gen, *corpus = make_example_gens(config, in_use, base_module, plans)
+    prepared = prepare(config, example_gen, config.schema_file)
     preprocessing, preprocessor = resolve_preprocessor(config)
     latest = latest_results(config)
     gate = RetrainGate(
@@ -61,7 +68,7 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         state_dir=config.state_dir,
     )
     generator = EmbeddingGenerator(
-        examples=prepared.examples,
+        examples=[example_gen, *corpus][-1].outputs["examples"],
         module=in_use,
         published=publisher.outputs["published"],
         config=config.embed or config.fine_tune.feeding,
@@ -69,7 +76,15 @@ def create_pipeline(config: RetrainPipelineConfig) -> tfx.dsl.Pipeline:
         previous=latest.embeddings,
         state_dir=config.state_dir,
     )
-    finding_out = [*prepared.nodes, resolver, *finding, *preprocessing, *latest.nodes, gate]
+    finding_out = [
+        *prepared.nodes,
+        *corpus,
+        resolver,
+        *finding,
+        *preprocessing,
+        *latest.nodes,
+        gate,
+    ]
     return make_pipeline(config, [*finding_out, trainer, evaluator, publisher, generator])
 
 

@@ -81,11 +81,9 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
       ConfigError: the gate names a baseline.
       HubTfxError: as ``run_embed``.
     """
-    from hub_tfx_pipelines.retrain_pipeline import create_pipeline
-
     config.check_baseline()
     pinned = with_baseline(config, config.module, config.module_digest)
-    steps = _run(pinned, create_pipeline)
+    steps = _run(pinned, _planned_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]
     return {
@@ -96,6 +94,14 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
         **{name: embeddings[name] for name in ("embeddings", "rows", "reused")},
         "embedded_with": embeddings["module_digest"],
     }
+
+
+def _planned_pipeline(config: "RetrainPipelineConfig") -> Any:
+    """The retraining pipeline, with its spans pinned: TFX's cache notices when they change."""
+    from hub_tfx_pipelines.retrain_pipeline import create_pipeline
+    from hub_tfx_pipelines.windows import plan_windows
+
+    return create_pipeline(config, plan_windows(config))
 
 
 def with_baseline(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from glob import glob
+from glob import escape, glob
 from itertools import pairwise
 from pathlib import Path
 
@@ -119,6 +119,30 @@ def find_files(patterns: Iterable[str], file_format: str | None = None) -> list[
         SourceFile(file.path, of_file, file.size_in_bytes, _version(file))
         for file, of_file in zip(files, formats, strict=True)
     ]
+
+
+def list_below(folder: str, pattern: str) -> list[tuple[str, str]]:
+    """The files that a glob names below a folder of any Beam filesystem, sorted.
+
+    Hidden ones and markers are left out, as ``find_files`` does with those that a glob finds.
+
+    Returns:
+      Of each file its path below the folder, and its whole path.
+
+    Raises:
+      InputError: the folder cannot be listed, or what the glob names is not a file.
+    """
+    above = f"{folder.rstrip('/')}/"
+    if is_local(folder):
+        found = glob(pattern, root_dir=folder, recursive=True)
+        names = {name for name in found if not os.path.isdir(above + name)}
+    else:
+        names = {file.path.removeprefix(above) for file in _glob(escape(above) + pattern)}
+    listed = [(name, above + name) for name in sorted(names) if _is_wanted(name)]
+    if is_local(folder):
+        for _, path in listed:
+            _stat(path)
+    return listed
 
 
 def version_of(path: str) -> str:

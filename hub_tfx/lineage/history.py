@@ -25,6 +25,7 @@ _DONE = ("COMPLETE", "CACHED")
 _NEAREST = 3
 _DIGEST_CHARS = 12
 _SKIPPED, _PUBLISHED = "skipped", "published"
+_CORPUS = "CorpusExampleGen"  # Of the retraining pipeline.
 _BASES = ("module_in_use", "base_module", "module")
 """Keys under which a step reads the module that it starts from, or uses as it is."""
 
@@ -267,7 +268,7 @@ class _Execution:
         artifacts: Mapping[int, mlmd.Artifact],
     ):
         self._execution = execution
-        self._name = name or execution.type.rpartition(".")[2]
+        self.name = name or execution.type.rpartition(".")[2]
         known = [event for event in events if event.artifact_id in artifacts]
         read = [(event_key(e), artifacts[e.artifact_id]) for e in known if is_input(e)]
         made = [(event_key(e), artifacts[e.artifact_id]) for e in known if is_output(e)]
@@ -281,7 +282,7 @@ class _Execution:
 
     def step(self) -> RunStep:
         return RunStep(
-            name=self._name,
+            name=self.name,
             id=self._execution.id,
             state=_STATE.Name(self._execution.last_known_state),
             seconds=(self.ended_ms - self.began_ms) / 1000,
@@ -341,14 +342,18 @@ def _verdict(
 
 
 def _spans(executions: Iterable[_Execution]) -> tuple[int, ...]:
-    """Those of the examples, which are in the embeddings as well where a run only embeds."""
-    spans: set[int] = set()
-    for produced in (p for e in executions for p in e.outputs):
-        if produced.key in ("examples", "embeddings"):
-            span = _number(produced.properties, "span")
-            listed = produced.properties.get("spans", "[]")
-            spans |= {*_numbers(listed), *(() if span is None else (span,))}
-    return tuple(sorted(spans))
+    """Those of the examples; where a run only embeds, those of the embeddings.
+
+    Rows that are embedded and not learned from, of a window of their own, do not count.
+    """
+    spans: dict[str, set[int]] = {"examples": set(), "embeddings": set()}
+    for execution in executions:
+        for made in execution.outputs:
+            if made.key in spans and execution.name != _CORPUS:
+                span = _number(made.properties, "span")
+                listed = made.properties.get("spans", "[]")
+                spans[made.key] |= {*_numbers(listed), *(() if span is None else (span,))}
+    return tuple(sorted(spans["examples"] or spans["embeddings"]))
 
 
 def _numbers(listed: Any) -> list[int]:

@@ -1,10 +1,11 @@
-"""What it takes to train again."""
+"""What it takes to train again, and from which spans."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from hub_tfx._config import JobConfig, Range
+from hub_tfx.data.span_patterns import SpanPattern, check_patterns
 from hub_tfx.errors import ConfigError
 
 
@@ -37,3 +38,38 @@ class RetrainConfig(JobConfig):
                 "max_anomalies says how many anomalies stop nothing, and without stop_on_anomalies "
                 "none does: leave one of the two out"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window(JobConfig):
+    """Which spans are read: the newest one by default.
+
+    Attributes:
+      last: how many of the newest spans.
+      since: ``published`` for all spans that the version in use has not learned, be they new, late
+        or rewritten, and for the newest one if there are none; ``first`` for all that there are.
+    """
+
+    NAME = "window"
+
+    last: Annotated[int, Range(least=1)] | None = None
+    since: Literal["published", "first"] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.last is not None and self.since is not None:
+            raise ConfigError("last and since are two ways to name spans: give one of them")
+
+    @property
+    def is_one_span(self) -> bool:
+        """Whether it asks for the newest span and no more, as TFX does."""
+        return self.since is None and self.last in (None, 1)
+
+
+def check_window(window: Window, patterns: Sequence[SpanPattern]) -> None:
+    """Raises ConfigError where a window is asked for and the patterns do not tell spans apart."""
+    if not check_patterns(patterns) and not window.is_one_span:
+        raise ConfigError(
+            f"the pattern {patterns[0].text!r} does not tell spans apart, which a window of them "
+            "needs: put {SPAN}, or {YYYY}, {MM} and {DD}, into it (input_config)"
+        )

@@ -81,6 +81,14 @@ def test_a_run_that_embedded(store: MetadataStore) -> None:
     assert (found.spans, found.base) == ((1, 2), "c" * 12)
 
 
+def test_spans_that_are_only_embedded_are_not_those_of_the_run(store: MetadataStore) -> None:
+    run = RecordedRun(store, "retrain", "r1")
+    for step, spans in (("WindowExampleGen", "[2, 3]"), ("CorpusExampleGen", "[1, 2, 3]")):
+        run.step(step, {"examples": ("Examples", {"span": 3, "spans": spans})})
+    run.step("EmbeddingGenerator", {"embeddings": ("Examples", {**_EMBEDDINGS, "spans": "[1, 2]"})})
+    assert _only(store).spans == (2, 3)
+
+
 def test_a_step_with_a_name_of_its_own(store: MetadataStore) -> None:
     run = RecordedRun(store, "a.b", "r1")
     run.step("ModuleResolver")

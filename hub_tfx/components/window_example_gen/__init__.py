@@ -1,0 +1,1 @@
+"""WindowExampleGen: the rows of several spans in one Examples artifact."""
