@@ -209,7 +209,7 @@ class Loop:
 
         from hub_tfx.embed.config import EmbedConfig
         from hub_tfx.finetune.config import FineTuneConfig
-        from hub_tfx.retrain.config import RetrainConfig
+        from hub_tfx.retrain.config import RetrainConfig, Window
         from hub_tfx_pipelines.configs import RetrainPipelineConfig
 
         schema = self.folder / "schema.pbtxt"
@@ -233,6 +233,7 @@ class Loop:
             gate=gate(LABEL, _JUDGING),
             publication=publication(self.repository),
             retrain=RetrainConfig(min_new_rows=100),
+            embed_window=Window(since="first"),
             schema_file=str(schema),
             embed=EmbedConfig(keep=("location", LABEL)),
         )

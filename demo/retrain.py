@@ -32,13 +32,18 @@ def main() -> None:
     loop.write(2, second)
     loop.run(
         "Span 2: a better one",
-        Expected("blessed", "span 2 new", second.rows, 0, version=2),
+        Expected("blessed", "span 2 new", first.rows + second.rows, 0, version=2),
     )
-    loop.run("Nothing new", Expected("skipped", "nothing is new", 0, second.rows))
+    loop.run("Nothing new", Expected("skipped", "nothing is new", 0, first.rows + second.rows))
     loop.write(3, third.misspelt("email"))
     loop.run(
         "Span 3: some labels are misspelt",
-        Expected("skipped", "values missing from the schema: email.py", third.rows, 0),
+        Expected(
+            "skipped",
+            "values missing from the schema: email.py",
+            third.rows,
+            first.rows + second.rows,
+        ),
     )
     show_history(loop)
     console.print(f"\nDone in {time.monotonic() - started_s:.0f} s.")

@@ -49,7 +49,11 @@ def test_spans_have_so_many_documents_and_none_of_them_twice():
 def test_splits_have_every_document_once_and_nothing_is_learned_from_the_judging_ones():
     [span] = spans_of(DOCUMENTS, (60,))
     splits = span.splits
-    assert {name: len(rows) for name, rows in splits.items()} == {"train": 30, "eval": 6, "test": 24}
+    assert {name: len(rows) for name, rows in splits.items()} == {
+        "train": 30,
+        "eval": 6,
+        "test": 24,
+    }
     assert len(set().union(*splits.values())) == 60
     assert splits["test"] == span.judging
 
