@@ -142,10 +142,10 @@ def _left(schedule: Schedule) -> dict[str, Any]:
     store = open_sqlite(str(schedule.folder / "metadata.sqlite"))
     digest = schedule.digest("good")
     lineage = lineage_of(store, artifacts_with_digest(store, digest))
-    published = {
-        f"{node.properties['name']}/{node.properties['version']}"
+    known_as = {
+        str(node.properties["handle"]).rpartition("//")[2]
         for node in lineage.artifacts.values()
-        if node.properties.get("digest") == digest and "version" in node.properties
+        if node.properties.get("digest") == digest and "handle" in node.properties
     }
     [*before, last] = runs_of(store, "retrain")
     return {
@@ -153,7 +153,7 @@ def _left(schedule: Schedule) -> dict[str, Any]:
         "stable": in_use(storage, _NAME, "stable"),
         "is_good": digests.get(2) == digest,
         "lineage": sorted({step.name for step in lineage.steps.values()}),
-        "lineage_published": sorted(published),
+        "known_as": sorted(known_as),
         "parents": sorted(link.by for link in lineage.links),
         "killed": [step.name for run in before for step in run.open_steps],
         "cached": sum(step.state == "CACHED" for step in last.steps),
@@ -166,7 +166,7 @@ def complaints(found: dict[str, Any]) -> list[str]:
     if "failed" in found:
         return [f"the next run failed: {found['failed']}"]
     wanted = {"versions": [1, 2], "stable": 2, "is_good": True, "open": []}
-    wanted |= {"rows": ROWS, "lineage_published": ["acme/words/2"]}
+    wanted |= {"rows": ROWS, "known_as": ["acme/words/2"]}
     wrong = [f"{key} is {found[key]}" for key, value in wanted.items() if found[key] != value]
     for step in ("ExampleGen", "ModuleTrainer", "ModuleEvaluator", "ModulePublisher"):
         if not any(name.endswith(step) for name in found["lineage"]):

@@ -26,6 +26,9 @@ from hub_tfx.lineage.store import open_sqlite
 from hub_tfx.module.create import text_embedding_module
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.repository.card import read_card
+from hub_tfx.repository.names import ModuleName
+from hub_tfx.repository.storage import open_storage
+from hub_tfx.repository.versions import numbers
 from hub_tfx.retrain.config import RetrainConfig
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.config_file.plain import to_yaml
@@ -105,6 +108,16 @@ class Schedule:
             embed=EmbedConfig(keep=("text",)),
         )
 
+    def die(self, place: str, learns: str | None = None) -> None:
+        """A run that ends where it comes to a function, as if it was killed there."""
+
+        def kill(*_: Any) -> None:
+            raise KeyboardInterrupt  # Not an Exception: TFX leaves the step as it is.
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(place, kill)
+            self.run(learns)
+
     def run(self, learns: str | None = None) -> dict[str, Any]:
         with pytest.MonkeyPatch.context() as patch:
             if learns:
@@ -120,6 +133,10 @@ class Schedule:
 
     def digest(self, module: str) -> str:
         return Manifest.of_directory(self.modules[module]).digest
+
+    def numbers(self) -> list[int]:
+        """Those of the versions that are published."""
+        return numbers(open_storage(self.folder / "modules"), ModuleName.parse("acme/words"))
 
     def history(self) -> list[Run]:
         return runs_of(open_sqlite(str(self.folder / "metadata.sqlite")), "retrain")
@@ -138,7 +155,7 @@ def schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schedule:
     return Schedule(tmp_path, make_modules(tmp_path / "made"))
 
 
-def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
+def test_first_run_then_nothing_new_then_worse_then_runs_that_die(
     schedule: Schedule, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schedule.write(1)
@@ -169,7 +186,20 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert "published" not in worse
     assert (worse["rows"], worse["reused"]) == (ROWS + 10, ROWS)
 
-    runs = schedule.history()
+    schedule.base = "new base"
+    schedule.die("hub_tfx.components.module_trainer.executor.upload", "best")
+    schedule.die("hub_tfx.components.module_publisher.executor.write_module", "best")
+    assert schedule.numbers() == [1, 2]  # It died between this and its return.
+    after = schedule.run("best")
+    assert after["learn"] == 0
+    assert after["decided"].startswith("nothing is new")
+    assert after["embedded_with"] == schedule.digest("best")
+    assert (after["rows"], after["reused"]) == (ROWS + 10, 0)
+    assert schedule.numbers() == [1, 2]
+
+    *runs, in_trainer, in_publisher, _ = schedule.history()
+    assert [step.name for step in in_trainer.open_steps] == ["ModuleTrainer"]
+    assert [step.name for step in in_publisher.open_steps] == ["ModulePublisher"]
     assert [run.verdict for run in runs] == ["blessed", "skipped", "not blessed"]
     assert [run.published for run in runs] == ["acme/words/1", None, None]
     assert [run.spans for run in runs] == [(1,), (1,), (2,)]
