@@ -6,6 +6,8 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.complete
 KFP_STAMP := .venv-kfp/.complete
 WORKER_STAMP := .venv-worker/.complete
+IMAGE_STAMP := .tools/image.complete
+SOURCES = $(shell find hub_tfx kubeflow pipelines -type f -not -name '*.pyc')
 BEAM_VERSION := $(shell sed -nE 's/.*"apache-beam.*==([0-9.]+)".*/\1/p' pyproject.toml)
 FAKE_GCS_VERSION := 1.52.2
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
@@ -17,7 +19,7 @@ PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-anno
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup system-deps kfp engines demo demo-retrain demo-image test test-engines test-all mutants lint bench lock clean
+.PHONY: help setup system-deps kfp engines image-root demo demo-retrain demo-image test test-engines test-all mutants lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,7 +37,9 @@ system-deps:  ## install the servers that tests start, on Debian, as root
 
 kfp: $(KFP_STAMP)  ## make .venv-kfp, which compiles for Kubeflow Pipelines
 
-engines: .tools/prism .tools/fake-gcs-server $(WORKER_STAMP)  ## build Prism and a fake of GCS, with Go, and .venv-worker, which has only our wheel
+engines: .tools/prism .tools/fake-gcs-server $(WORKER_STAMP) image-root  ## build Prism and a fake of GCS, with Go, .venv-worker, which has only our wheel, and image-root
+
+image-root: $(IMAGE_STAMP)  ## build what kubeflow/Dockerfile builds into .tools/image, without a container engine
 
 # From / because pyenv would obey our .python-version here, and stop where it has no 3.10.
 .tools/uv/bin/uv: requirements-uv.txt
@@ -74,13 +78,19 @@ $(STAMP) $(KFP_STAMP): build-constraints.txt pyproject.toml | $(filter .tools/%,
 
 # Not from the lock: that the wheel runs with what it asks for is half of what this environment shows.
 # Without build/, from which setuptools would pack modules that are gone.
-$(WORKER_STAMP): $(STAMP) $(shell find hub_tfx kubeflow pipelines -type f -not -name '*.pyc')
+$(WORKER_STAMP): $(STAMP) $(SOURCES)
 	@rm -rf build .tools/wheel
 	@test -x $(@D)/bin/python || $(UV) venv --quiet --python 3.10 $(@D)
 	$(UV) build --quiet --wheel --no-build-isolation --python $(PYTHON) --out-dir .tools/wheel
 	UV_COMPILE_BYTECODE=1 $(UV) pip install --quiet --python $(@D)/bin/python --reinstall-package hub-tfx \
 		--build-constraints build-constraints.txt --constraints requirements.lock .tools/wheel/*.whl
 	@rm -rf build
+	@touch $@
+
+$(IMAGE_STAMP): requirements-image.lock build-constraints.txt pyproject.toml $(SOURCES) | $(filter .tools/%,$(UV))
+	@rm -rf .tools/image
+	@python=$$($(UV) python find --system 3.10) && for stage in dependencies product user stand_in; do \
+		UV=$(UV) PYTHON=$$python kubeflow/build_image.sh $$stage .tools/image || exit 1; done
 	@touch $@
 
 demo: $(STAMP)  ## the main job on real input, in a few minutes
@@ -99,7 +109,7 @@ test-engines: $(STAMP)  ## the tests of `make engines`
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m engines
 
 # Where Go is missing the tests of Prism say so and skip.
-test-all: $(WORKER_STAMP) $(if $(shell command -v go),.tools/prism .tools/fake-gcs-server)  ## all tests
+test-all: $(WORKER_STAMP) $(IMAGE_STAMP) $(if $(shell command -v go),.tools/prism .tools/fake-gcs-server)  ## all tests
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 mutants: $(STAMP)  ## take promises of docs/security.md away one by one: a named test must fail for each
@@ -126,6 +136,7 @@ bench: $(STAMP)  ## benchmarks: embedding against bare loops and peers, a growin
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml
 	$(PIP_COMPILE) --extra bench --extra dev --output-file requirements.lock
 	$(PIP_COMPILE) --extra kfp --output-file requirements-kfp.lock
+	$(PIP_COMPILE) --extra gcs --extra kubeflow --extra s3 --extra signing --constraints requirements.lock --output-file requirements-image.lock
 
 clean:  ## remove what make made
 	rm -rf $(VENV) .venv-kfp .venv-worker .tools build demo/out

@@ -79,6 +79,8 @@ _HOMES = {
     "RetrainConfig": "hub_tfx.retrain.config",
     "RetrainDecision": "hub_tfx.artifacts",
     "RetrainGate": "hub_tfx.components.retrain_gate.component",
+    "Window": "hub_tfx.retrain.config",
+    "WindowExampleGen": "hub_tfx.components.window_example_gen.component",
     "embed_files": "hub_tfx.embed.job",
     "evaluate_files": "hub_tfx.evaluate.job",
     "fine_tune_files": "hub_tfx.finetune.job",

@@ -78,12 +78,14 @@ class Form:
       parse: gives what the config holds, of a text; raises HubTfxError.
       held: type of what the config holds, where that is not the text; such a value is taken, too.
       text: gives the text back of what is held.
+      numbers: whether a number is taken as well, as its text.
     """
 
     words: str
     parse: Callable[[str], Any]
     held: type = str
     text: Callable[[Any], str] = str
+    numbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -256,6 +258,8 @@ def _of_form(form: Form) -> Kind:
     def convert(value: Any) -> Any:
         if isinstance(value, form.held) and form.held is not str:
             return value
+        if form.numbers and _is_number(value, (int, float)):
+            value = str(value)
         if not isinstance(value, str):
             raise WrongValueError
         return form.parse(value)

@@ -5,7 +5,7 @@ so that the time and memory of reading are bounded by the length of the text. Va
 here: whoever knows what a key takes reads the text of a Scalar.
 
 A value is written without quotes where every YAML reader takes it for the same text; otherwise it
-is written as JSON, which is YAML, too.
+is written as JSON, which is YAML, too. ``plain`` and ``block`` are for files of other programs.
 """
 
 import itertools
@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NoReturn
+
+from hub_tfx._text import quoted
 
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _NULL_TAG = "tag:yaml.org,2002:null"
@@ -136,6 +138,32 @@ def read_value(yaml: str, *, first_line: int = 1, may_have_start: bool = False) 
         raise YamlError(line, f"it is not YAML: {error.problem}") from None
     except YAMLError as error:  # Of a character; it has no line.
         raise YamlError(first_line, f"it is not YAML: {str(error).splitlines()[0]}") from None
+
+
+def plain(node: Node) -> Any:
+    """What a node says as a text, a number, a truth value, None, or a list or mapping of these.
+
+    Raises:
+      YamlError: a key is there twice, or tools read a value without quotes in two ways.
+    """
+    if isinstance(node, Items):
+        return [plain(item) for item in node.items]
+    if isinstance(node, Scalar):
+        return None if node.is_null else node.text if node.is_text else _typed(node)
+    values: dict[str, Any] = {}
+    for key, value in node.pairs:
+        if key.text in values:
+            raise YamlError(key.line, f"{quoted(key.text)} is there twice: remove one of them")
+        values[key.text] = plain(value)
+    return values
+
+
+def _typed(node: Scalar) -> Any:
+    try:
+        return json.loads(node.text)
+    except ValueError:
+        what = f"{quoted(node.text)} is a text to some tools only: put it in quotes"
+        raise YamlError(node.line, what) from None
 
 
 @dataclass(frozen=True)
@@ -259,6 +287,49 @@ def flow(value: Any) -> str:
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(flow, value)) + "]"
     return _number(value) if isinstance(value, float) else json.dumps(value)
+
+
+def block(value: Mapping[str, Any]) -> str:
+    """A mapping of what ``flow`` takes in lines, with a text of several lines as it is."""
+    return "".join(f"{line}\n" for line in _block_lines(value))
+
+
+def _block_lines(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _below(f"{flow(key)}:", item, 0 if isinstance(item, list) else 2)
+    else:
+        for item in value:
+            yield from _in_item(item)
+
+
+def _in_item(item: Any) -> Iterator[str]:
+    """The lines of an item of a list; a mapping or list begins beside its hyphen."""
+    if item and isinstance(item, (Mapping, list)):
+        for number, line in enumerate(_block_lines(item)):
+            yield f"{'  ' if number else '- '}{line}" if line else ""
+    else:
+        yield from _below("-", item, 2)
+
+
+def _below(start: str, item: Any, indent: int) -> Iterator[str]:
+    if item and isinstance(item, (Mapping, list)):
+        yield start
+        lines: Any = _block_lines(item)
+    elif isinstance(item, str) and _is_literal(item):
+        yield f"{start} |" if item.endswith("\n") else f"{start} |-"
+        lines = item.removesuffix("\n").split("\n")
+    else:
+        yield f"{start} {flow(item)}"
+        return
+    yield from (" " * indent + line if line else "" for line in lines)
+
+
+def _is_literal(text: str) -> bool:
+    """Whether a text of several lines can be written as it is."""
+    lines = text.removesuffix("\n")
+    is_whole = lines == lines.strip() and "\n" in lines
+    return is_whole and lines.replace("\n", "").isprintable()
 
 
 def _quoted(text: str) -> str:

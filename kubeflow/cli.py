@@ -9,8 +9,9 @@ import click
 from hub_tfx._quiet import quiet_libraries
 from hub_tfx.cli.names import RenamedGroup
 from hub_tfx.cli.options import add_options
-from hub_tfx.cli.output import print_path
+from hub_tfx.cli.output import print_path, tell
 from hub_tfx.errors import UsageError
+from hub_tfx_kubeflow.dataflow import with_workers
 from hub_tfx_kubeflow.formats import (
     TARGETS,
     check_output,
@@ -19,6 +20,7 @@ from hub_tfx_kubeflow.formats import (
     write_pipeline,
 )
 from hub_tfx_kubeflow.metadata import of_cluster
+from hub_tfx_kubeflow.platform import missing_password, with_image
 from hub_tfx_pipelines.config_options import PipelineCommand, required_in_file
 from hub_tfx_pipelines.options import (
     embed_pipeline_config,
@@ -44,9 +46,9 @@ def _target_options(command: Any) -> Any:
         ),
         click.option(
             "--image",
-            required=True,
             metavar="IMAGE",
-            help="Run the steps in this container image, which has hub_tfx installed.",
+            help="Run the steps in this container image, which has hub_tfx installed.  [required "
+            "here, or as platform.image in --config]",
         ),
         click.option(
             "--target",
@@ -76,7 +78,7 @@ def compile_() -> None:
 @compile_.command(cls=PipelineCommand, short_help="Compile the embedding pipeline.")
 @embed_pipeline_options
 @_target_options
-def embed(image: str, target: str | None, output: str | None, **options: Any) -> None:
+def embed(image: str | None, target: str | None, output: str | None, **options: Any) -> None:
     """Compile the embedding pipeline, and print the path of the file.
 
     Its steps run elsewhere: relative paths are refused, and so are those that exist here. Options
@@ -89,16 +91,16 @@ def embed(image: str, target: str | None, output: str | None, **options: Any) ->
     """
     quiet_libraries()
     output = output_of(target, output, "embed")
-    config = embed_pipeline_config(**options)
+    config = with_image(embed_pipeline_config(**options), image)
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
-    _write(config, create_pipeline, image, output)
+    _write(config, create_pipeline, output)
 
 
 @compile_.command("fine-tune", cls=PipelineCommand, short_help="Compile the fine-tuning pipeline.")
 @fine_tune_pipeline_options
 @_target_options
-def fine_tune(image: str, target: str | None, output: str | None, **options: Any) -> None:
+def fine_tune(image: str | None, target: str | None, output: str | None, **options: Any) -> None:
     """Compile the fine-tuning pipeline, and print the path of the file.
 
     Its steps run elsewhere: relative paths are refused, and so are those that exist here. Options
@@ -112,16 +114,16 @@ def fine_tune(image: str, target: str | None, output: str | None, **options: Any
     """
     quiet_libraries()
     output = output_of(target, output, "fine-tune")
-    config = fine_tune_pipeline_config(**options)
+    config = with_image(fine_tune_pipeline_config(**options), image)
     from hub_tfx_pipelines.finetune_pipeline import create_pipeline
 
-    _write(config, create_pipeline, image, output)
+    _write(config, create_pipeline, output)
 
 
 @compile_.command(cls=PipelineCommand, short_help="Compile the retraining pipeline.")
 @retrain_pipeline_options
 @_target_options
-def retrain(image: str, target: str | None, output: str | None, **options: Any) -> None:
+def retrain(image: str | None, target: str | None, output: str | None, **options: Any) -> None:
     """Compile the retraining pipeline, and print the path of the file.
 
     Each run reads the version in use from the repository when it gets there. Vertex AI Pipelines
@@ -134,11 +136,11 @@ def retrain(image: str, target: str | None, output: str | None, **options: Any) 
     """
     quiet_libraries()
     output = output_of(target, output, "retrain")
-    config = retrain_pipeline_config(**options)
+    config = with_image(retrain_pipeline_config(**options), image)
     config.check_baseline()
     from hub_tfx_pipelines.retrain_pipeline import create_pipeline
 
-    _write(config, create_pipeline, image, output)
+    _write(config, create_pipeline, output)
 
 
 def output_of(target: str | None, output: str | None, pipeline: str) -> str:
@@ -158,15 +160,20 @@ def output_of(target: str | None, output: str | None, pipeline: str) -> str:
     return output
 
 
-def _write(
-    config: "PipelineConfig", create_pipeline: Callable[[Any], Any], image: str, output: str
-) -> None:
+def _write(config: "PipelineConfig", create_pipeline: Callable[[Any], Any], output: str) -> None:
     """Compiles a pipeline to a file, if its steps can reach all of its paths."""
+    from hub_tfx.beam.runner import check_options
     from hub_tfx.beam.staging import check_reach, check_reach_of_containers
 
     check_reach_of_containers([*config.handles, *config.folders])
     check_reach(config.folders, config.beam_pipeline_args)
+    config, said = with_workers(config)
+    check_options(config.beam_pipeline_args)
     metadata = of_cluster(config.connection) if is_of_kubeflow(output) else None
     config = replace(config, metadata=None, metadata_path=None)  # That of a run on this machine.
-    write_pipeline(create_pipeline(config), image, output, metadata)
+    platform = config.platform
+    assert platform.image is not None  # See with_image.
+    write_pipeline(create_pipeline(config), platform.image, output, metadata, platform)
+    for message in (*said, *missing_password(metadata, platform)):
+        tell(message)
     print_path(output)

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 from hub_tfx._files import replacing, why
 from hub_tfx.errors import HubTfxError, OutputError, UsageError
 from hub_tfx_kubeflow.metadata import metadata_config
+from hub_tfx_kubeflow.module_files import check_module_files
+from hub_tfx_kubeflow.platform import check_steps, put_into_job, put_into_workflow
+from hub_tfx_pipelines.platform import PlatformConfig
 
 if TYPE_CHECKING:
     from hub_tfx.lineage.connection import Connection
@@ -71,8 +74,15 @@ def _require(module: str, need: str, advice: str) -> None:
         raise HubTfxError(f"{need}, and it cannot be imported ({error}): {advice}") from error
 
 
+_NO_PLATFORM = PlatformConfig()
+
+
 def write_pipeline(
-    pipeline: Any, image: str, output: str, metadata: "Connection | None" = None
+    pipeline: Any,
+    image: str,
+    output: str,
+    metadata: "Connection | None" = None,
+    platform: PlatformConfig = _NO_PLATFORM,
 ) -> None:
     """Compiles a pipeline; equal pipelines make equal bytes.
 
@@ -84,21 +94,23 @@ def write_pipeline(
       image: container image that the steps run in.
       output: a local file; its ending says what to write.
       metadata: where the steps find ML Metadata instead, on Kubeflow Pipelines.
+      platform: what the steps get; its own image is that of a step only.
 
     Raises:
       UsageError, HubTfxError: as ``check_output`` and ``vertex_job``.
-      ConfigError: a step has a ``module_file`` that its container does not reach.
+      ConfigError: a step has a ``module_file``, or the platform does not have what a step is given.
       OutputError: the file cannot be written.
     """
     from hub_tfx.components.remote_state import without_run_ids
 
+    check_module_files(pipeline)
+    check_steps(pipeline, platform)
     check_output(output)
-    _check_module_files(pipeline)
     without_run_ids(pipeline.components)
     if is_of_kubeflow(output):
-        text = argo_workflow(pipeline, image, metadata)
+        text = argo_workflow(pipeline, image, metadata, platform)
     else:
-        text = vertex_job(pipeline, image)
+        text = vertex_job(pipeline, image, platform)
     path = Path(output)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,25 +120,12 @@ def write_pipeline(
         raise OutputError(f"{output} cannot be written: {why(error)}") from error
 
 
-def _check_module_files(pipeline: Any) -> None:
-    """Refuses what TFX's own components package in a wheel, and others do not."""
-    from hub_tfx.beam.staging import check_reach_of_containers
-
-    for node in pipeline.components:
-        file = node.exec_properties.get("module_file")
-        if isinstance(file, str) and file:
-            check_reach_of_containers(
-                [file],
-                f"it is the module_file of {node.id}; put its code into a package of the image and "
-                "name the function: run_fn='package.module:run_fn'",
-            )
-
-
-def vertex_job(pipeline: Any, image: str) -> str:
+def vertex_job(pipeline: Any, image: str, platform: PlatformConfig = _NO_PLATFORM) -> str:
     """A PipelineJob of Vertex AI Pipelines in JSON.
 
     Raises:
       UsageError: a node looks for what the last run made, which Vertex AI Pipelines cannot do.
+      ConfigError: a step is given what Vertex AI Pipelines does not have.
     """
     import tfx.v1 as tfx
 
@@ -141,6 +140,7 @@ def vertex_job(pipeline: Any, image: str) -> str:
     tasks = job["pipelineSpec"]["root"]["dag"]["tasks"]
     for step in readers_of_remote_state(pipeline.components):
         tasks[step]["cachingOptions"] = {"enableCache": False}
+    put_into_job(job, platform)
     return json.dumps(job, sort_keys=True)
 
 
@@ -163,11 +163,16 @@ def _check_no_latest(pipeline: Any) -> None:
             )
 
 
-def argo_workflow(pipeline: Any, image: str, metadata: "Connection | None" = None) -> str:
+def argo_workflow(
+    pipeline: Any,
+    image: str,
+    metadata: "Connection | None" = None,
+    platform: PlatformConfig = _NO_PLATFORM,
+) -> str:
     """A Workflow of Argo in YAML, without the time at which kfp made it.
 
     Args:
-      pipeline, image: as ``write_pipeline`` takes them.
+      pipeline, image, platform: as ``write_pipeline`` takes them.
       metadata: where the steps find ML Metadata; None for where the environment says that is, which
         Kubeflow's metadata-grpc-configmap sets.
     """
@@ -190,6 +195,7 @@ def argo_workflow(pipeline: Any, image: str, metadata: "Connection | None" = Non
         if "container" in template:
             container = template["container"]
             container["args"] = _arguments(container["args"], readers)
+    put_into_workflow(workflow, platform)
     return str(dump_yaml(workflow))
 
 

@@ -131,14 +131,13 @@ def config_of(pipeline: str, document: Document) -> Any:
       HubTfxError: something is wrong; of a file, everything is told.
     """
     made = build_given(pipeline, document)
-    if not beam_options():
-        _check_beam(document, made.beam_pipeline_args)
+    _check_beam(document, made.beam_pipeline_args)
     return made
 
 
 def build_given(pipeline: str, document: Document) -> Any:
     """The same, where Beam itself is not asked about its options."""
-    if given := beam_options(checked=False):
+    if given := beam_options():
         document.put((_BEAM,), given, "--")
     config, problems = build_or_problems(document, config_class(pipeline))
     if document.file is None:
@@ -148,13 +147,15 @@ def build_given(pipeline: str, document: Document) -> Any:
 
 
 def _check_beam(document: Document, arguments: Sequence[str]) -> None:
-    """Raises ConfigFileError where Beam cannot parse what a file says."""
+    """Raises ConfigError where Beam cannot parse the options; of a file, where they are."""
     if arguments:
         from hub_tfx.beam.runner import parse_beam_arguments
 
         try:
             parse_beam_arguments(list(arguments))
         except ConfigError as error:
+            if beam_options():
+                raise
             raise_problems([Problem(document.origin_of((_BEAM,)), _BEAM, str(error))])
 
 

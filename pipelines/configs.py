@@ -20,6 +20,7 @@ from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, Reference, check_settable
 from hub_tfx.retrain.config import RetrainConfig, Window, check_window
+from hub_tfx_pipelines.platform import PlatformConfig
 from hub_tfx_pipelines.splits import InputConfig, OutputConfig
 
 
@@ -72,6 +73,8 @@ class PipelineConfig(Checked):
       enable_cache: whether steps whose inputs are those of an earlier run are skipped.
       beam_pipeline_args: options of every Beam step. Beam runs in the step's own process unless
         they name another runner.
+      platform: what the steps get where the pipeline is compiled for a platform. A run on this
+        machine reads none of it.
     """
 
     pipeline_name: str
@@ -88,6 +91,7 @@ class PipelineConfig(Checked):
     metadata_path: str | None = None
     enable_cache: bool = True
     beam_pipeline_args: tuple[str, ...] = ()
+    platform: PlatformConfig = field(default_factory=PlatformConfig)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "input_config", InputConfig.of(self.input_config))

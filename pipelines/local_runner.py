@@ -31,12 +31,17 @@ _MAX_ERROR_CHARS = 2000
 
 
 class LocalRunner(tfx.orchestration.LocalDagRunner):  # type: ignore[misc]
-    """Runs pipelines on this machine, one step after the other."""
+    """Runs pipelines on this machine, one step after the other.
+
+    Attributes:
+      run_id: id of the run that it has begun last; "" before.
+    """
 
     def __init__(self, connection: Connection):
         """The place of ML Metadata; it has to be that of the pipelines."""
         super().__init__()
         self._connection = connection
+        self.run_id = ""
 
     def run_with_ir(self, pipeline: Any, run_options: Any = None) -> None:
         """Runs a pipeline.
@@ -45,6 +50,7 @@ class LocalRunner(tfx.orchestration.LocalDagRunner):  # type: ignore[misc]
           HubTfxError: a step failed with an error of ours, or ended the process; or ML Metadata
             cannot be opened.
         """
+        self.run_id = pipeline.runtime_spec.pipeline_run_id.field_value.string_value
         with _passwords_hidden():
             if self._connection.backend != "sqlite":
                 # The tables, and what the steps would register, before others may do the same.
@@ -55,7 +61,7 @@ class LocalRunner(tfx.orchestration.LocalDagRunner):  # type: ignore[misc]
             except SystemExit as error:  # Not an Exception, so TFX leaves the step RUNNING.
                 raise HubTfxError(f"a step ended the process with status {error.code}") from error
             except Exception as error:
-                self._keep(error, pipeline.runtime_spec.pipeline_run_id.field_value.string_value)
+                self._keep(error)
                 raise
 
     @contextmanager
@@ -72,13 +78,13 @@ class LocalRunner(tfx.orchestration.LocalDagRunner):  # type: ignore[misc]
                 "pipeline again when it is there"
             ) from None
 
-    def _keep(self, error: Exception, run_id: str) -> None:
+    def _keep(self, error: Exception) -> None:
         """Writes an error to the step that failed with it: TFX keeps none of a Python executor."""
         with suppress(HubTfxError, StatusError):  # The error itself is what has to be told.
             store = open_store(self._connection, attempts=1)
             name = "" if isinstance(error, HubTfxError) else f"{type(error).__name__}: "
             message = without_password(self._connection, f"{name}{error}")
-            _keep_error(store, run_id, shortened(message, _MAX_ERROR_CHARS))
+            _keep_error(store, self.run_id, shortened(message, _MAX_ERROR_CHARS))
 
 
 def _keep_error(store: MetadataStore, run_id: str, message: str) -> None:

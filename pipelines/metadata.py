@@ -22,8 +22,23 @@ def latest_run(store: MetadataStore, pipeline_name: str) -> list[mlmd.Execution]
     runs = [run for run in runs if run.type == "pipeline_run"]
     if not runs:
         raise InputError(f"ML Metadata has no run of the pipeline {pipeline_name!r}")
-    newest = max(runs, key=lambda run: run.id)
-    executions: list[mlmd.Execution] = store.get_executions_by_context(newest.id)
+    return _steps_of(store, max(runs, key=lambda run: run.id))
+
+
+def run(store: MetadataStore, run_id: str) -> list[mlmd.Execution]:
+    """The steps of a run, by its id; of several that overlap the newest is not always one's own.
+
+    Raises:
+      InputError: ML Metadata has no such run.
+    """
+    found = store.get_context_by_type_and_name("pipeline_run", run_id)
+    if found is None:
+        raise InputError(f"ML Metadata has no run {run_id!r}")
+    return _steps_of(store, found)
+
+
+def _steps_of(store: MetadataStore, run: mlmd.Context) -> list[mlmd.Execution]:
+    executions: list[mlmd.Execution] = store.get_executions_by_context(run.id)
     return executions
 
 

@@ -156,6 +156,8 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     Modules are resolved before anything starts and their digests pinned, so that TFX's execution
     cache notices new bytes behind an old handle; an alias of a repository becomes a number.
     """
+    from hub_tfx.beam.runner import check_engine
+    from hub_tfx.beam.staging import check_reach
     from hub_tfx.data.files import find_files
     from hub_tfx.lineage.store import open_store, properties_of
     from hub_tfx_pipelines import metadata
@@ -166,6 +168,8 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
         raise ConfigError(
             "the config has no metadata_path and no metadata: name the SQLite file to keep runs in"
         )
+    check_engine(config.beam_pipeline_args)
+    check_reach((config.data_root, config.pipeline_root), config.beam_pipeline_args)
     if connection.backend != "sqlite":
         open_store(connection)  # Before modules are fetched: it may say that this is in vain.
     quiet_libraries()  # Again: importing TFX has set its loggers up.
@@ -178,9 +182,10 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
         handle, digest = _resolved(config.preprocessor, config.preprocessor_digest)
         config = replace(config, preprocessor=handle, preprocessor_digest=digest)
     pipeline = create_pipeline(config)
-    LocalRunner(connection).run(pipeline)
+    runner = LocalRunner(connection)
+    runner.run(pipeline)
     store = open_store(connection)
-    executions = metadata.latest_run(store, config.pipeline_name)
+    executions = metadata.run(store, runner.run_id)
     metadata.check_complete(executions, len(pipeline.components))
     return {
         execution.type.rpartition(".")[2]: {

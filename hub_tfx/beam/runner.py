@@ -1,9 +1,8 @@
 """The Beam runner of a job: its options, and its errors, which come back as text."""
 
-import difflib
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 
 import apache_beam as beam
@@ -16,10 +15,13 @@ from apache_beam.options.pipeline_options import (
 )
 
 from hub_tfx import errors
+from hub_tfx.beam import engine
 from hub_tfx.errors import ConfigError, HubTfxError, IncompleteError
 
-_WITH_OPTIONS_OF_THEIR_OWN = ("portable", "flink", "spark", "samza", "prism")
-"""Runners whose options only their job servers know, once the job is sent to them."""
+_WITH_OPTIONS_OF_THEIR_OWN = ("portable", "flink", "spark", "samza")
+"""Runners whose options only their job servers know: see ``check_engine``."""
+_NO_PRISM = "Unable to fetch remote prism binary"
+_NO_WHEEL = "No module named 'hub_tfx"
 _STEP = " [while running"  # What Beam appends to the message of an error.
 _WORKER_LOST = re.compile("Channel closed prematurely|SDK worker disconnected")
 """Errors of the runner in this process, and of Prism, about a worker that is gone."""
@@ -39,15 +41,14 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
     """Beam's command line options, parsed and checked.
 
     Raises:
-      ConfigError: Beam cannot parse a value or has no such option, the runner loses rows, or
-        nothing would run.
+      ConfigError: Beam cannot parse a value or has no such option or runner, the runner loses rows,
+        or nothing would run.
     """
     said = io.StringIO()
     options = PipelineOptions(beam_arguments(given))
     try:
         with redirect_stderr(said):
-            known = options.get_all_options()
-            all_given = options.get_all_options(retain_unknown_options=True)
+            options.get_all_options()
     except SystemExit:  # argparse raises it after a hundred lines of usage.
         *_, complaint = said.getvalue().strip().split("error: ")
         raise ConfigError(f"Beam options: {complaint}") from None
@@ -61,24 +62,31 @@ def parse_beam_arguments(given: Sequence[str]) -> PipelineOptions:
             "Beam options: with --no_wait_until_finish nobody sees whether the job succeeds: leave "
             "it out"
         )
+    engine.find_runner(options)
     if not any(name in runner.lower() for name in _WITH_OPTIONS_OF_THEIR_OWN):
-        _check_known(all_given.keys() - known.keys(), known)
+        engine.check_known(options)
     return options
 
 
-def _check_known(unknown: Iterable[str], known: Iterable[str]) -> None:
-    for name in sorted(unknown):
-        like = difflib.get_close_matches(name, known, 1)
-        meant = f"; did you mean --{like[0]}?" if like else ""
-        raise ConfigError(f"Beam options: Beam has no option --{name}{meant}")
+def check_options(given: Sequence[str]) -> None:
+    """Checks options of a job that another machine starts: see ``engine.check_options``."""
+    parse_beam_arguments(given)
+    engine.check_options(beam_arguments(given))
+
+
+def check_engine(given: Sequence[str]) -> None:
+    """Checks options of a job, and that its engine is there: see ``engine.check_engine``."""
+    parse_beam_arguments(given)
+    engine.check_engine(beam_arguments(given))
 
 
 def make_pipeline(arguments: Sequence[str]) -> beam.Pipeline:
     """A Beam pipeline with these command line options.
 
     Raises:
-      ConfigError: Beam cannot parse a value, or has no such runner.
+      ConfigError: an option is wrong, or the engine is not there; see ``check_engine``.
     """
+    check_engine(arguments)
     options = parse_beam_arguments(arguments)
     try:
         return beam.Pipeline(options=options)
@@ -111,13 +119,27 @@ def raise_own_errors() -> Iterator[None]:
     except Exception as error:
         found = re.findall(r"hub_tfx\.errors\.(\w+): (.*)", str(error))
         if not found:
-            if str(error).startswith("KeyboardInterrupt"):
-                raise KeyboardInterrupt from error
-            if _WORKER_LOST.search(str(error)):
-                raise IncompleteError(
-                    f"a worker ended before its rows were written ({error}): "
-                    "nothing was committed; run the job again"
-                ) from error
+            _raise_of_engine(error)
             raise
         name, message = found[-1]
         raise getattr(errors, name)(message.split(_STEP)[0]) from error
+
+
+def _raise_of_engine(error: Exception) -> None:
+    """Raises our error for one of Beam or an engine that says too little, or too much."""
+    said = str(error)
+    if said.startswith("KeyboardInterrupt"):
+        raise KeyboardInterrupt from error
+    if _NO_PRISM in said:
+        raise ConfigError(
+            f"Beam options: {error}: name a Prism of this machine by --prism_location"
+        ) from error
+    if _NO_WHEEL in said:
+        raise HubTfxError(
+            "workers do not have hub_tfx: install its wheel where they run, in this version"
+        ) from error
+    if _WORKER_LOST.search(said):
+        raise IncompleteError(
+            f"a worker ended before its rows were written ({error}): "
+            "nothing was committed; run the job again"
+        ) from error

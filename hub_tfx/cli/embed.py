@@ -8,10 +8,10 @@ import click
 
 from hub_tfx.cli.options import (
     BeamCommand,
-    beam_options,
     cache_dir_option,
     embed_config,
     embed_options,
+    engine_options,
     errors_told_once,
     input_format_option,
     preprocessor_option,
@@ -110,7 +110,7 @@ def embed(
         from hub_tfx.embed.job import embed_files
         from hub_tfx.store.cache import ModuleCache
 
-    config, beam_arguments = embed_config(**options), beam_options()
+    config, beam_arguments = embed_config(**options), engine_options()
     cache = ModuleCache(cache_dir)
     module = cache.resolve(handle, digest=digest)
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)

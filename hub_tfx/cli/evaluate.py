@@ -9,9 +9,9 @@ import click
 from hub_tfx.cli.evaluate_options import evaluate_config, evaluate_options, feeding_configs
 from hub_tfx.cli.options import (
     BeamCommand,
-    beam_options,
     cache_dir_option,
     digest_option,
+    engine_options,
     errors_told_once,
     input_format_option,
     preprocessor_option,
@@ -120,7 +120,7 @@ def evaluate(
     feeding, baseline_feeding = feeding_configs(baseline is not None, **options)
     if baseline_digest and baseline is None:
         raise UsageError("--baseline-sha256 is that of --baseline: give both")
-    beam_arguments = beam_options()
+    beam_arguments = engine_options()
     cache = ModuleCache(cache_dir)
     module = cache.resolve(handle, digest=digest)
     other = None if baseline is None else cache.resolve(baseline, digest=baseline_digest)

@@ -39,7 +39,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create", "cache"),
     "Embeddings and training": ("embed", "fine-tune", "evaluate"),
     "Publishing": ("publish", "repo", "card", "diff"),
-    "Pipelines": ("run", "compile", "config"),
+    "Pipelines": ("run", "compile", "schedule", "config"),
     "Lineage": ("lineage", "history"),
 }
 """What a person wants to do -> the commands for it. The commands of other packages come last."""

@@ -60,17 +60,22 @@ class BeamCommand(ManyValuesCommand):
         return [*super().collect_usage_pieces(ctx), "[-- BEAM OPTIONS…]"]
 
 
-def beam_options(*, checked: bool = True) -> list[str]:
-    """Beam's options, which are all arguments after `--` on the command line.
+def beam_options() -> list[str]:
+    """Beam's options, which are all arguments after `--` on the command line."""
+    options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
+    return options
+
+
+def engine_options() -> list[str]:
+    """The same, of a command that is about to run a job.
 
     Raises:
-      ConfigError: Beam cannot parse a value, where they are checked.
+      ConfigError: an option is wrong, or the engine is not there.
     """
-    options: list[str] = click.get_current_context().meta[_BEAM_OPTIONS]
-    if options and checked:
-        from hub_tfx.beam.runner import parse_beam_arguments
+    if options := beam_options():
+        from hub_tfx.beam.runner import check_engine
 
-        parse_beam_arguments(options)
+        check_engine(options)
     return options
 
 

@@ -16,7 +16,6 @@ from hub_tfx.errors import ConfigError, InputError
 _SPEC = re.compile(r"\{(SPAN|VERSION)(?::([^{}]*))?\}|\{(YYYY|MM|DD)\}")
 _DATE = {"YYYY": 4, "MM": 2, "DD": 2}
 _EPOCH = date(1970, 1, 1).toordinal()
-_LAST_DATE = date.max.toordinal()
 _MAX_WIDTH, _MAX_NUMBER = 19, (1 << 63) - 1  # ML Metadata has whole numbers of 64 bits.
 _WILDCARD = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]]*\]")
 _WILDCARDS = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -84,28 +83,6 @@ class SpanPattern:
         version = written.get("VERSION")
         span = _day(written, name) if "YYYY" in written else int(written.get("SPAN") or 0)
         return span, None if version is None else int(version), tuple(written.values())
-
-    def name(self, span: int, version: int | None = None) -> str:
-        """The pattern of one version of a span, as TFX fills it in.
-
-        Raises:
-          ConfigError: a number has more digits than there is room for.
-        """
-        values = {"SPAN": span, "VERSION": version or 0}
-        if _DATE.keys() & self.kind:
-            if not 0 < span + _EPOCH <= _LAST_DATE:
-                raise self._wrong(f"has no date for the span {span}")
-            day = date.fromordinal(span + _EPOCH)
-            values |= {"YYYY": day.year, "MM": day.month, "DD": day.day}
-
-        def fill(found: re.Match[str]) -> str:
-            name, width = _spec(found)
-            text = str(values[name]).zfill(width or 0)
-            if width is not None and len(text) > width:
-                raise self._wrong(f"has no room for {text}: give it a larger width")
-            return text
-
-        return _SPEC.sub(fill, self.text)
 
     @property
     def _specs(self) -> list[tuple[str, int | None]]:

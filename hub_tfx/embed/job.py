@@ -13,7 +13,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.beam.interrupt import LeftRunningInterrupt, cancelling
 from hub_tfx.beam.metrics import Distribution, read_metrics
-from hub_tfx.beam.runner import make_pipeline, raise_own_errors
+from hub_tfx.beam.runner import check_engine, make_pipeline, raise_own_errors
 from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
 from hub_tfx.data.files import SourceFile, count_rows, find_files, real_path, split_row_groups
 from hub_tfx.data.schema import infer_schema
@@ -132,6 +132,7 @@ def embed_files(
     check_apart(files, output)
     given = [output] if previous is None else [output, previous]
     check_reach([*given, *(file.path for file in files)], beam_options)
+    check_engine(beam_options)
     columns, pieces = infer_schema(files), split_row_groups(files)
     task = make_task(module, config, pieces, columns, output_format, preprocessor)
     fingerprint = task.job_fingerprint(output_format)

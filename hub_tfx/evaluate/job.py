@@ -9,7 +9,7 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from hub_tfx.beam.interrupt import cancelling
-from hub_tfx.beam.runner import make_pipeline, raise_own_errors
+from hub_tfx.beam.runner import check_engine, make_pipeline, raise_own_errors
 from hub_tfx.beam.staging import check_reach, is_local_runner, stage_module
 from hub_tfx.data.files import SourceFile, count_rows, find_files, split_row_groups
 from hub_tfx.data.schema import infer_schema
@@ -81,6 +81,7 @@ def evaluate_files(
     check_one_format(files)
     check_apart(files, output)
     check_reach([output, *(file.path for file in files)], beam_options)
+    check_engine(beam_options)
     feeding = feeding or EmbedConfig()
     subjects = {CANDIDATE: Subject(module, feeding, preprocessor)}
     if baseline is not None:

@@ -65,6 +65,15 @@ def core_of(hint: Any) -> Any:
     return hint
 
 
+def form_of(hint: Any) -> Form | None:
+    """The Form of an annotation; None if it has none."""
+    if get_origin(hint) is Annotated:
+        extra = get_args(hint)[1]
+        return extra if isinstance(extra, Form) else None
+    forms = (form_of(inner) for inner in get_args(hint) if inner is not type(None))
+    return next(forms, None) if is_optional(hint) else None
+
+
 def is_optional(hint: Any) -> bool:
     """Whether None is a value of an annotation."""
     return type(None) in get_args(hint)
@@ -165,7 +174,7 @@ class _Builder:
             if isinstance(node, Pairs):
                 return self.dataclass(core, node, path)
             return self.tell(path, node.line, f"takes {_takes(hint)}, not {_given(node)}")
-        value = self._plain(core, node, path)
+        value = _number_of_form(hint, node) or self._plain(core, node, path)
         if _is_wrong(value):
             return _WRONG
         return self._converted(hint, value, node, path)
@@ -243,6 +252,14 @@ def _parsed(core: Any, node: Scalar) -> Any:
         return None
     number = float(node.text)
     return number if math.isfinite(number) else None  # 1e400 is too large; .inf is not.
+
+
+def _number_of_form(hint: Any, node: Node) -> str | None:
+    """The text of a number, where a Form takes one."""
+    if not isinstance(node, Scalar) or node.is_text or not _NUMBER.fullmatch(node.text):
+        return None
+    form = form_of(hint)
+    return node.text if form is not None and form.numbers else None
 
 
 def _is_wrong(value: Any) -> bool:

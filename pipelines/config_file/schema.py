@@ -83,7 +83,7 @@ def _value(hint: Any, shared: dict[str, Any]) -> dict[str, Any]:
     if get_origin(hint) is Annotated:
         inner, extra = get_args(hint)
         if isinstance(extra, Form):
-            return {"type": "string"}
+            return {"type": ["string", "number"] if extra.numbers else "string"}
         limits = _limits(extra) if isinstance(extra, Range) else {}
         return {**_value(inner, shared), **limits}
     core = core_of(hint)
@@ -117,7 +117,8 @@ def _or_nothing(schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
     choices = {"enum": [*schema["enum"], None]} if "enum" in schema else {}
-    return {**schema, "type": [schema["type"], "null"], **choices}
+    types = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    return {**schema, "type": [*types, "null"], **choices}
 
 
 def _limits(allowed: Range) -> dict[str, float]:

@@ -28,10 +28,6 @@ def test_an_option_that_beam_does_not_have_is_refused_by_name(given):
         make_pipeline(["--zzz"])
 
 
-def test_a_job_server_may_have_options_that_beam_does_not():
-    make_pipeline(["--runner=PortableRunner", "--job_endpoint=localhost:1", "--zzz=1"])
-
-
 @pytest.mark.parametrize(
     ("arguments", "processes"),
     [

@@ -350,7 +350,7 @@ def test_a_runner_that_beam_does_not_have_is_a_usage_error(run, module):
         *("--module", module, "--input", csv_file(), "--output", "o", "--", "--runner=Nope")
     )
     assert code == 2
-    assert "Unexpected pipeline runner" in err
+    assert "Beam has no runner Nope" in err
     assert not Path("o").exists()
 
 

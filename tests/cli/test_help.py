@@ -47,7 +47,7 @@ def test_commands_are_grouped_by_what_a_person_wants_to_do(
         "Modules": ["resolve", "inspect", "check", "create", "cache"],
         "Embeddings and training": ["embed", "fine-tune", "evaluate"],
         "Publishing": ["publish", "repo", "card", "diff"],
-        "Pipelines": ["run", "compile", "config"],
+        "Pipelines": ["run", "compile", "schedule", "config"],
         "Lineage": ["lineage", "history"],
     }
 
@@ -95,7 +95,9 @@ def test_every_line_of_help_is_a_sentence(name: str) -> None:
         assert words[0] not in {"Of", "Such", "To", "Which"}, option.help
 
 
-@pytest.mark.parametrize("name", ["", "run", "compile", "config", "config show", "create", "card"])
+@pytest.mark.parametrize(
+    "name", ["", "run", "compile", "schedule", "config", "config show", "create", "card"]
+)
 def test_no_line_of_a_list_of_commands_is_cut(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,12 +1,15 @@
 """WindowExampleGen: the rows of several spans as one artifact, and what that says of them."""
 
 import json
+import string
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tfx.v1 as tfx
+from hypothesis import given
+from hypothesis import strategies as st
 from tfx.components.example_gen import utils
 from tfx_helpers import read_examples, write_tfrecord
 
@@ -124,6 +127,8 @@ def test_what_was_planned_is_read_or_nothing(tmp_path: Path) -> None:
         (b"id,text\n1\n", "csv", r"span-2/part, line 2: 1 cells, and the header has 2"),
         (b"id,text\n1,\xff\n", "csv", "span-2/part, line 2 is not UTF-8"),
         (b'id,text\n1,"a\n', "csv", "span-2/part ends inside a quoted cell"),
+        (b'id,text\n1,2\n"', "csv", "span-2/part ends inside a quoted cell"),
+        (b"id,text\r1,2\r", "csv", "span-2/part, line 1: .* it is not CSV"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(
@@ -159,16 +164,48 @@ def test_what_does_not_fit_together_is_refused_when_the_pipeline_is_made() -> No
     assert not WindowExampleGen("/data", ROWS, spans=planned).READS_REMOTE_STATE
 
 
-@pytest.mark.parametrize(
-    ("text", "span", "version"),
-    [
-        ("a-{SPAN}/*", 12, None),
-        ("{SPAN:4}/{VERSION:2}/*", 12, 3),
-        ("{YYYY}-{MM}-{DD}/x", -400, None),
-    ],
-)
-def test_patterns_are_those_of_tfx(text: str, span: int, version: int | None) -> None:
-    kinds = utils.verify_split_pattern_specs(Split(name="rows", pattern=text))
-    assert SpanPattern("rows", text).name(span, version) == utils.get_pattern_for_span_version(
-        text, *kinds, span, version
-    )
+# --- Patterns ------------------------------------------------------------------------------------
+
+_TEXT = st.text(string.ascii_letters + "-_.+()^$|", min_size=1, max_size=4)
+_WILD = st.sampled_from(["*", "?", "[ab]", "[!0-9]"])
+_WIDTHS = st.one_of(st.none(), st.integers(1, 19))
+
+
+@st.composite
+def _patterns(draw: st.DrawFn) -> tuple[SpanPattern, int, int | None]:
+    """A pattern whose numbers have something between them, with numbers that fit into it."""
+
+    def number(name: str) -> tuple[str, int]:
+        width = draw(_WIDTHS)
+        most = min(10 ** (width or 19) - 1, 2**63 - 1)
+        return (f"{{{name}}}" if width is None else f"{{{name}:{width}}}"), draw(
+            st.integers(0, most)
+        )
+
+    def between() -> str:
+        return draw(_TEXT) + draw(st.sampled_from(["", "/"])) + draw(_TEXT)
+
+    if draw(st.booleans()):
+        spec, span = number("SPAN")
+    else:
+        spec = between().join(draw(st.permutations(["{YYYY}", "{MM}", "{DD}"])))
+        span = draw(st.integers(-700_000, 2_900_000))
+    text, version = f"{between()}{spec}{between()}", None
+    if draw(st.booleans()):
+        spec, version = number("VERSION")
+        text = f"{text}{spec}{between()}" if draw(st.booleans()) else f"{spec}{text}"
+    return SpanPattern("rows", text + draw(st.one_of(st.just(""), _WILD))), span, version
+
+
+@given(_patterns(), st.sampled_from(["a", "b"]))
+def test_what_tfx_fills_a_pattern_with_is_read_from_the_name(
+    made: tuple[SpanPattern, int, int | None], wild: str
+) -> None:
+    pattern, span, version = made
+    kinds = utils.verify_split_pattern_specs(Split(name="rows", pattern=pattern.text))
+    name = utils.get_pattern_for_span_version(pattern.text, *kinds, span, version)
+    for wildcard in ("[ab]", "[!0-9]", "*", "?"):
+        name = name.removesuffix(wildcard) + wild if name.endswith(wildcard) else name
+    numbers = pattern.numbers_of(name)
+    assert numbers is not None
+    assert numbers[:2] == (span, version)

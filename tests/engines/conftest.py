@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,8 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 from built import ROOT, require
+from elsewhere import elsewhere
 from gcp_storage_emulator.server import create_server
 from ports import free_port
 
@@ -89,7 +90,7 @@ def running(command: list[str], log: Path, **options: object) -> Iterator[subpro
 
 @dataclass(frozen=True)
 class WorkerPool:
-    """Beam's worker pool in a process of its own.
+    """Beam's worker pool, in a network namespace of its own where that is allowed.
 
     Attributes:
       process_id: of the pool; its workers are the children.
@@ -105,56 +106,57 @@ class WorkerPool:
         """Ids of the worker processes."""
         children = Path(f"/proc/{self.process_id}/task/{self.process_id}/children")
         threads = children.parents[1].glob("*/children")
-        return [int(word) for path in threads for word in path.read_text().split()]
+        started = [int(word) for path in threads for word in path.read_text().split()]
+        # The other child is what passes on the calls of a namespace.
+        return [i for i in started if b"SdkHarness" in Path(f"/proc/{i}/cmdline").read_bytes()]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def worker_pool(
-    prism: Path, worker_environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    prism: Path,
+    bucket: dict[str, str],
+    worker_environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[WorkerPool]:
-    """A Prism that waits for jobs, and the pool that it gets its workers from."""
+    """A Prism that waits for jobs, and the pool that it gets its workers from.
+
+    The pool reaches Prism and the bucket, and nothing else.
+    """
     folder = tmp_path_factory.mktemp("pool")
-    port = free_port()
+    served, (job_port, bucket_port) = free_port(), [free_port(), _port_of(bucket)]
+    serve = [str(prism), f"-job_port={job_port}", "-serve_http=false", "-log_kind=json"]
     pool = ["python", "-m", "apache_beam.runners.worker.worker_pool_main"]
     with (
-        running(
-            [str(prism), "-job_port=0", "-serve_http=false", "-log_kind=json"], folder / "prism.log"
-        ) as engine,
-        running(
-            [*pool, f"--service_port={port}"],
-            folder / "pool.log",
-            cwd=folder,
-            env=worker_environment,
-        ) as workers,
+        running(serve, folder / "prism.log") as engine,
+        elsewhere(
+            folder, [job_port, bucket_port], [served], [*pool, f"--service_port={served}"]
+        ) as command,
+        running(command, folder / "pool.log", cwd=folder, env=worker_environment) as workers,
     ):
-        endpoint = _wait_for(lambda: _endpoint(folder / "prism.log"), engine, folder / "prism.log")
-        _wait_for(lambda: _accepts(port), workers, folder / "pool.log")
+        _wait_for(job_port, engine, folder / "prism.log")
+        _wait_for(served, workers, folder / "pool.log")
         options = (
             "--runner=PortableRunner",
-            f"--job_endpoint={endpoint}",
+            f"--job_endpoint=localhost:{job_port}",
             "--environment_type=EXTERNAL",
-            f"--environment_config=localhost:{port}",
+            f"--environment_config=localhost:{served}",
         )
         yield WorkerPool(workers.pid, options, folder / "pool.log")
 
 
-def _accepts(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("localhost", port)) == 0
+def _port_of(bucket: dict[str, str]) -> int:
+    return int(bucket["STORAGE_EMULATOR_HOST"].rpartition(":")[2])
 
 
-def _endpoint(log: Path) -> str:
-    said = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
-    return next((str(line["endpoint"]) for line in said if "endpoint" in line), "")
-
-
-def _wait_for(ready, process: subprocess.Popen[bytes], log: Path):
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Returns when a server of gRPC answers; a bridge accepts calls before there is one."""
     deadline_s = time.monotonic() + _START_S
-    while not (found := ready()):
-        if process.poll() is not None or time.monotonic() > deadline_s:
-            pytest.fail(f"{process.args} did not start:\n{log.read_text()}")
-        time.sleep(0.05)
-    return found
+    with grpc.insecure_channel(f"localhost:{port}") as channel:
+        ready = grpc.channel_ready_future(channel)
+        while not ready.done():
+            if process.poll() is not None or time.monotonic() > deadline_s:
+                pytest.fail(f"{process.args} did not start:\n{log.read_text()}")
+            time.sleep(0.05)
 
 
 @pytest.fixture(scope="session")

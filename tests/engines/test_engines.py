@@ -99,6 +99,14 @@ def test_the_worker_has_only_the_wheel(tmp_path, worker_environment):
     assert "/.venv-worker/" in said.stdout
 
 
+def test_the_worker_reaches_nothing_but_its_job(worker_pool):
+    here, there = (os.readlink(f"/proc/{p}/ns/net") for p in ("self", worker_pool.process_id))
+    if here == there:
+        pytest.skip("no network namespace may be made here")
+    routes = Path(f"/proc/{worker_pool.process_id}/net/route").read_text().splitlines()
+    assert len(routes) == 1, "a header, and no route out"
+
+
 def test_too_many_rejected_rows_are_the_same_error_on_every_engine(
     tmp_path, module, corpus, engine
 ):

@@ -2,18 +2,25 @@
 
 import importlib
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tfx.v1 as tfx
-from command_lines import DIGEST, IMAGE, PIPELINES, STATE, assert_golden, executors, parameters
-from google.protobuf import json_format
+from command_lines import (
+    DIGEST,
+    IMAGE,
+    PIPELINES,
+    STATE,
+    assert_golden,
+    executors,
+    parameters,
+    without_versions,
+)
+from containers import Vertex, this_environment
 from kfp.pipeline_spec import pipeline_spec_pb2
+from manifests import check_pipeline_job
 from tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils import (
     parse_raw_artifact_dict,
     to_runtime_artifact,
@@ -25,9 +32,7 @@ from hub_tfx.artifacts import HubModule, read_module, write_module
 from hub_tfx.cli.main import run_command
 from hub_tfx.components.module_evaluator.component import ModuleEvaluator
 from hub_tfx.components.module_resolver.component import ModuleResolver
-from hub_tfx.components.module_trainer.component import ModuleTrainer
 from hub_tfx.embed.config import EmbedConfig
-from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.module.manifest import Manifest
@@ -37,7 +42,6 @@ from hub_tfx_kubeflow.formats import write_pipeline
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 
 _SCHEMA_TITLE = re.compile(r"^[a-z][a-z0-9-_]{2,20}[.][A-Z][a-zA-Z0-9-_]{2,49}$")
-_VERSIONS = {"tfx_version", "tfx_py_version", "sdkVersion"}
 _STEPS = {
     "embed": {"ImportExampleGen", "ModuleResolver", "EmbeddingGenerator"},
     "finetune": {
@@ -45,7 +49,7 @@ _STEPS = {
         *("ModuleResolver", "ModuleTrainer"),
     },
     "retrain": {
-        *("ImportExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform"),
+        *("WindowExampleGen", "StatisticsGen", "ImportSchemaGen", "ExampleValidator", "Transform"),
         *("ModuleResolver", "BaselineResolver", "RetrainGate", "ModuleTrainer"),
         *("ModuleEvaluator", "ModulePublisher", "EmbeddingGenerator"),
     },
@@ -69,16 +73,6 @@ def compiled(tmp_path_factory):
     return {name: json.loads((folder / f"{name}.json").read_text()) for name in PIPELINES}
 
 
-def without_versions(document):
-    """Without the versions of what compiled it."""
-    if isinstance(document, dict):
-        return {
-            key: "VERSION" if key in _VERSIONS else without_versions(value)
-            for key, value in document.items()
-        }
-    return [without_versions(item) for item in document] if isinstance(document, list) else document
-
-
 @both_pipelines
 def test_the_pipeline_is_the_golden_one(compiled, name, update_golden):
     text = json.dumps(without_versions(compiled[name]), indent=2, sort_keys=True) + "\n"
@@ -87,10 +81,8 @@ def test_the_pipeline_is_the_golden_one(compiled, name, update_golden):
 
 @both_pipelines
 def test_the_json_is_a_pipeline_job_of_kubeflow(compiled, name):
-    json_format.ParseDict(compiled[name], pipeline_spec_pb2.PipelineJob())
-    spec = compiled[name]["pipelineSpec"]
-    parsed = json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
-    assert set(parsed.components) == _STEPS[name]
+    check_pipeline_job(compiled[name])
+    assert compiled[name]["pipelineSpec"]["components"].keys() == _STEPS[name]
 
 
 @both_pipelines
@@ -136,7 +128,7 @@ def test_the_parameters_of_embedding_are_those_of_the_config(compiled):
 def test_only_what_reads_the_outside_is_never_taken_from_the_cache(compiled, name):
     tasks = compiled[name]["pipelineSpec"]["root"]["dag"]["tasks"]
     uncached = {step for step, task in tasks.items() if not task["cachingOptions"]["enableCache"]}
-    readers = {"BaselineResolver", "RetrainGate", "EmbeddingGenerator"}
+    readers = {"WindowExampleGen", "BaselineResolver", "RetrainGate", "EmbeddingGenerator"}
     assert uncached == (readers if name == "retrain" else set())
 
 
@@ -156,28 +148,6 @@ def test_new_names_compile_to_the_same_as_old_ones(compiled, tmp_path):
     arguments = ["fine-tune", *arguments, "--output", str(output)]
     assert run_command(compile_, arguments, "compile") == 0
     assert json.loads(output.read_text()) == compiled["finetune"]
-
-
-@pytest.mark.parametrize("ending", ["json", "yaml"])
-@pytest.mark.parametrize("file", ["mine.py", "{here}/mine.py"])
-def test_a_module_file_of_this_machine_is_refused_with_what_to_do(tmp_path, ending, file):
-    """No container has it; TFX's own Trainer packages it in a wheel."""
-    (tmp_path / "mine.py").touch()
-    if ending == "yaml":
-        pytest.importorskip("kfp.gcp")
-    output = tmp_path / f"out.{ending}"
-    complaint = (
-        r"mine\.py: it is the module_file of ModuleTrainer; put its code into a package.*run_fn="
-    )
-    with pytest.raises(ConfigError, match=complaint):
-        write_pipeline(_training_with(file.format(here=tmp_path)), IMAGE, str(output))
-    assert not output.exists()
-
-
-def test_a_module_file_that_containers_reach_is_a_parameter(tmp_path):
-    for file in ("gs://bucket/mine.py", "/in/the/image/mine.py"):
-        write_pipeline(_training_with(file), IMAGE, str(tmp_path / "out.json"))
-        assert file in (tmp_path / "out.json").read_text()
 
 
 def test_an_evaluation_compiles_with_types_that_are_imported_by_their_titles(tmp_path):
@@ -201,16 +171,6 @@ def test_an_evaluation_compiles_with_types_that_are_imported_by_their_titles(tmp
     title = re.search(r"title: (\S+)", given)[1]
     assert _SCHEMA_TITLE.match(title)
     assert getattr(hub_tfx, title.removeprefix("hub_tfx.")) is hub_tfx.ModuleEvaluation
-
-
-def _training_with(module_file):
-    examples = tfx.components.ImportExampleGen("gs://bucket/records")
-    trainer = ModuleTrainer(
-        examples.outputs["examples"], config=FineTuneConfig("topic"), module_file=module_file
-    )
-    return tfx.dsl.Pipeline(
-        pipeline_name="mine", pipeline_root="gs://bucket/root", components=[examples, trainer]
-    )
 
 
 def test_the_parameters_of_fine_tuning_are_those_of_the_config(compiled):
@@ -244,48 +204,6 @@ def test_a_module_artifact_comes_out_of_a_container_as_it_went_in(tmp_path):
 # --- Playing the driver ---------------------------------------------------------------------------
 
 
-def driven(compiled, step, artifacts, outputs, folder):
-    """Runs a step's container command as a process, as Vertex does, and gives its artifacts.
-
-    Args:
-      artifacts: input name -> RuntimeArtifact as a dict.
-      outputs: output name -> type.
-    """
-    schemas = {
-        name: definition["artifactType"]
-        for name, definition in compiled["pipelineSpec"]["components"][step]["outputDefinitions"][
-            "artifacts"
-        ].items()
-    }
-    made = {
-        name: {"name": f"{step}/{name}", "uri": str(folder / name), "type": schemas[name]}
-        for name in outputs
-    }
-    task = compiled["pipelineSpec"]["root"]["dag"]["tasks"][step]
-    result = folder / "executor_output.json"
-    invocation = {
-        "inputs": {
-            "parameters": {
-                name: value["runtimeValue"]["constantValue"]
-                for name, value in task["inputs"]["parameters"].items()
-            },
-            "artifacts": {name: {"artifacts": [one]} for name, one in artifacts.items()},
-        },
-        "outputs": {
-            "artifacts": {name: {"artifacts": [one]} for name, one in made.items()},
-            "outputFile": str(result),
-        },
-    }
-    container = executors(compiled)[step]
-    assert container["command"][0] == "python"
-    command = [sys.executable, *container["command"][1:]]
-    command += [json.dumps(invocation) if a == "{{$}}" else a for a in container["args"]]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
-    assert done.returncode == 0, done.stderr[-3000:]
-    written = json.loads(result.read_text())["artifacts"]
-    return {name: made[name] | written[name]["artifacts"][0] for name in outputs}
-
-
 @pytest.mark.slow
 def test_the_containers_commands_embed_a_corpus(tmp_path):
     module = text_module(tmp_path / "module")
@@ -305,7 +223,8 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
     )
     write_pipeline(create_pipeline(config), IMAGE, str(output))
     compiled = json.loads(output.read_text())
-    resolved = driven(compiled, "ModuleResolver", {}, ["module"], tmp_path / "1")["module"]
+    vertex = Vertex(compiled, tmp_path / "artifacts", this_environment())
+    resolved = vertex.drive("ModuleResolver", {})["module"]
     assert resolved["metadata"]["digest"] == Manifest.of_directory(module).digest
     components = compiled["pipelineSpec"]["components"]["EmbeddingGenerator"]
     given = {
@@ -321,10 +240,7 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
             },
         },
     }
-    out = driven(
-        compiled, "EmbeddingGenerator", given, ["embeddings", "dead_letters"], tmp_path / "2"
-    )
-    embeddings = out["embeddings"]
+    embeddings = vertex.drive("EmbeddingGenerator", given)["embeddings"]
     assert embeddings["metadata"]["rows"] == 12
     assert embeddings["metadata"]["span"] == 3
     assert embeddings["metadata"]["spans"] == "[3]"

@@ -3,16 +3,24 @@
 import importlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from built import ROOT
 from command_lines import COMMON, IMAGE, PIPELINES, assert_golden
+from containers import (
+    argument,
+    compile_in_kfp,
+    dependencies,
+    run_workflow,
+    steps_of,
+    this_environment,
+)
+from manifests import check_workflow
 from metadata_server import metadata_server
 from tfx_helpers import plain_vectors, read_examples, write_tfrecord
 
@@ -23,24 +31,14 @@ from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing import WORDS, text_module
 from hub_tfx_pipelines import metadata
 
-REPOSITORY = Path(__file__).parents[2]
-KFP = REPOSITORY / ".venv-kfp"
 BEAM_STEPS = {
     "embed": {"ImportExampleGen", "EmbeddingGenerator"},
     "finetune": {"ImportExampleGen", "StatisticsGen", "Transform"},
     "retrain": {
-        *("ImportExampleGen", "StatisticsGen", "Transform"),
+        *("WindowExampleGen", "StatisticsGen", "Transform"),
         *("ModuleEvaluator", "EmbeddingGenerator"),
     },
 }
-COMPILE = """
-import json, sys
-from hub_tfx.cli.main import run_command
-from hub_tfx_kubeflow.cli import compile_
-for arguments in json.loads(sys.argv[1]):
-    if code := run_command(compile_, arguments, "hub-tfx compile"):
-        sys.exit(code)
-"""
 BEAM_OPTIONS = ["--", "--direct_num_workers=2"]
 METADATA = "mysql://tfx@db.example.org/runs?password_env=DB_PASSWORD"
 ARGUMENTS = {
@@ -48,64 +46,41 @@ ARGUMENTS = {
     "finetune": [*PIPELINES["finetune"], "--warm-start", *BEAM_OPTIONS],
     "retrain": [*PIPELINES["retrain"], "--set", f"metadata={METADATA}", *BEAM_OPTIONS],
 }
+EXAMPLES = ROOT / "pipelines" / "examples"
+ARGUMENTS_OF_EXAMPLES = {
+    name: [
+        *("--config", str(EXAMPLES / f"kubeflow_{file}.yaml")),
+        *("--set", f"publication.card={EXAMPLES / 'card.md'}"),
+    ]
+    for name, file in {"fine-tune": "fine_tuning", "retrain example": "retraining"}.items()
+}
 both_pipelines = pytest.mark.parametrize("name", PIPELINES)
-
-
-def compile_in_kfp(arguments, folder, **environment):
-    """The YAML by pipeline that one command a pipeline writes; importing TFX takes the time."""
-    if not (KFP / ".complete").exists():
-        message = "no .venv-kfp, which compiles the YAML: make kfp"
-        if os.environ.get("HUB_TFX_REQUIRE_KFP") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
-    made = {name: folder / f"{name}.yaml" for name in arguments}
-    commands = [[name, "--output", str(made[name]), *given] for name, given in arguments.items()]
-    done = subprocess.run(
-        [KFP / "bin" / "python", "-c", COMPILE, json.dumps(commands)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=os.environ | environment,
-    )
-    told = "".join(f"{path}\n" for path in made.values())
-    assert (done.returncode, done.stdout) == (0, told), done.stderr
-    assert not done.stderr
-    return {name: path.read_text() for name, path in made.items()}
 
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The YAML by pipeline."""
-    return compile_in_kfp(ARGUMENTS, tmp_path_factory.mktemp("compiled"))
-
-
-def steps(workflow):
-    """Templates of the containers by step."""
-    templates = [template for template in workflow["spec"]["templates"] if "container" in template]
-    return {argument(template["container"], "--node_id"): template for template in templates}
-
-
-def argument(container, option):
-    return container["args"][container["args"].index(option) + 1]
-
-
-def step_of_template(workflow):
-    return {template["name"]: step for step, template in steps(workflow).items()}
-
-
-def dependencies(workflow):
-    """For each step, those that end before it begins."""
-    (dag,) = [t["dag"] for t in workflow["spec"]["templates"] if "dag" in t]
-    step = step_of_template(workflow)
-    return {
-        step[task["template"]]: {step[name] for name in task.get("dependencies", [])}
-        for task in dag["tasks"]
-    }
+    arguments = {**ARGUMENTS, **ARGUMENTS_OF_EXAMPLES}
+    return compile_in_kfp(arguments, tmp_path_factory.mktemp("compiled"))
 
 
 @both_pipelines
 def test_the_workflow_is_the_golden_one(compiled, name, update_golden):
     assert_golden(compiled[name], f"{name}_pipeline.yaml", update_golden)
+
+
+@pytest.mark.parametrize("name", [*PIPELINES, *ARGUMENTS_OF_EXAMPLES])
+def test_the_workflow_is_one_to_argo(compiled, name):
+    check_workflow(yaml.safe_load(compiled[name]))
+
+
+def test_an_example_with_a_platform_is_the_golden_one(compiled, update_golden):
+    """Without the arguments of the containers, which are like those of the other golden files."""
+    workflow = yaml.safe_load(compiled["fine-tune"])
+    for step in steps_of(workflow).values():
+        step["container"]["args"] = ["…"]
+    text = yaml.safe_dump(workflow, sort_keys=False, allow_unicode=True)
+    assert_golden(text, "platform_pipeline.yaml", update_golden)
 
 
 def test_a_pipeline_makes_the_same_bytes_again(compiled, tmp_path):
@@ -116,7 +91,7 @@ def test_a_pipeline_makes_the_same_bytes_again(compiled, tmp_path):
 
 @both_pipelines
 def test_every_step_runs_in_the_image_with_classes_that_can_be_imported(compiled, name):
-    for step in steps(yaml.safe_load(compiled[name])).values():
+    for step in steps_of(yaml.safe_load(compiled[name])).values():
         assert step["container"]["image"] == IMAGE
         ir = json.loads(argument(step["container"], "--tfx_ir"))
         for path in class_paths(ir["deploymentConfig"]):
@@ -133,9 +108,17 @@ def class_paths(document):
 
 @both_pipelines
 def test_the_options_of_beam_reach_its_steps(compiled, name):
-    for step, template in steps(yaml.safe_load(compiled[name])).items():
+    for step, template in steps_of(yaml.safe_load(compiled[name])).items():
         ir = argument(template["container"], "--tfx_ir")
         assert ("--direct_num_workers=2" in ir) == (step in BEAM_STEPS[name])
+
+
+def test_dataflow_is_told_the_image_of_the_steps_by_each_step_that_runs_there(compiled):
+    beam_steps = BEAM_STEPS["finetune"] | {"ModuleEvaluator"}
+    for step, template in steps_of(yaml.safe_load(compiled["fine-tune"])).items():
+        ir = argument(template["container"], "--tfx_ir")
+        assert (f"--sdk_container_image={IMAGE}" in ir) == (step in beam_steps)
+        assert ("--runner=DataflowRunner" in ir) == (step in beam_steps)
 
 
 @both_pipelines
@@ -147,7 +130,7 @@ def test_the_root_is_a_parameter_of_the_run(compiled, name):
 
 @both_pipelines
 def test_nothing_of_this_machine_or_hour_is_in_it(compiled, name):
-    for own in (str(REPOSITORY), sys.prefix, tempfile.gettempdir(), "compilation_time"):
+    for own in (str(ROOT), sys.prefix, tempfile.gettempdir(), "compilation_time"):
         assert own not in compiled[name]
 
 
@@ -155,10 +138,11 @@ def test_nothing_of_this_machine_or_hour_is_in_it(compiled, name):
 def test_only_what_reads_the_outside_is_never_taken_from_the_cache(compiled, name):
     uncached = {
         step
-        for step, template in steps(yaml.safe_load(compiled[name])).items()
+        for step, template in steps_of(yaml.safe_load(compiled[name])).items()
         if not is_cached(template["container"])
     }
-    assert uncached == ({"BaselineResolver"} if name == "retrain" else set())
+    readers = {"BaselineResolver", "WindowExampleGen"}
+    assert uncached == (readers if name == "retrain" else set())
 
 
 def is_cached(container):
@@ -168,7 +152,7 @@ def is_cached(container):
 
 def test_ml_metadata_is_where_the_config_says_and_its_password_in_the_environment(compiled):
     for name in PIPELINES:
-        for step in steps(yaml.safe_load(compiled[name])).values():
+        for step in steps_of(yaml.safe_load(compiled[name])).values():
             told = json.loads(argument(step["container"], "--kubeflow_metadata_config"))
             assert ("grpc_config" in told) == (name != "retrain")
     password = {"environment_variable": "DB_PASSWORD"}
@@ -191,37 +175,23 @@ def test_the_order_is_that_of_the_pipeline(compiled):
 # --- Playing Argo ---------------------------------------------------------------------------------
 
 
-def run_workflow(workflow, folder):
-    """Runs the containers' commands as processes, in this environment, which has no kfp.
+def run_once(compiled, folder):
+    """Runs the containers' commands in this environment, which has no kfp.
 
     Returns:
       ML Metadata, and its executions by the last part of their type.
     """
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "WORKFLOW_ID": f"{workflow['metadata']['generateName']}x7k2p",
-        "KFP_POD_NAME": "pod",
+    workflow, name = yaml.safe_load(compiled), yaml.safe_load(compiled)["metadata"]["generateName"]
+    environment = this_environment() | {
         "METADATA_GRPC_SERVICE_HOST": "localhost",
         "TFHUB_CACHE_DIR": str(folder / "cache"),
     }
-    (parameter,) = workflow["spec"]["arguments"]["parameters"]
-    replaced = {
-        f"{{{{inputs.parameters.{parameter['name']}}}}}": parameter["value"],
-        "/mlpipeline-ui-metadata.json": str(folder / "ui-metadata.json"),
-    }
     with metadata_server(folder / "metadata.sqlite") as port:
         environment["METADATA_GRPC_SERVICE_PORT"] = str(port)
-        for step in TopologicalSorter(dependencies(workflow)).static_order():
-            container = steps(workflow)[step]["container"]
-            command = [*container["command"], *container["args"]]
-            for old, new in replaced.items():
-                command = [part.replace(old, new) for part in command]
-            done = subprocess.run(command, capture_output=True, text=True, env=environment)
-            assert done.returncode == 0, f"{step}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        run_workflow(workflow, f"{name}x7k2p", folder, environment)
     store = open_sqlite(str(folder / "metadata.sqlite"))
-    name = workflow["metadata"]["generateName"].removesuffix("-")
-    executions = metadata.latest_run(store, name)
-    metadata.check_complete(executions, len(steps(workflow)))
+    executions = metadata.latest_run(store, name.removesuffix("-"))
+    metadata.check_complete(executions, len(steps_of(workflow)))
     return store, {execution.type.rpartition(".")[2]: execution for execution in executions}
 
 
@@ -246,10 +216,10 @@ def test_the_containers_commands_embed_a_corpus(tmp_path):
     rows = [{"id": n, "text": text} for n, text in enumerate(texts)]
     arguments = [*with_own_paths(tmp_path, module), "--keep", "id", "--incremental"]
     compiled = compile_in_kfp({"embed": arguments}, tmp_path)["embed"]
-    assert "LatestEmbeddings" in steps(yaml.safe_load(compiled))
+    assert "LatestEmbeddings" in steps_of(yaml.safe_load(compiled))
     write_tfrecord(tmp_path / "records" / "a.gz", rows)
     module = module.rename(tmp_path / "volume")
-    store, done = run_workflow(yaml.safe_load(compiled), tmp_path)
+    store, done = run_once(compiled, tmp_path)
     embeddings = metadata.outputs(store, done["EmbeddingGenerator"])["embeddings"]
     assert properties_of(embeddings)["rows"] == 12
     found = read_examples(embeddings.uri, "train") + read_examples(embeddings.uri, "eval")
@@ -267,7 +237,7 @@ def test_the_containers_commands_fine_tune_a_module(tmp_path):
     compiled = compile_in_kfp({"fine-tune": arguments}, tmp_path)["fine-tune"]
     write_tfrecord(tmp_path / "records" / "a.gz", rows)
     module = module.rename(tmp_path / "volume")
-    store, done = run_workflow(yaml.safe_load(compiled), tmp_path)
+    store, done = run_once(compiled, tmp_path)
     tuned = metadata.outputs(store, done["ModuleTrainer"])["module"]
     properties = properties_of(tuned)
     assert properties["parent_digest"] == Manifest.of_directory(module).digest

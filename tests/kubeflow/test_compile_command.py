@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from built import ROOT
 from cards import CARD, write_card
-from command_lines import COMMON, DIGEST, PIPELINES, PUBLISH, STATE, executors, parameters
+from command_lines import COMMON, DIGEST, GOLDEN, PIPELINES, PUBLISH, STATE, executors, parameters
+from manifests import check_pipeline_job
 
 from hub_tfx.cli.main import run_command
 from hub_tfx_kubeflow.cli import compile_
@@ -18,6 +20,8 @@ def run(capsys, name, *arguments):
     return exit_code, output.out, output.err
 
 
+DATAFLOW = ["--runner=DataflowRunner", "--project=acme", "--region=europe-west1"]
+DATAFLOW += ["--temp_location=gs://bucket/temp", "--sdk_container_image=example.org/acme:1"]
 REQUIRED = {
     "embed": COMMON,
     "finetune": [*COMMON, "--label", "topic"],
@@ -28,7 +32,7 @@ REQUIRED = {
 @both_pipelines
 def test_the_command_writes_the_json_and_prints_where(tmp_path, capsys, name):
     output = tmp_path / "new" / f"{name}.json"
-    arguments = [*REQUIRED[name], "--output", output, "--", "--runner=DataflowRunner"]
+    arguments = [*REQUIRED[name], "--output", output, "--", *DATAFLOW]
     assert run(capsys, name, *arguments) == (0, f"{output}\n", "")
     job = json.loads(output.read_text())
     assert job["runtimeConfig"] == {"gcsOutputDirectory": "gs://bucket/artifacts"}
@@ -125,6 +129,25 @@ def test_vertex_retrains_with_a_state_directory_only(tmp_path, capsys):
     assert "LatestDecision: Vertex AI Pipelines cannot look for the results of the last run" in err
     assert "name them in a state directory (--state-dir)" in err
     assert not output.exists()
+
+
+def test_the_example_of_retraining_is_for_both_targets(tmp_path, capsys):
+    """In test_compile_argo.py it is compiled for Kubeflow Pipelines."""
+    arguments = ["--config", ROOT / "pipelines" / "examples" / "kubeflow_retraining.yaml"]
+    arguments += ["--set", f"publication.card={GOLDEN / 'card.md'}"]
+    for setting in ("secrets={}", "defaults.timeout=null"):  # As its comment says.
+        arguments += ["--set", f"platform.{setting}"]
+    output = tmp_path / "retrain.json"
+    assert run(capsys, "retrain", *arguments, "--output", output)[:2] == (0, f"{output}\n")
+    job = json.loads(output.read_text())
+    check_pipeline_job(job)
+    assert parameters(job, "RetrainGate")["state_dir"] == "gs://example-bucket/state"
+    for step in ("ModuleResolver", "BaselineResolver"):
+        handle = parameters(job, step)["handle"]
+        assert handle in (
+            "https://tfhub.dev/google/nnlm-en-dim128/2",
+            "repo+gs://example-bucket/modules//acme/headlines@stable",
+        )
 
 
 def test_a_publication_is_compared_with_what_is_in_use_when_it_runs(tmp_path, capsys):

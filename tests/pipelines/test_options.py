@@ -13,7 +13,7 @@ from hub_tfx.errors import CardError, ConfigError, UsageError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.repository.card import parse_card
-from hub_tfx.retrain.config import RetrainConfig
+from hub_tfx.retrain.config import RetrainConfig, Window
 from hub_tfx_kubeflow.cli import compile_
 from hub_tfx_pipelines.cli import run
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
@@ -253,6 +253,17 @@ def test_options_are_the_attributes_of_a_retraining_pipeline(tmp_path: Any) -> N
     strict = config_of(retrain, *needed, *publish, *given)
     assert strict.retrain == RetrainConfig(min_new_rows=9, stop_on_anomalies=False)
     assert strict.folders == ("records", "root", "r", "s.pbtxt")
+    kept = config_of(retrain, *needed, *publish, "--state-dir", "state")
+    assert (kept.state_dir, kept.folders[-1]) == ("state", "state")
+    assert (strict.window, strict.embed_window) == (Window(), None)
+    spans = "input_config={splits: [{name: rows, pattern: '{SPAN}/*'}]}"
+    of_spans = [*needed, *publish, "--set", spans]
+    assert config_of(retrain, *of_spans, "--window-last", "7").window == Window(last=7)
+    corpus = config_of(retrain, *of_spans, "--since-published", "--set", "embed_window.since=first")
+    assert (corpus.window, corpus.corpus_window) == (
+        Window(since="published"),
+        Window(since="first"),
+    )
     with pytest.raises(click.MissingParameter) as missing:
         config_of(retrain, *needed)
     assert missing.value.param.opts[0] == "--publish"
@@ -265,6 +276,12 @@ def test_a_retraining_pipeline_refuses_what_has_no_place_in_it(tmp_path: Any) ->
     given = ["--module", "text", "--label", "topic", *publish]
     with pytest.raises(ConfigError, match="eval_config is for the fine-tuning pipeline"):
         config_of(retrain, *given, "--set", "eval_config=judge.json")
+    with pytest.raises(ConfigError, match="does not tell spans apart"):
+        config_of(retrain, *given, "--window-last", "2")
+    with pytest.raises(ConfigError, match="last and since are two ways to name spans"):
+        config_of(retrain, *given, "--window-last", "2", "--since-published")
+    with pytest.raises(ConfigError, match="leave warm_start true"):
+        config_of(retrain, *given, "--since-published", "--set", "warm_start=false")
     named = config_of(retrain, *given, "--baseline", "other")
     with pytest.raises(ConfigError, match=r"baseline is the version in use .* \(--baseline\)"):
         run_retrain(named)

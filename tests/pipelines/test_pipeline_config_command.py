@@ -271,7 +271,7 @@ def test_every_example_is_checked(
 ) -> None:
     monkeypatch.chdir(EXAMPLES)
     files = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
-    assert len(files) == 4
+    assert len(files) == 5
     code, out, err = told(config, capsys, "check", *files)
     assert (code, out) == (0, "")
     assert err.endswith(": no error\n")

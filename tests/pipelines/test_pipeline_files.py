@@ -28,6 +28,7 @@ from hub_tfx_pipelines.configs import (
     Gate,
     Publication,
 )
+from hub_tfx_pipelines.platform import SecretKey, Toleration
 from hub_tfx_pipelines.splits import InputConfig, InputSplit, OutputConfig, OutputSplit
 
 EMBED = """\
@@ -155,6 +156,14 @@ OF_FORMS = {
     "a name as publisher/model": st.just("acme/words"),
     "an alias": st.sampled_from(["stable", "no", "1e3"]),
     "where ML Metadata is": st.sampled_from(["m.sqlite", "grpc://h:1"]).map(Connection.parse),
+    "the name of a container image": st.sampled_from(["hub-tfx", "r.org:5000/a/b:1"]),
+    "a service account": st.sampled_from(["runner", "me@p.iam.gserviceaccount.com"]),
+    "a number of CPUs": st.sampled_from(["2", "0.5", "500m"]),
+    "an amount of memory": st.sampled_from(["4Gi", "1.5G"]),
+    "a duration": st.sampled_from(["90s", "1h30m"]),
+    "the value of a label": st.sampled_from(["pool-1", "no", "5"]),
+    "the value of a variable": st.sampled_from(["", "no", "5", "a: #b"]),
+    "a Secret and a key of it as NAME/KEY": st.just(SecretKey("mlmd", "password")),
 }
 
 
@@ -196,6 +205,7 @@ OF_CONFIGS: Mapping[Any, dict[str, Any]] = {
     EvaluateConfig: {"label": "no"},
     InputConfig: {"splits": (InputSplit("1", "{SPAN}/*"), InputSplit("eval", "*: #"))},
     OutputConfig: {"splits": (OutputSplit("all", 1),)},
+    Toleration: {"operator": "Exists"},
 }
 """What makes a config one, where not any value does."""
 

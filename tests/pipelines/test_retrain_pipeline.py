@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from trust import trust_tuned
 
 from hub_tfx.cli.main import run as run_main
 from hub_tfx.cli.main import run_command
+from hub_tfx.components.module_publisher import executor
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.evaluate import job
 from hub_tfx.evaluate.config import EvaluateConfig
@@ -28,8 +29,8 @@ from hub_tfx.module.manifest import Manifest
 from hub_tfx.repository.card import read_card
 from hub_tfx.repository.names import ModuleName
 from hub_tfx.repository.storage import open_storage
-from hub_tfx.repository.versions import numbers
-from hub_tfx.retrain.config import RetrainConfig
+from hub_tfx.repository.versions import aliases, numbers
+from hub_tfx.retrain.config import RetrainConfig, Window
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.config_file.plain import to_yaml
 from hub_tfx_pipelines.configs import Gate, Publication, RetrainPipelineConfig
@@ -78,6 +79,8 @@ class Schedule:
     folder: Path
     modules: Mapping[str, Path]
     base: str = "base"
+    window: Window = field(default_factory=Window)
+    embed_window: Window | None = None
 
     @property
     def config(self) -> RetrainPipelineConfig:
@@ -104,6 +107,8 @@ class Schedule:
                 aliases=("stable",),
             ),
             retrain=RetrainConfig(min_new_rows=100),
+            window=self.window,
+            embed_window=self.embed_window,
             schema_file=str(self.folder / "schema.pbtxt"),
             embed=EmbedConfig(keep=("text",)),
         )
@@ -119,10 +124,13 @@ class Schedule:
             self.run(learns)
 
     def run(self, learns: str | None = None) -> dict[str, Any]:
+        return self.run_with(self.config, learns)
+
+    def run_with(self, config: RetrainPipelineConfig, learns: str | None) -> dict[str, Any]:
         with pytest.MonkeyPatch.context() as patch:
             if learns:
                 patch.setenv(LEARNS, str(self.modules[learns]))
-            return run_retrain(self.config)
+            return run_retrain(config)
 
     def write(self, span: int, *, rows: int = ROWS, topic: str | None = None) -> None:
         """Rows of a span, which begin with those of all others, as they arrive."""
@@ -134,12 +142,13 @@ class Schedule:
     def digest(self, module: str) -> str:
         return Manifest.of_directory(self.modules[module]).digest
 
-    def numbers(self) -> list[int]:
-        """Those of the versions that are published."""
-        return numbers(open_storage(self.folder / "modules"), ModuleName.parse("acme/words"))
-
     def history(self) -> list[Run]:
         return runs_of(open_sqlite(str(self.folder / "metadata.sqlite")), "retrain")
+
+    def versions(self) -> tuple[dict[str, int], list[int]]:
+        """What each alias stands for, and the numbers of the versions."""
+        storage, name = open_storage(self.folder / "modules"), ModuleName("acme", "words")
+        return aliases(storage, name), numbers(storage, name)
 
     def states(self) -> dict[str, str]:
         """Step -> state, of the last run."""
@@ -189,13 +198,13 @@ def test_first_run_then_nothing_new_then_worse_then_runs_that_die(
     schedule.base = "new base"
     schedule.die("hub_tfx.components.module_trainer.executor.upload", "best")
     schedule.die("hub_tfx.components.module_publisher.executor.write_module", "best")
-    assert schedule.numbers() == [1, 2]  # It died between this and its return.
+    assert schedule.versions() == ({"stable": 2}, [1, 2])  # It died between this and its return.
     after = schedule.run("best")
     assert after["learn"] == 0
     assert after["decided"].startswith("nothing is new")
     assert after["embedded_with"] == schedule.digest("best")
     assert (after["rows"], after["reused"]) == (ROWS + 10, 0)
-    assert schedule.numbers() == [1, 2]
+    assert schedule.versions() == ({"stable": 2}, [1, 2])
 
     *runs, in_trainer, in_publisher, _ = schedule.history()
     assert [step.name for step in in_trainer.open_steps] == ["ModuleTrainer"]
@@ -278,3 +287,136 @@ def test_seven_runs(schedule: Schedule) -> None:
         *(0, 0, ROWS, ROWS, ROWS),  # A new version embeds all rows again.
         *(ROWS, 0, ROWS + 20, ROWS + 20),
     ]
+
+
+@pytest.mark.slow
+def test_windows_of_spans_late_rewritten_and_touched(schedule: Schedule) -> None:
+    schedule.window, schedule.embed_window = Window(last=2), Window(since="first")
+    schedule.write(1)
+    schedule.write(3)
+    first = schedule.run("fair")
+    assert first["decided"] == f"nothing has been learned yet: spans 1, 3, {2 * ROWS} rows"
+    assert first["published"].endswith("acme/words/1")
+
+    schedule.write(2)
+    late = schedule.run("good")
+    assert late["decided"] == f"span 2 new, {ROWS} rows"
+    assert late["spans"] == "[2, 3]"
+    assert late["rows"] == 3 * ROWS  # Span 1 is embedded as well.
+
+    for file in (schedule.folder / "data").rglob("*.gz"):
+        os.utime(file, (0, 0))
+    assert schedule.run()["decided"].startswith("nothing is new: ")
+    states = schedule.states()
+    for step in ("WindowExampleGen", "CorpusExampleGen", "StatisticsGen", "Transform"):
+        assert states[step] == "CACHED"
+
+    schedule.write(2, rows=ROWS + 10)
+    rewritten = schedule.run("poor")
+    assert rewritten["decided"] == f"span 2 rewritten, {ROWS + 10} rows"
+    assert rewritten["verdict"] == "not blessed"
+
+    assert [run.spans for run in schedule.history()] == [(1, 3), (2, 3), (2, 3), (2, 3)]
+
+
+@pytest.mark.slow
+def test_since_what_is_published_the_rest_is_learned(schedule: Schedule) -> None:
+    schedule.window = Window(since="published")
+    schedule.write(1)
+    schedule.write(2)
+    assert schedule.run("fair")["published"].endswith("acme/words/1")
+
+    schedule.write(3)
+    worse = schedule.run("poor")
+    assert (worse["decided"], worse["spans"]) == (f"span 3 new, {ROWS} rows", "[3]")
+
+    schedule.write(1, rows=ROWS + 10)
+    since = schedule.run("good")
+    # Span 3 was learned, but by a module that was not published.
+    assert since["decided"] == f"span 1 rewritten, {ROWS + 10} rows"
+    assert since["spans"] == "[1, 3]"
+    assert since["published"].endswith("acme/words/2")
+    assert schedule.run()["decided"].startswith("nothing is new: span 3 ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trains", [True, False], ids=["trains again", "takes it from the cache"])
+def test_a_run_during_which_another_one_publishes(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch, trains: bool
+) -> None:
+    """Right before it does so itself, from the same spans; and once from more."""
+    schedule.write(1)
+    other = replace(schedule.config, enable_cache=not trains)
+    inner = interrupt(monkeypatch, lambda: schedule.run_with(other, "best"))
+    outer = schedule.run("good")
+    digest = schedule.digest("best" if trains else "good")
+    [inside] = inner
+    assert inside["published"].endswith("acme/words/1")
+    assert "published" not in outer
+    assert outer["not_published"].startswith("already published: acme/words/1 ")
+    assert outer["embedded_with"] == inside["embedded_with"] == digest
+    assert schedule.versions() == ({"stable": 1}, [1])
+    history = schedule.history()
+    assert [(run.verdict, run.published) for run in history] == [
+        ("already published", None),
+        ("blessed", "acme/words/1"),
+    ]
+    assert history[0].reason.endswith(f"by the run {history[1].id}")
+    assert schedule.run()["learn"] == 0
+
+
+@pytest.mark.slow
+def test_a_run_during_which_another_one_learns_more(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule.write(1)
+
+    def more() -> dict[str, Any]:
+        schedule.write(2)
+        return schedule.run("good")
+
+    interrupt(monkeypatch, more)
+    late = schedule.run("fair")
+    assert late["not_published"].startswith("outdated: the module was judged against ")
+    assert late["not_published"].endswith("and acme/words/1 is in use by now")
+    assert late["embedded_with"] == schedule.digest("good")
+    assert schedule.versions() == ({"stable": 1}, [1])
+    assert [run.verdict for run in schedule.history()] == ["outdated", "blessed"]
+    assert schedule.run()["learn"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("caches", [True, False])
+def test_a_run_that_died_after_it_had_published_is_not_trained_again(
+    schedule: Schedule, monkeypatch: pytest.MonkeyPatch, caches: bool
+) -> None:
+    schedule.write(1)
+    schedule.run("fair")
+    schedule.write(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(executor, "write_module", lambda *_: 1 / 0)  # What comes next.
+        with pytest.raises(ZeroDivisionError):
+            schedule.run("good")
+    assert schedule.versions() == ({"stable": 2}, [1, 2])
+
+    config = replace(schedule.config, enable_cache=caches)
+    known = schedule.run_with(config, None)
+    assert known["decided"] == (
+        "nothing is new: span 2 was learned already (acme/words/2); the base module was learned "
+        "already"
+    )
+    assert known["embedded_with"] == schedule.digest("good")
+    assert schedule.run()["decided"].startswith("nothing is new: span 2 and the base module were")
+
+
+def interrupt(patch: pytest.MonkeyPatch, by: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Has the next publication wait for something, once; what that gives is added to the list."""
+    publish, made = executor.publish_once, list[dict[str, Any]]()
+
+    def wait(*args: Any, **how: Any) -> Any:
+        patch.setattr(executor, "publish_once", publish)
+        made.append(by())
+        return publish(*args, **how)
+
+    patch.setattr(executor, "publish_once", wait)
+    return made

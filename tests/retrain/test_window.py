@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from published import card, module
 
 from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.errors import ConfigError, InputError
-from hub_tfx.repository.facts import Learned
+from hub_tfx.repository.facts import Learned, module_facts
+from hub_tfx.repository.publish import publish
 from hub_tfx.retrain.config import Window, check_window
-from hub_tfx.retrain.window import WindowPlan, plan_window, planned_files
+from hub_tfx.retrain.window import WindowPlan, learned_by, plan_window, planned_files
 
 PATTERNS = [SpanPattern("rows", "span-{SPAN}/*")]
 PUBLISHED = Window(since="published")
@@ -93,3 +95,16 @@ def test_without_spans_all_files_are_span_0(tmp_path: Path) -> None:
     (tmp_path / "part").write_text("rows")
     whole = plan_window(str(tmp_path), [SpanPattern("rows", "*")], Window())
     assert [(span.number, span.version) for span in whole.spans] == [(0, None)]
+
+
+def test_what_counts_as_learned_is_what_the_version_in_use_says(tmp_path: Path) -> None:
+    known = Learned({"1": "fingerprint"}, base="b" * 64)
+    made = module(tmp_path / "words")
+    facts = module_facts(made, learned=known)
+    version = publish(made, tmp_path / "modules", "acme/words", card=card(tmp_path), facts=facts)
+    assert learned_by(version.handle, made.digest, known.base) == known
+    assert learned_by(version.handle, made.digest, None) == known
+    # Training starts from the base where that is a new one, or is in use itself.
+    assert learned_by(version.handle, made.digest, "c" * 64) is None
+    assert learned_by(version.handle, made.digest, made.digest) is None
+    assert learned_by(str(made.path), made.digest, known.base) is None

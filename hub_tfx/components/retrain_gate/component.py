@@ -73,8 +73,9 @@ class RetrainGate(BaseComponent):  # type: ignore[misc]
         """Constructs a RetrainGate.
 
         Args:
-          examples: A channel of type `Examples`. A span is known by the `input_fingerprint` that
-            ExampleGen gave it: names, sizes and times of its files.
+          examples: A channel of type `Examples`. A span is known by the fingerprint of its content
+            that WindowExampleGen gave it; if another ExampleGen made it, by `input_fingerprint`:
+            names, sizes and times of its files.
           config: a RetrainConfig, or its JSON.
           statistics: A channel of type `ExampleStatistics`, which counts the rows.
           anomalies: A channel of type `ExampleAnomalies`, that of an ExampleValidator.

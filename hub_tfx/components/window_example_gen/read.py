@@ -186,6 +186,6 @@ def _records_in(path: str) -> Iterator[tuple[int, list[str]]]:
 def _texts_in(path: str) -> Iterator[str]:
     for number, line in enumerate(lines_of(path), 1):
         try:
-            yield line.decode()
+            yield line.decode().removesuffix("\n") + "\n"
         except UnicodeDecodeError as error:
             raise InputError(f"{path}, line {number} is not UTF-8: save it as UTF-8") from error
