@@ -163,7 +163,7 @@ def _left(schedule: Schedule) -> dict[str, Any]:
 
 
 def _parent(lineage: Lineage, digest: str) -> str | None:
-    """The module that the one with this digest was trained from, as the trainer's input names it."""
+    """The version that the module with this digest was trained from."""
     trained = next(
         node.id
         for node in lineage.artifacts.values()

@@ -1,4 +1,4 @@
-"""Retraining runs that are killed: see killed_retraining.py, whose children need a process of their own.
+"""Retraining runs that are killed: see killed_retraining.py, which needs a process of its own.
 
 Two deaths are in test_retrain_pipeline.py, which runs every day.
 """

@@ -119,9 +119,10 @@ class Schedule:
         def kill(*_: Any) -> None:
             raise KeyboardInterrupt  # Not an Exception: TFX leaves the step as it is.
 
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(place, kill)
-            self.run(learns)
+            with pytest.raises(KeyboardInterrupt):
+                self.run(learns)
 
     def run(self, learns: str | None = None) -> dict[str, Any]:
         return self.run_with(self.config, learns)
