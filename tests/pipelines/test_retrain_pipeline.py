@@ -116,6 +116,17 @@ class Schedule:
             embeddings=EmbeddingsRoot(root=str(self.folder / "embeddings")),
         )
 
+    def die(self, place: str, learns: str | None = None) -> None:
+        """A run that ends where it comes to a function, as if it was killed there."""
+
+        def kill(*_: Any) -> None:
+            raise KeyboardInterrupt  # Not an Exception: TFX leaves the step as it is.
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(place, kill)
+            with pytest.raises(KeyboardInterrupt):
+                self.run(learns)
+
     def run(self, learns: str | None = None) -> dict[str, Any]:
         return self.run_with(self.config, learns)
 
@@ -157,7 +168,7 @@ def schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schedule:
     return Schedule(tmp_path, make_modules(tmp_path / "made"))
 
 
-def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
+def test_first_run_then_nothing_new_then_worse_then_runs_that_die(
     schedule: Schedule, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schedule.write(1)
@@ -193,7 +204,20 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert (latest.number, latest.rows) == (worse["generation"], worse["rows"])
     assert latest.module.digest == schedule.digest("good")
 
-    runs = schedule.history()
+    schedule.base = "new base"
+    schedule.die("hub_tfx.components.module_trainer.executor.upload", "best")
+    schedule.die("hub_tfx.components.module_publisher.executor.write_module", "best")
+    assert schedule.versions() == ({"stable": 2}, [1, 2])  # It died between this and its return.
+    after = schedule.run("best")
+    assert after["learn"] == 0
+    assert after["decided"].startswith("nothing is new")
+    assert after["embedded_with"] == schedule.digest("best")
+    assert (after["rows"], after["reused"]) == (ROWS + 10, 0)
+    assert schedule.versions() == ({"stable": 2}, [1, 2])
+
+    *runs, in_trainer, in_publisher, _ = schedule.history()
+    assert [step.name for step in in_trainer.open_steps] == ["ModuleTrainer"]
+    assert [step.name for step in in_publisher.open_steps] == ["ModulePublisher"]
     assert [run.verdict for run in runs] == ["blessed", "skipped", "not blessed"]
     assert [run.published for run in runs] == ["acme/words/1", None, None]
     assert [run.spans for run in runs] == [(1,), (1,), (2,)]
