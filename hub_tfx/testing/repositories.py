@@ -117,10 +117,17 @@ class StorageContract:
         storage.replace("latest.json", change)
         assert seen[-1] == b"new"
 
-    def test_of_several_that_count_up_nobody_ends_below_the_highest(self, storage: Storage) -> None:
+    def test_of_several_that_replace_a_file_by_what_is_highest_the_last_one_does(
+        self, storage: Storage
+    ) -> None:
+        def highest(old: bytes | None) -> bytes | None:
+            number = max(storage.names("numbers"), key=int).encode()
+            return None if old == number else number
+
         def count(racer: int) -> bool:
-            storage.replace("highest", lambda old: b"%d" % racer if int(old or 0) < racer else None)
-            return int(storage.read("highest") or 0) >= racer
+            created = storage.create(f"numbers/{racer}", b"")
+            storage.replace("highest", highest)
+            return created
 
         assert all(_at_once(count, range(1, _RACERS + 1)))
         assert storage.read("highest") == b"%d" % _RACERS
