@@ -167,7 +167,9 @@ def _parent(lineage: Lineage, digest: str) -> str | None:
     trained = next(
         node.id
         for node in lineage.artifacts.values()
-        if node.properties.get("digest") == digest and "rows_train" in node.properties
+        if node.properties.get("digest") == digest
+        and node.made_by is not None
+        and lineage.steps[node.made_by].name.endswith("ModuleTrainer")
     )
     read = parents_of(lineage, trained).get("module_in_use")
     return read and str(read.properties.get("handle", "")).rpartition("//")[2]
