@@ -138,13 +138,13 @@ def _hub_module(used: Used) -> str | None:
 def _pipeline(used: Used) -> str:
     return "\n".join(
         (
-            "from hub_tfx.components import EmbeddingGenerator, ModuleResolver",
+            "import hub_tfx",
             "",
-            "resolver = ModuleResolver(",
+            "resolver = hub_tfx.ModuleResolver(",
             f"    {_quoted(used.url)},",
             f"    digest={_quoted(used.digest)},",
             ")",
-            "embeddings = EmbeddingGenerator(",
+            "embeddings = hub_tfx.EmbeddingGenerator(",
             '    examples=example_gen.outputs["examples"],',
             '    module=resolver.outputs["module"],',
             ")",
