@@ -9,6 +9,7 @@ from hub_tfx.module.manifest import FileEntry
 from hub_tfx.module.spec import CALL, GraphVariant, ModuleFormat, ModuleSpec, SignatureSpec
 from hub_tfx.repository import layout, records
 from hub_tfx.repository.card import Card, parse_card
+from hub_tfx.repository.catalogue import CatalogueEntry
 from hub_tfx.repository.facts import Learned, Metric, ModuleFacts, VariantFacts, facts_of
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.records import Record
@@ -223,6 +224,28 @@ def module_page(
         page = _with_facts(page, place, facts)
     known = lineage or (facts and graph.of_facts(place, page.name, page.version, facts))
     return dataclasses.replace(page, lineage=known, missing=tuple(parts.missing))
+
+
+def page_of_entry(place: Place, entry: CatalogueEntry, why: str) -> ModulePage:
+    """What the catalogue knows of a version, for when the repository cannot be read."""
+    card = Card(entry.summary, entry.task, entry.license or "", entry.owners, language=entry.language)
+    return ModulePage(
+        handle=f"{place.server}/{entry.handle}/{entry.version}",
+        name=entry.handle,
+        version=entry.version,
+        digest=entry.digest,
+        size_bytes=entry.size_bytes,
+        published=entry.when,
+        who=None,
+        latest=None if entry.yanked else entry.version,
+        version_count=entry.versions,
+        versions=(),
+        aliases=entry.aliases,
+        fine_tunable=entry.fine_tunable,
+        embedding_dim=entry.embedding_dim,
+        card=card,
+        missing=(Missing("all but what the catalogue knows", why),),
+    )
 
 
 def spec_of(facts: ModuleFacts) -> ModuleSpec:

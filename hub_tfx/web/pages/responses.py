@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,16 +41,22 @@ class Answer:
 
 def place_of(site: Site, request: Request) -> Place:
     """Where the pages of a request are served from."""
-    return Place(site.options.public_url or _asked(request), site.storage.url)
+    server = site.options.public_url or _asked(request)
+    return Place(server.rstrip("/"), site.storage.url)
 
 
-def as_page(site: Site, request: Request, answer: Answer) -> Response:
-    """An answer as a page for people."""
-    place = place_of(site, request)
-    twin = twin_of(request.url.path, request.url.query)
-    body = render(
-        answer.template, page=answer.page, place=place, twin=twin, path=request.url.path
-    ).encode()
+def as_page(site: Site, request: Request, answer: Answer, *, with_twin: bool = True) -> Response:
+    """An answer as a page for people.
+
+    Args:
+      site: what is served.
+      request: what was asked.
+      answer: what to show.
+      with_twin: whether there is a JSON document of it.
+    """
+    twin = _twin(request) if with_twin else None
+    values = {"page": answer.page, "place": place_of(site, request), "twin": twin}
+    body = render(answer.template, **values).encode("utf-8", "replace")
     return _told(request, answer, body, "text/html; charset=utf-8", twin, "application/json")
 
 
@@ -57,20 +64,21 @@ def as_json(request: Request, answer: Answer) -> Response:
     """An answer for programs."""
     document = known_only(answer.page) if answer.document is None else answer.document
     body = json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
-    twin = twin_of(request.url.path, request.url.query)
-    return _told(request, answer, body, "application/json", twin, "text/html")
+    return _told(request, answer, body, "application/json", _twin(request), "text/html")
+
+
+def _twin(request: Request) -> str:
+    """The address of the other form, fit for a header."""
+    return quote(twin_of(request.url.path, request.url.query), safe="/?&=%+,:@~.-_")
 
 
 def _told(
-    request: Request, answer: Answer, body: bytes, kind: str, twin: str, twin_kind: str
+    request: Request, answer: Answer, body: bytes, kind: str, twin: str | None, twin_kind: str
 ) -> Response:
     digest = hashlib.sha256(body).hexdigest()
-    headers = {
-        "Cache-Control": "no-cache",
-        "ETag": f'"{digest}"',
-        "Link": f'<{twin}>; rel="alternate"; type="{twin_kind}"',
-        **answer.headers,
-    }
+    headers = {"Cache-Control": "no-cache", "ETag": f'"{digest}"', **answer.headers}
+    if twin is not None:
+        headers["Link"] = f'<{twin}>; rel="alternate"; type="{twin_kind}"'
     if answer.status == 200 and digest in _TAG.findall(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return Response(body, answer.status, headers, kind)
