@@ -15,7 +15,7 @@ PROTOCOL_KEYS = ("tf-hub-format", "lite-format")
 """Names of query parameters by which clients of the hosting protocol are known."""
 
 
-@dataclass
+@dataclass(eq=False)  # Otherwise it could not be hashed, as exceptions are.
 class ProblemError(Exception):
     """An answer that is not what was asked for.
 
