@@ -11,7 +11,8 @@ import os
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -33,6 +34,8 @@ from hub_tfx.repository.storage import Content, Garbage
 
 _COLLECTOR = f"{layout.WORK}/collector.json"
 _BLOCK_BYTES = 4 << 20
+_LISTED_AT_ONCE = 16
+_TELLING = ("ETag", "etag", "generation", "md5Hash", "created")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "memory": ""}
 """Scheme -> the extra of our package that has what reaches it.
 
@@ -165,6 +168,20 @@ class BucketStorage:
                 below = path.strip("/").removeprefix(f"{self._root.strip('/')}/")
                 yield below, int(info["size"] or 0)
 
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        """Those of several publishers at once: a listing of each leaves the blobs out."""
+        publishers = [n for n in self.names("") if n != layout.RESERVED and not n.startswith(".")]
+        with ThreadPoolExecutor(_LISTED_AT_ONCE) as pool:
+            for found in pool.map(self._stamps_of, publishers):
+                yield from found
+
+    def _stamps_of(self, publisher: str) -> list[tuple[str, str]]:
+        with self._asked(publisher):
+            found = self._fs.find(self._at(publisher), detail=True)
+        below = f"{self._root.strip('/')}/"
+        named = ((path.strip("/").removeprefix(below), info) for path, info in found.items())
+        return [(key, _stamp(info)) for key, info in named if _never_changes(key)]
+
     # --- Garbage --------------------------------------------------------------------------------
 
     def collect(
@@ -269,6 +286,19 @@ def _filesystem(url: str, scheme: str) -> tuple[Any, str]:
             f"{url}: what reaches {scheme}:// is not installed: install hub-tfx[{_EXTRAS[scheme]}]"
         ) from error
     return filesystem, str(root)
+
+
+def _never_changes(key: str) -> bool:
+    """Whether a key is that of a version's marker or of a record."""
+    parts = key.split("/")
+    if len(parts) == 4:
+        return parts[3] == layout.MARKER
+    return len(parts) == 6 and parts[2] == layout.RESERVED
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    """What stores tell of an object that is another one for other bytes."""
+    return "-".join(str(info[name]) for name in ("size", *_TELLING) if info.get(name))
 
 
 def _whose() -> bytes:

@@ -102,6 +102,14 @@ class Storage(Protocol):
     def files(self, folder: str) -> Iterator[tuple[str, int]]:
         """(key, size in bytes) of every file below a folder, in no order."""
 
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        """(key, stamp) of the marker of every version and of every record, in no order.
+
+        These files never change, so that equal keys are equal content; the stamp tells one that
+        was put in the place of another. A folder that cannot be listed is told by its key with a
+        ``/`` at the end, and the reason in the place of a stamp.
+        """
+
     def collect(
         self, named: Callable[[], Set[str]], *, execute: bool, forget: bool = False
     ) -> "Garbage":

@@ -1,9 +1,8 @@
 """The routes of the server, and what every request passes through."""
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -139,13 +138,14 @@ def _cors(site: Site) -> list[Middleware]:
     return [Middleware(CORSMiddleware, allow_methods=("GET", "HEAD"), **options)]
 
 
-def _openapi(site: Site) -> "Callable[[Request], Response]":
+def _openapi(site: Site) -> Callable[[Request], Response]:
     def openapi(request: Request) -> Response:
         """What a program can ask for, as OpenAPI 3.1 describes it."""
-        described = document(site.base_url(request), with_tokens=bool(site.options.tokens))
-        if not site.options.allow_publish:
-            for operations in described["paths"].values():
-                operations.pop("put", None)
+        described = document(
+            site.base_url(request),
+            with_tokens=bool(site.options.tokens),
+            with_publishing=site.options.allow_publish,
+        )
         return JSONResponse(described)
 
     return openapi

@@ -6,7 +6,7 @@ copied; otherwise they are read in large chunks, in threads.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -36,7 +36,7 @@ class Gate:
         self.inside = 0
 
     @contextmanager
-    def passed(self) -> "Iterator[None]":
+    def passed(self) -> Iterator[None]:
         """Holds one of the places.
 
         Raises:

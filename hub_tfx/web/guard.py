@@ -5,9 +5,12 @@ import binascii
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub_tfx.web.problems import ProblemError
@@ -29,13 +32,18 @@ class Guard:
     The name of the token is ``scope["state"]["token"]`` afterwards.
     """
 
-    def __init__(self, app: ASGIApp, site: Site):
-        self._app, self._site = app, site
+    def __init__(self, app: ASGIApp, site: Site, tell: Callable[[Request, Exception], Response]):
+        self._app, self._site, self._tell = app, site, tell
         self._tokens = {name: _hash(secret) for name, secret in site.options.tokens.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            self._check(scope)
+            try:
+                self._check(scope)
+            except ProblemError as problem:
+                request = Request(scope)
+                await (await run_in_threadpool(self._tell, request, problem))(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
