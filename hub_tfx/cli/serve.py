@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _PORT = 8501
 _MIB = 1 << 20
 _MIN_TOKEN_CHARS = 16
-_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
+_ORIGIN = re.compile(
+    r"\*|https?://[A-Za-z0-9.-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](:\d{1,5})?"
+)
 _URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _PREFIX = re.compile(r"/[A-Za-z0-9._/-]*")
 
@@ -66,8 +68,8 @@ def _options(command: Any) -> Any:
             "cors_origins",
             multiple=True,
             metavar="ORIGIN",
-            help="Let pages of this origin, such as https://example.org, read what is served; * for "
-            "all. May be repeated.",
+            help="Let pages of this origin, such as https://example.org, read what is served, or "
+            "those of all by *. May be repeated.",
         ),
         click.option(
             "--public-url",

@@ -19,8 +19,11 @@ from hub_tfx._text import shortened
 from hub_tfx.errors import OutputError
 
 _SHOWN = frozenset(
-    "all format language license left lite-format page publisher q right sort task tf-hub-format "
-    "fine_tunable version alias".split()
+    (
+        *("tf-hub-format", "lite-format", "version", "alias", "left", "right", "all", "q", "sort"),
+        *("task", "format", "publisher", "language", "license", "fine_tunable", "yanked"),
+        *("page", "per_page"),
+    )
 )
 """Parameters of ours. What others hold may be a secret."""
 _MAX_CHARS = 500
@@ -80,5 +83,7 @@ def line_of(scope: Scope, status: int, size_bytes: int, seconds: float) -> Mappi
 def redacted(query: str) -> str:
     """A query in which only the values of our own parameters are left."""
     parameters = parse_qsl(query, keep_blank_values=True, errors="replace", max_num_fields=None)
-    shown = [(name if name in _SHOWN else "…", v if name in _SHOWN else "…") for name, v in parameters]
+    shown = [
+        (name if name in _SHOWN else "…", v if name in _SHOWN else "…") for name, v in parameters
+    ]
     return urlencode(shown, safe="…")

@@ -31,7 +31,15 @@ from hub_tfx.web.refresh import Refresher
 from hub_tfx.web.site import Site
 
 _log = logging.getLogger(__name__)
-_EXPOSED = ("Accept-Ranges", "Content-Range", "ETag", "Link", "Location", MODULE_DIGEST, REPR_DIGEST)
+_EXPOSED = (
+    "Accept-Ranges",
+    "Content-Range",
+    "ETag",
+    "Link",
+    "Location",
+    MODULE_DIGEST,
+    REPR_DIGEST,
+)
 _ALLOWED = ("Authorization", "If-Match", "If-None-Match", "If-Range", "Range")
 
 
@@ -57,9 +65,7 @@ def create_app(site: Site, access_log: AccessLog | None = None) -> Starlette:
     return Starlette(
         routes=listed,
         lifespan=running,
-        exception_handlers={
-            kind: tell.on_error for kind in (ProblemError, HTTPException, HubTfxError)
-        },
+        exception_handlers=dict.fromkeys((ProblemError, HTTPException, HubTfxError), tell.on_error),
         middleware=[
             Middleware(Observer, metrics=metrics, access_log=access_log),
             Middleware(SecurityHeaders),
@@ -72,7 +78,9 @@ def create_app(site: Site, access_log: AccessLog | None = None) -> Starlette:
 def routes(site: Site, metrics: Metrics, refresher: Refresher) -> list[BaseRoute]:
     """Every route, in the order in which they are tried."""
     downloads = Gate(site.options.max_downloads, "sends")
-    publishing = [Publishing(site, refresher, metrics).route()] if site.options.allow_publish else []
+    publishing = (
+        [Publishing(site, refresher, metrics).route()] if site.options.allow_publish else []
+    )
     return [
         *Operating(site, metrics, refresher, downloads).routes(),
         Route("/-/feed.atom", Feed(site).answer),
@@ -118,7 +126,7 @@ class Teller:
 
 
 def _of_ours(request: Request, error: HubTfxError) -> ProblemError:
-    """The problem of an error; what is about the server's own files its log says, not the answer."""
+    """The problem of an error; what is about the server's own files is said by its log alone."""
     if isinstance(error, UsageError):
         return ProblemError(400, " ".join(error.lines))
     _log.warning("%s %s: %s", request.method, printable(request.scope["path"][:200]), error)
@@ -127,15 +135,24 @@ def _of_ours(request: Request, error: HubTfxError) -> ProblemError:
         return ProblemError(503, message, headers={"Retry-After": "60"})
     if isinstance(error, FetchError):
         return ProblemError(404, "There is no such version.")
-    return ProblemError(500, "The repository is damaged or cannot be read: the server's log says why.")
+    return ProblemError(
+        500, "The repository is damaged or cannot be read: the server's log says why."
+    )
 
 
 def _cors(site: Site) -> list[Middleware]:
     origins = site.options.cors_origins
     if not origins:
         return []
-    options = {"allow_origins": origins, "expose_headers": _EXPOSED, "allow_headers": _ALLOWED}
-    return [Middleware(CORSMiddleware, allow_methods=("GET", "HEAD"), **options)]
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "HEAD"),
+            allow_headers=_ALLOWED,
+            expose_headers=_EXPOSED,
+        )
+    ]
 
 
 def _openapi(site: Site) -> Callable[[Request], Response]:

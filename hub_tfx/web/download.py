@@ -89,7 +89,7 @@ class Download(Response):
                 "status": selected.status,
                 "headers": [
                     (name.lower().encode("latin-1"), value.encode("latin-1"))
-                    for name, value in {**self._headers(), **body.headers}.items()
+                    for name, value in {**self._fixed(), **body.headers}.items()
                 ],
             }
         )
@@ -100,7 +100,7 @@ class Download(Response):
                 await asyncio.wait_for(send(piece), _STALLED_S)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def _headers(self) -> dict[str, str]:
+    def _fixed(self) -> dict[str, str]:
         return {
             "Accept-Ranges": "bytes",
             "ETag": self.what.etag,

@@ -39,7 +39,9 @@ class Feed:
             _add(entry, "link", rel="alternate", href=f"{base}/{version.handle}")
             _add(entry, "summary", version.summary)
         body = Xml.tostring(feed, encoding="utf-8", xml_declaration=True)
-        return Response(body, headers={"Cache-Control": "no-cache"}, media_type="application/atom+xml")
+        return Response(
+            body, headers={"Cache-Control": "no-cache"}, media_type="application/atom+xml"
+        )
 
 
 def _add(parent: Xml.Element, name: str, text: str | None = None, **attributes: str) -> Xml.Element:

@@ -112,4 +112,3 @@ def _check_length(headers: Headers, limit: int) -> None:
     length = headers.get("content-length", "0")
     if not (length.isascii() and length.isdigit()) or len(length) > 18 or int(length) > limit:
         raise ProblemError(413, f"The body of a request has at most {limit} bytes here.")
-

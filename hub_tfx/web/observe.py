@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from starlette.responses import PlainTextResponse
@@ -23,23 +24,25 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        by = {"registry": self.registry, "namespace": "hub_tfx"}
-        self.requests = Counter(
-            "requests", "Answers, by route and status.", ["method", "route", "status"], **by
+        counter = partial(Counter, registry=self.registry, namespace="hub_tfx")
+        gauge = partial(Gauge, registry=self.registry, namespace="hub_tfx")
+        histogram = partial(Histogram, registry=self.registry, namespace="hub_tfx")
+        told = ("method", "route", "status")
+        self.requests = counter("requests", "Answers, by route and status.", told)
+        self.sent = counter("sent_bytes", "Bytes of the bodies of answers.", ["route"])
+        self.seconds = histogram(
+            "request_seconds", "Time until an answer was sent.", ["route"], buckets=_BUCKETS
         )
-        self.sent = Counter("sent_bytes", "Bytes of the bodies of answers.", ["route"], **by)
-        self.seconds = Histogram(
-            "request_seconds", "Time until an answer was sent.", ["route"], buckets=_BUCKETS, **by
-        )
-        self.publications = Counter("publications", "Versions published here.", **by)
-        self.downloads = Gauge("downloads_in_progress", "Files that are being sent.", **by)
-        self.modules = Gauge("modules", "Modules in the index.", **by)
-        self.versions = Gauge("versions", "Versions in the index.", **by)
-        self.index_age = Gauge("index_age_seconds", "Time since the index was brought up to date.", **by)
-        self.index_problem = Gauge("index_problem", "1 if the last look at the repository failed.", **by)
+        self.publications = counter("publications", "Versions published here.")
+        self.downloads = gauge("downloads_in_progress", "Files that are being sent.")
+        self.modules = gauge("modules", "Modules in the index.")
+        self.versions = gauge("versions", "Versions in the index.")
+        self.index_age = gauge("index_age_seconds", "Time since the index was up to date.")
+        self.index_problem = gauge("index_problem", "1 if the last look at the repository failed.")
 
     def count(self, scope: Scope, status: int, size_bytes: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "none")
+        taken = scope.get("route")
+        route = getattr(taken, "label", None) or getattr(taken, "path", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self.requests.labels(method, route, str(status)).inc()
         self.sent.labels(route).inc(size_bytes)

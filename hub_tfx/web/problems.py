@@ -41,7 +41,8 @@ class ProblemError(Exception):
     @property
     def line(self) -> str:
         """The problem in one line of text."""
-        near = f" The nearest: {', '.join(self.nearest)}." if self.nearest else ""
+        what = "Use one of" if self.status == 400 else "The nearest"
+        near = f" {what}: {', '.join(self.nearest)}." if self.nearest else ""
         return " ".join(f"{self.message}{near}".split())
 
 

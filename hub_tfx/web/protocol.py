@@ -32,6 +32,8 @@ _GS = ("gs://", "gcs://")
 class ProtocolRoute(Route):
     """Takes the requests of clients of the protocol, whatever their path."""
 
+    label = "hosting protocol"
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http" or not is_of_protocol(Request(scope)):
             return Match.NONE, {}
@@ -106,7 +108,7 @@ class Protocol:
         return Response(None, 200, headers, media_type)
 
     def _headers(self, version: Version, path: str, sha256: str) -> dict[str, str]:
-        name = f"{version.name.model}-{version.number}{path[path.index('.'):]}"
+        name = f"{version.name.model}-{version.number}{path[path.index('.') :]}"
         shared = "private" if self._site.options.tokens else "public"
         return {
             REPR_DIGEST: repr_digest(sha256),

@@ -25,9 +25,7 @@ def repr_digest(sha256: str) -> str:
     return f"sha-256=:{base64.b64encode(bytes.fromhex(sha256)).decode()}:"
 
 
-def verify_promises(
-    headers: Mapping[str, str], name: str, archive: Path, module: Path
-) -> None:
+def verify_promises(headers: Mapping[str, str], name: str, archive: Path, module: Path) -> None:
     """Compares what was fetched with what the server promised; a header that is missing or that we
     cannot read promises nothing.
 
