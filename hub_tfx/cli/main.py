@@ -29,6 +29,7 @@ _COMMANDS: Mapping[str, str] = {
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
     "evaluate": "hub_tfx.cli.evaluate:evaluate",
     "publish": "hub_tfx.cli.publish:publish",
+    "serve": "hub_tfx.cli.serve:serve",
     "repo": "hub_tfx.cli.repo:repo",
     "card": "hub_tfx.cli.card:card",
     "diff": "hub_tfx.cli.diff:diff",
@@ -38,7 +39,7 @@ _COMMANDS: Mapping[str, str] = {
 _SECTIONS: Mapping[str, Sequence[str]] = {
     "Modules": ("resolve", "inspect", "check", "create", "cache"),
     "Embeddings and training": ("embed", "fine-tune", "evaluate"),
-    "Publishing": ("publish", "repo", "card", "diff"),
+    "Publishing": ("publish", "serve", "repo", "card", "diff"),
     "Pipelines": ("run", "compile", "schedule", "config"),
     "Lineage": ("lineage", "history"),
 }

@@ -2,8 +2,8 @@
 
 A bucket has no rename. Content goes to blobs first, which are named by their bytes, so that two
 publishers cannot disturb each other; then the marker is created, if it is absent; and last what a
-web server is to find beside it is copied from the blobs, by the store itself. A reader of ours
-needs marker and blobs only.
+web server is to find beside it is copied from the blobs, by the store itself; in ``gs://`` the
+module's files, too, which TensorFlow reads in place. A reader of ours needs marker and blobs only.
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from hub_tfx.errors import (
     ConfigError,
@@ -33,6 +33,7 @@ from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.storage import Content, Garbage
 
 _COLLECTOR = f"{layout.WORK}/collector.json"
+_BLOCK_BYTES = 4 << 20
 _LISTED_AT_ONCE = 16
 _TELLING = ("ETag", "etag", "generation", "md5Hash", "created")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "memory": ""}
@@ -74,6 +75,14 @@ class BucketStorage:
             except (FileNotFoundError, IsADirectoryError):
                 return None
             return content
+
+    def open(self, key: str) -> BinaryIO | None:
+        with self._asked(key):
+            try:
+                file = self._fs.open(self._at(key), "rb", block_size=_BLOCK_BYTES)
+            except (FileNotFoundError, IsADirectoryError):
+                return None
+            return cast(BinaryIO, file)
 
     def names(self, folder: str) -> list[str]:
         with self._asked(folder):
@@ -130,7 +139,7 @@ class BucketStorage:
                 self._fs.put_file(os.fspath(source), self._at(key))
 
     def finish(self, version: Version) -> None:
-        for entry in version.beside:
+        for entry in version.entries if self._is_read_in_place else version.beside:
             key = f"{version.key}/{entry.path}"
             if self._size(key) != entry.size_bytes:
                 with self._asked(key, writing=True):
@@ -219,6 +228,11 @@ class BucketStorage:
                 f"{self.url}: garbage is being collected by {self._holder(_COLLECTOR)}: try again "
                 "when that has ended, or run `hub-tfx repo gc --yes --forget` if it is dead"
             )
+
+    @property
+    def _is_read_in_place(self) -> bool:
+        """Whether TensorFlow reads modules where they are, by the uncompressed hosting protocol."""
+        return self.url.startswith(("gs://", "gcs://"))
 
     # --- The store ------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from hub_tfx._files import MAKE_ROOM, odd_name, open_regular, read_regular, sync, sync_tree, why
 from hub_tfx._lock import sole_writer
@@ -51,6 +52,14 @@ class LocalStorage:
     def read(self, key: str) -> bytes | None:
         try:
             return read_regular(self.root / key)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return None
+            raise self._unreadable(key, error) from error
+
+    def open(self, key: str) -> BinaryIO | None:
+        try:
+            return open_regular(self.root / key, follow_link=False)
         except OSError as error:
             if error.errno in _MISSING:
                 return None

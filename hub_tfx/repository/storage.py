@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from hub_tfx.errors import HandleError
 from hub_tfx.module.handle import IN_REPOSITORY
@@ -34,6 +34,9 @@ class Storage(Protocol):
 
     def read(self, key: str) -> bytes | None:
         """The content of a small file; None where it is not there."""
+
+    def open(self, key: str) -> BinaryIO | None:
+        """A file of any size, to be read from any position; None where it is not there."""
 
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders directly in a folder, sorted; none where it is missing."""

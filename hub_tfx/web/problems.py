@@ -15,7 +15,7 @@ PROTOCOL_KEYS = ("tf-hub-format", "lite-format")
 """Names of query parameters by which clients of the hosting protocol are known."""
 
 
-@dataclass
+@dataclass(eq=False)  # Otherwise it could not be hashed, as exceptions are.
 class ProblemError(Exception):
     """An answer that is not what was asked for.
 
@@ -41,7 +41,8 @@ class ProblemError(Exception):
     @property
     def line(self) -> str:
         """The problem in one line of text."""
-        near = f" The nearest: {', '.join(self.nearest)}." if self.nearest else ""
+        what = "Use one of" if self.status == 400 else "The nearest"
+        near = f" {what}: {', '.join(self.nearest)}." if self.nearest else ""
         return " ".join(f"{self.message}{near}".split())
 
 

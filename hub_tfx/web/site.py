@@ -2,12 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from starlette.requests import Request
+
+from hub_tfx.repository.catalogue import Catalogue
 from hub_tfx.repository.storage import Storage
 
 if TYPE_CHECKING:
     from hub_tfx.lineage.connection import Connection
+
+_NEAREST = 3
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,19 @@ class Site:
     """
 
     storage: Storage
-    catalogue: Any
+    catalogue: Catalogue
     metadata: "Connection | None" = None
     options: ServeOptions = field(default_factory=ServeOptions)
+
+    def base_url(self, request: Request) -> str:
+        """URL of the server as whoever asks reaches it, without a slash at its end.
+
+        The header ``Host`` in it has been checked: see ``guard``.
+        """
+        if self.options.public_url is not None:
+            return self.options.public_url.rstrip("/")
+        return f"{request.url.scheme}://{request.url.netloc}"
+
+    def nearest(self, text: str) -> tuple[str, ...]:
+        """Handles of modules that look like a text."""
+        return tuple(self.catalogue.nearest(text, _NEAREST))

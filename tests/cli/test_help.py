@@ -46,7 +46,7 @@ def test_commands_are_grouped_by_what_a_person_wants_to_do(
     assert {title: names for title, names in sections(capsys).items() if names} == {
         "Modules": ["resolve", "inspect", "check", "create", "cache"],
         "Embeddings and training": ["embed", "fine-tune", "evaluate"],
-        "Publishing": ["publish", "repo", "card", "diff"],
+        "Publishing": ["publish", "serve", "repo", "card", "diff"],
         "Pipelines": ["run", "compile", "schedule", "config"],
         "Lineage": ["lineage", "history"],
     }

@@ -159,6 +159,13 @@ class Catalogue:
         entries = [(entry_of(text), number, when) for text, number, when in rows]
         return [NewVersion(f"{e.handle}/{number}", when, e.summary) for e, number, when in entries]
 
+    def count(self) -> tuple[int, int]:
+        """How many modules and how many versions the index has, yanked ones too."""
+        query = "SELECT (SELECT count(*) FROM modules), (SELECT count(*) FROM versions)"
+        with self._read() as (connection, _):
+            modules, versions = connection.execute(query).fetchone()
+        return modules, versions
+
     def publishers(self) -> list[Publisher]:
         """Every publisher, by name."""
         with self._read() as (_, snapshot):
