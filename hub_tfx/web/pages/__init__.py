@@ -1,7 +1,7 @@
 """What people see: pages, each with a JSON twin from the same context.
 
 routes.py       the addresses, and what each shows
-finding.py      from an address to a version, or to a problem that names what is there
+parameters.py   what the query of an address may hold
 module.py, versions.py, withdrawn.py, evaluation.py, lineage.py, compare.py, catalogue.py
                 the contexts of pages: frozen dataclasses, read from the repository or its index
 snippets.py     lines to copy that use a module
@@ -13,6 +13,7 @@ environment.py, templates/, static/
                 templates, one stylesheet, and one script that copies
 """
 
-from hub_tfx.web.pages.routes import problem_page, routes
+from hub_tfx.web.pages.responses import problem_page
+from hub_tfx.web.pages.routes import routes
 
 __all__ = ["problem_page", "routes"]

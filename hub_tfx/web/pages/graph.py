@@ -119,7 +119,11 @@ def collapsed(graph: Graph) -> Graph:
     nodes.sort(key=lambda node: abs(node.generation))
     kept = {node.id for node in nodes[:MAX_NODES]}
     edges = dict.fromkeys(
-        replace(edge, source=gone.get(edge.source, edge.source), target=gone.get(edge.target, edge.target))
+        replace(
+            edge,
+            source=gone.get(edge.source, edge.source),
+            target=gone.get(edge.target, edge.target),
+        )
         for edge in graph.edges
     )
     return Graph(

@@ -15,9 +15,55 @@ from markupsafe import Markup
 from hub_tfx.web.pages.text import without_controls
 
 _TAGS = frozenset(
-    "a abbr b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img ins kbd li "
-    "mark ol p pre q s samp small strong sub summary sup table tbody td tfoot th thead tr u ul "
-    "var".split()
+    [
+        "a",
+        "abbr",
+        "b",
+        "blockquote",
+        "br",
+        "code",
+        "dd",
+        "del",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "em",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "i",
+        "img",
+        "ins",
+        "kbd",
+        "li",
+        "mark",
+        "ol",
+        "p",
+        "pre",
+        "q",
+        "s",
+        "samp",
+        "small",
+        "strong",
+        "sub",
+        "summary",
+        "sup",
+        "table",
+        "tbody",
+        "td",
+        "tfoot",
+        "th",
+        "thead",
+        "tr",
+        "u",
+        "ul",
+        "var",
+    ]
 )
 _ATTRIBUTES = {
     "a": {"href", "title"},
@@ -87,7 +133,9 @@ def _fitted(html: str) -> str:
     html = _HEADING.sub(lambda tag: f"<{tag[1]}h{min(int(tag[2]) + below, 6)}>", html)
     html = html.replace("<table>", _SCROLLED).replace("</table>", "</table></div>")
     html = html.replace("<pre>", '<pre tabindex="0">')
-    return re.sub(r"<img(?![^>]* src=)[^>]*>", "", re.sub(r"<img(?![^>]* alt=)", '<img alt=""', html))
+    return re.sub(
+        r"<img(?![^>]* src=)[^>]*>", "", re.sub(r"<img(?![^>]* alt=)", '<img alt=""', html)
+    )
 
 
 @cache
@@ -102,8 +150,9 @@ def _markdown() -> Any:
 
 def _image(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
     token = tokens[index]
-    source, alt = str(token.attrGet("src") or ""), renderer.renderInlineAsText(
-        token.children, options, env
+    source, alt = (
+        str(token.attrGet("src") or ""),
+        renderer.renderInlineAsText(token.children, options, env),
     )
     if _PICTURE.fullmatch(source):
         return f'<img src="{escape(source)}" alt="{escape(alt)}">'

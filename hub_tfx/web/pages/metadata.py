@@ -33,9 +33,7 @@ class Metadata:
         self._store: Any = None
         self._thread = ThreadPoolExecutor(1, "hub-tfx-metadata")
 
-    def lineage(
-        self, place: Place, here: str, digest: str, generations: int
-    ) -> Graph | None:
+    def lineage(self, place: Place, here: str, digest: str, generations: int) -> Graph | None:
         """The lineage of a module; None where ML Metadata does not know it.
 
         Args:
@@ -73,7 +71,9 @@ class Metadata:
             ) from None
         except StatusError:  # Its text may quote the query, and name the server.
             self._store = None
-            raise TransientFetchError("ML Metadata cannot be read at the moment: try again") from None
+            raise TransientFetchError(
+                "ML Metadata cannot be read at the moment: try again"
+            ) from None
         except HubTfxError:
             raise TransientFetchError("ML Metadata cannot be reached: try again") from None
 

@@ -228,7 +228,9 @@ def module_page(
 
 def page_of_entry(place: Place, entry: CatalogueEntry, why: str) -> ModulePage:
     """What the catalogue knows of a version, for when the repository cannot be read."""
-    card = Card(entry.summary, entry.task, entry.license or "", entry.owners, language=entry.language)
+    card = Card(
+        entry.summary, entry.task, entry.license or "", entry.owners, language=entry.language
+    )
     return ModulePage(
         handle=f"{place.server}/{entry.handle}/{entry.version}",
         name=entry.handle,

@@ -14,9 +14,10 @@ from starlette.responses import Response
 from hub_tfx._typed_json import known_only
 from hub_tfx.web.pages.environment import render
 from hub_tfx.web.pages.links import Place, twin_of
+from hub_tfx.web.problems import ProblemError
 from hub_tfx.web.site import Site
 
-_HOST = re.compile(r"[A-Za-z0-9.-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+HTML = "text/html; charset=utf-8"
 _TAG = re.compile(r'"([0-9a-f]{64})"')
 
 
@@ -41,23 +42,24 @@ class Answer:
 
 def place_of(site: Site, request: Request) -> Place:
     """Where the pages of a request are served from."""
-    server = site.options.public_url or _asked(request)
-    return Place(server.rstrip("/"), site.storage.url)
+    return Place(site.base_url(request), site.storage.url)
 
 
-def as_page(site: Site, request: Request, answer: Answer, *, with_twin: bool = True) -> Response:
-    """An answer as a page for people.
+def as_page(site: Site, request: Request, answer: Answer) -> Response:
+    """An answer as a page for people."""
+    twin, server = _twin(request), site.base_url(request)
+    body = _rendered(answer, twin=twin, server=server)
+    return _told(request, answer, body, HTML, twin, "application/json")
 
-    Args:
-      site: what is served.
-      request: what was asked.
-      answer: what to show.
-      with_twin: whether there is a JSON document of it.
+
+def problem_page(site: Site, request: Request, problem: ProblemError) -> Response:
+    """The page of a problem, with its status and headers.
+
+    What was asked may be anything, so that nothing of it is used.
     """
-    twin = _twin(request) if with_twin else None
-    values = {"page": answer.page, "place": place_of(site, request), "twin": twin}
-    body = render(answer.template, **values).encode("utf-8", "replace")
-    return _told(request, answer, body, "text/html; charset=utf-8", twin, "application/json")
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    body = _rendered(Answer("problem.html.j2", problem), twin=None, server=None)
+    return Response(body, problem.status, headers, HTML)
 
 
 def as_json(request: Request, answer: Answer) -> Response:
@@ -72,22 +74,20 @@ def _twin(request: Request) -> str:
     return quote(twin_of(request.url.path, request.url.query), safe="/?&=%+,:@~.-_")
 
 
+def _rendered(answer: Answer, **values: str | None) -> bytes:
+    return render(answer.template, page=answer.page, **values).encode("utf-8", "replace")
+
+
 def _told(
-    request: Request, answer: Answer, body: bytes, kind: str, twin: str | None, twin_kind: str
+    request: Request, answer: Answer, body: bytes, kind: str, twin: str, twin_kind: str
 ) -> Response:
     digest = hashlib.sha256(body).hexdigest()
-    headers = {"Cache-Control": "no-cache", "ETag": f'"{digest}"', **answer.headers}
-    if twin is not None:
-        headers["Link"] = f'<{twin}>; rel="alternate"; type="{twin_kind}"'
+    headers = {
+        "Cache-Control": "no-cache",
+        "ETag": f'"{digest}"',
+        "Link": f'<{twin}>; rel="alternate"; type="{twin_kind}"',
+        **answer.headers,
+    }
     if answer.status == 200 and digest in _TAG.findall(request.headers.get("if-none-match", "")):
         return Response(status_code=304, headers=headers)
     return Response(body, answer.status, headers, kind)
-
-
-def _asked(request: Request) -> str:
-    """The server as the client names it; as it names itself where that is not the name of a host."""
-    host = request.headers.get("host", "")
-    if _HOST.fullmatch(host) is None:
-        name, port = request.scope.get("server") or ("localhost", None)
-        host = f"{name}:{port}" if port else str(name)
-    return f"{request.url.scheme}://{host}"

@@ -18,22 +18,24 @@ from hub_tfx.repository.catalogue import (
 from hub_tfx.repository.facts import facts_of
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import Reference
-from hub_tfx.repository.versions import latest, numbers, read_version, yank_of
+from hub_tfx.repository.versions import (
+    check_repository,
+    found,
+    latest,
+    numbers,
+    read_version,
+    yank_of,
+)
+from hub_tfx.web.lookup import number_of, reference_of, version_of
 from hub_tfx.web.pages.catalogue import ListPage
 from hub_tfx.web.pages.compare import Compared, compare_page
 from hub_tfx.web.pages.evaluation import evaluation_page
-from hub_tfx.web.pages.finding import (
-    check_named,
-    named_version,
-    parameters,
-    reference,
-    whole_number,
-)
 from hub_tfx.web.pages.graph import Graph
 from hub_tfx.web.pages.lineage import lineage_page
 from hub_tfx.web.pages.links import Place, version_path
 from hub_tfx.web.pages.metadata import Metadata
 from hub_tfx.web.pages.module import card_of, module_page, page_of_entry
+from hub_tfx.web.pages.parameters import parameters, whole_number
 from hub_tfx.web.pages.parts import Parts, without_place
 from hub_tfx.web.pages.responses import Answer, as_json, as_page, place_of
 from hub_tfx.web.pages.static import ROUTE, static_file
@@ -61,14 +63,10 @@ def routes(site: Site) -> list[BaseRoute]:
         ("/{publisher}/{name}", pages.newest),
         ("/{publisher}", pages.publisher),
     )
-    return [Route(ROUTE, static_file), *(r for path, page in shown for r in _both(site, path, page))]
-
-
-def problem_page(site: Site, request: Request, problem: ProblemError) -> Response:
-    """The page of a problem, with its status and headers."""
-    headers = {"Cache-Control": "no-store", **problem.headers}
-    answer = Answer("problem.html.j2", problem, problem.status, headers=headers)
-    return as_page(site, request, answer, with_twin=False)
+    return [
+        Route(ROUTE, static_file),
+        *(r for path, page in shown for r in _both(site, path, page)),
+    ]
 
 
 def _both(site: Site, path: str, shown: Shown) -> Iterator[Route]:
@@ -120,7 +118,7 @@ class _Pages:
     def publisher(self, request: Request) -> Answer:
         name = request.path_params["publisher"]
         if self._site.catalogue.publisher(name) is None:
-            near = tuple(self._site.catalogue.nearest(name, _NEAREST))
+            near = self._site.nearest(name)
             raise ProblemError(404, f"Nobody has published as {quoted(name)} here.", near)
         query = _query(request)
         if query.publisher not in ((), (name,)):
@@ -133,7 +131,7 @@ class _Pages:
         results = self._site.catalogue.search(query)
         near = tuple[str, ...]()
         if not results.total and query.text:
-            near = tuple(self._site.catalogue.nearest(query.text, _NEAREST))
+            near = self._site.nearest(query.text)
         path = request.url.path.removesuffix(".json")
         page = ListPage(results, path, publisher, near)
         return Answer("catalogue.html.j2", page, document=results_to_json(results))
@@ -142,14 +140,14 @@ class _Pages:
 
     def version(self, request: Request) -> Answer:
         parameters(request, ())
-        return self._module(request, reference(self._site, _named(request)))
+        return self._module(request, reference_of(self._site, _named(request)))
 
     def newest(self, request: Request) -> Answer | Response:
         parameters(request, ())
-        named = reference(self._site, _named(request))
+        named = reference_of(self._site, _named(request))
         if named.alias is None:
             return self._module(request, named)
-        version = named_version(self._site, named)
+        version = _named_version(self._site, named)
         ending = ".json" if request.url.path.endswith(".json") else ""
         path = quote(version_path(version.name, version.number))
         return RedirectResponse(f"{path}{ending}", 302, {"Cache-Control": "no-cache"})
@@ -170,11 +168,12 @@ class _Pages:
 
     def _wanted(self, named: Reference) -> Version:
         """The version of a reference; where all are withdrawn the newest, to say why."""
+        check_repository(self._storage)
         if named.version is None and latest(self._storage, named.name) is None:
             there = numbers(self._storage, named.name)
             if there:
                 return read_version(self._storage, named.name, there[-1])
-        return named_version(self._site, named)
+        return _named_version(self._site, named)
 
     def _by_catalogue(self, place: Place, named: Reference, error: HubTfxError) -> Answer:
         """What the catalogue knows of a version, where the repository cannot be read."""
@@ -185,8 +184,10 @@ class _Pages:
         return _marked(Answer("module.html.j2", page), True)
 
     def versions(self, request: Request) -> Answer:
-        name = reference(self._site, _module_named(request)).name
-        check_named(self._site, name)
+        name = reference_of(self._site, _module_named(request)).name
+        check_repository(self._storage)
+        if not numbers(self._storage, name):
+            number_of(self._site, Reference(name))  # It raises, and names what is near.
         pages = max(1, -(-len(numbers(self._storage, name)) // PER_PAGE))
         asked = parameters(request, ("page",)).get("page", "1")
         page = versions_page(self._storage, name, whole_number(asked, "page", pages))
@@ -194,7 +195,7 @@ class _Pages:
 
     def evaluation(self, request: Request) -> Answer:
         parameters(request, ())
-        version = named_version(self._site, reference(self._site, _named(request)))
+        version = _named_version(self._site, reference_of(self._site, _named(request)))
         facts = facts_of(self._storage, version)
         place = place_of(self._site, request)
         page = None if facts is None else evaluation_page(place, version, facts)
@@ -208,7 +209,7 @@ class _Pages:
 
     def lineage(self, request: Request) -> Answer:
         parameters(request, ())
-        version = named_version(self._site, reference(self._site, _named(request)))
+        version = _named_version(self._site, reference_of(self._site, _named(request)))
         place, parts = place_of(self._site, request), Parts(self._storage.url)
         known = self._lineage(place, version, parts, 2)
         page = lineage_page(self._storage, place, version, parts, known)
@@ -246,7 +247,7 @@ class _Pages:
                 "/-/compare?left=acme/words/1&right=acme/words/2.",
                 self._versions_near(asked),
             )
-        version = named_version(self._site, reference(self._site, asked[side]))
+        version = _named_version(self._site, reference_of(self._site, asked[side]))
         facts = facts_of(self._storage, version)
         if facts is None:
             raise ProblemError(
@@ -260,7 +261,7 @@ class _Pages:
         """Versions to compare with the one that is named."""
         for text in asked.values():
             if "/" in text:
-                name = reference(self._site, text).name
+                name = reference_of(self._site, text).name
                 there = numbers(self._storage, name)[: -_NEAREST - 1 : -1]
                 return tuple(f"{name}/{number}" for number in there)
         return ()
@@ -269,6 +270,16 @@ class _Pages:
 def _marked(answer: Answer, is_partial: bool) -> Answer:
     """A page that lacks a part says so by its status, too."""
     return replace(answer, status=503, headers=_RETRY) if is_partial else answer
+
+
+def _named_version(site: Site, named: Reference) -> Version:
+    """The version that a reference stands for now, also one that is withdrawn.
+
+    Raises:
+      ProblemError: there is none.
+    """
+    number = number_of(site, named)
+    return found(site.storage, named.name, number) or version_of(site, named.name, number)
 
 
 def _query(request: Request) -> CatalogueQuery:
