@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlencode
 
 from hub_tfx.repository.catalogue import (
@@ -118,7 +119,9 @@ class ListPage:
         default = "newest" if self.query.sort == "relevance" and not self.query.text else None
         current = default or self.query.sort
         return tuple(
-            Choice(_SORTS[sort], self._href(self.query, sort=sort), is_current=sort == current)
+            Choice(
+                _SORTS[sort], self._href(replace(self.query, sort=sort)), is_current=sort == current
+            )
             for sort in known
         )
 
@@ -177,13 +180,14 @@ class ListPage:
             return self._href(replace(self.query, fine_tunable=asked))
         there = self.query.values(name)
         values = tuple(v for v in there if v != value) if value in there else (*there, value)
-        return self._href(replace(self.query, **{name: values}))
+        changed: dict[str, Any] = {name: values}
+        return self._href(replace(self.query, **changed))
 
     def _to(self, page: int) -> str:
         return self._href(self.query, page)
 
-    def _href(self, query: CatalogueQuery, page: int = 1, sort: str | None = None) -> str:
-        query = replace(query, page=page, **({"sort": sort} if sort else {}))
+    def _href(self, query: CatalogueQuery, page: int = 1) -> str:
+        query = replace(query, page=page)
         parameters = urlencode(self._parameters(query))
         return f"{self.path}?{parameters}" if parameters else self.path
 

@@ -166,7 +166,7 @@ def _module(place: Place, of: Compared) -> dict[str, str | None]:
         "format": facts.format,
         "embedding dimension": None if dim is None else str(dim),
         "fine-tunable": {True: "yes", False: "no", None: None}[facts.fine_tunable],
-        "tuned from": facts.parent and origin(place, facts.parent).label,
+        "tuned from": origin(place, facts.parent).label if facts.parent else None,
         "blessed": None if facts.blessing is None else "yes" if facts.blessing.blessed else "no",
         "code version": facts.code_version,
         "spans": ", ".join(map(str, facts.spans)) or None,

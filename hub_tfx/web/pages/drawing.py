@@ -122,11 +122,9 @@ def ranges(metrics: Sequence[Metric]) -> list[Range]:
         share = (number - low) / (high - low) if high > low else 0.5
         return round(_INSET + share * (_PLOT - 2 * _INSET), 2)
 
-    return [
-        Range(
-            at(metric.value),
-            *(at(number) for number in metric.interval or (metric.value, metric.value)),
-            baseline=None if metric.baseline is None else at(metric.baseline),
-        )
-        for metric in metrics
-    ]
+    def line(metric: Metric) -> Range:
+        low, high = metric.interval or (metric.value, metric.value)
+        baseline = None if metric.baseline is None else at(metric.baseline)
+        return Range(at(metric.value), at(low), at(high), baseline)
+
+    return [line(metric) for metric in metrics]

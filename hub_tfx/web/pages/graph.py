@@ -1,7 +1,7 @@
 """Where a module comes from and what was made with it, as a small graph, and as nested lists."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from hub_tfx.repository.facts import ModuleFacts
 from hub_tfx.web.pages.links import Place, origin
@@ -66,7 +66,7 @@ class Graph:
 
     @property
     def ancestors(self) -> "tuple[Branch, ...]":
-        """What the root was made from, as nested lists; what occurs again has no list of its own."""
+        """What the root was made from, as nested lists; what occurs again is not continued."""
         return tuple(_branches(self, self.root, -1, {self.root}))
 
     @property
@@ -119,11 +119,7 @@ def collapsed(graph: Graph) -> Graph:
     nodes.sort(key=lambda node: abs(node.generation))
     kept = {node.id for node in nodes[:MAX_NODES]}
     edges = dict.fromkeys(
-        replace(
-            edge,
-            source=gone.get(edge.source, edge.source),
-            target=gone.get(edge.target, edge.target),
-        )
+        Edge(gone.get(edge.source, edge.source), gone.get(edge.target, edge.target), edge.by)
         for edge in graph.edges
     )
     return Graph(

@@ -14,57 +14,10 @@ from markupsafe import Markup
 
 from hub_tfx.web.pages.text import without_controls
 
-_TAGS = frozenset(
-    [
-        "a",
-        "abbr",
-        "b",
-        "blockquote",
-        "br",
-        "code",
-        "dd",
-        "del",
-        "details",
-        "div",
-        "dl",
-        "dt",
-        "em",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "i",
-        "img",
-        "ins",
-        "kbd",
-        "li",
-        "mark",
-        "ol",
-        "p",
-        "pre",
-        "q",
-        "s",
-        "samp",
-        "small",
-        "strong",
-        "sub",
-        "summary",
-        "sup",
-        "table",
-        "tbody",
-        "td",
-        "tfoot",
-        "th",
-        "thead",
-        "tr",
-        "u",
-        "ul",
-        "var",
-    ]
-)
+_TAGS = """
+a abbr b blockquote br code dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i img ins kbd li mark
+ol p pre q s samp small strong sub summary sup table tbody td tfoot th thead tr u ul var
+"""
 _ATTRIBUTES = {
     "a": {"href", "title"},
     "abbr": {"title"},
@@ -77,10 +30,22 @@ _ATTRIBUTES = {
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 _SPAN = re.compile(r"[1-9][0-9]?|100")
 _LENGTH = re.compile(r"[0-9]{1,4}")
+_VALUES = {
+    "href": re.compile(r"https://.*", re.IGNORECASE | re.DOTALL),
+    "src": _PICTURE,
+    "colspan": _SPAN,
+    "rowspan": _SPAN,
+    "width": _LENGTH,
+    "height": _LENGTH,
+    "start": _LENGTH,
+}
+"""What the value of an attribute has to be, where it is more than a text."""
 _TOP = 3
 """Level of the first heading of a card: below the page's h1 and the section's h2."""
 _HEADING = re.compile(r"<(/?)h([1-6])>")
 _EMPTY = re.compile(r"<(a|h[1-6])(?: [^<>]*)?>\s*</\1>")
+_UNNAMED = re.compile(r"<img(?![^<>]* alt=)")
+_SOURCELESS = re.compile(r"<img(?![^<>]* src=)[^<>]*>")
 _SCROLLED = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
 
 
@@ -100,7 +65,7 @@ def _cleaned(html: str) -> str:
 
     return nh3.clean(
         html,
-        tags=set(_TAGS),
+        tags=set(_TAGS.split()),
         attributes=_ATTRIBUTES,
         attribute_filter=_attribute,
         url_schemes={"https", "data"},
@@ -110,22 +75,20 @@ def _cleaned(html: str) -> str:
 
 
 def _attribute(tag: str, name: str, value: str) -> str | None:
-    """The value that an attribute may have; None drops it."""
-    if name == "href":
-        return value if value.lower().startswith("https://") else None
-    if name == "src":
-        return value if _PICTURE.fullmatch(value) else None
-    if name in ("colspan", "rowspan"):
-        return value if _SPAN.fullmatch(value) else None
-    if name in ("width", "height", "start"):
-        return value if _LENGTH.fullmatch(value) else None
-    return value
+    """The value that an attribute may have; None drops it.
+
+    Without angle brackets, which nh3 leaves as they are here: ``_fitted`` takes what is in them for
+    tags.
+    """
+    value = value.replace("<", "").replace(">", "")
+    pattern = _VALUES.get(name)
+    return value if pattern is None or pattern.fullmatch(value) else None
 
 
 def _fitted(html: str) -> str:
     """Headings on the level of the page, tables that scroll by themselves, pictures with text.
 
-    The text is what nh3 wrote: well-formed, each ``<`` that is not of a tag escaped.
+    The text is what nh3 wrote: well-formed, and each ``<`` in it begins a tag.
     """
     html = _EMPTY.sub("", html)
     levels = [int(level) for _, level in _HEADING.findall(html)]
@@ -133,9 +96,8 @@ def _fitted(html: str) -> str:
     html = _HEADING.sub(lambda tag: f"<{tag[1]}h{min(int(tag[2]) + below, 6)}>", html)
     html = html.replace("<table>", _SCROLLED).replace("</table>", "</table></div>")
     html = html.replace("<pre>", '<pre tabindex="0">')
-    return re.sub(
-        r"<img(?![^>]* src=)[^>]*>", "", re.sub(r"<img(?![^>]* alt=)", '<img alt=""', html)
-    )
+    html = _UNNAMED.sub('<img alt=""', html)
+    return _SOURCELESS.sub("", html)
 
 
 @cache
@@ -143,17 +105,15 @@ def _markdown() -> Any:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    parser.validateLink = lambda url: True  # nh3 decides, so that pictures in the card are left.
     parser.add_render_rule("image", _image)
     return parser
 
 
 def _image(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+    """A picture that the card holds itself; the description of any other."""
     token = tokens[index]
-    source, alt = (
-        str(token.attrGet("src") or ""),
-        renderer.renderInlineAsText(token.children, options, env),
-    )
+    alt = escape(renderer.renderInlineAsText(token.children, options, env))
+    source = str(token.attrGet("src") or "")
     if _PICTURE.fullmatch(source):
-        return f'<img src="{escape(source)}" alt="{escape(alt)}">'
-    return f"<em>{escape(alt)}</em>"
+        return f'<img src="{source}" alt="{alt}">'
+    return f"<em>{alt}</em>"

@@ -23,6 +23,7 @@ from hub_tfx.web.pages.parts import Missing, Parts
 from hub_tfx.web.pages.snippets import Snippet, Used, snippets
 from hub_tfx.web.pages.versions import VersionRow, version_rows
 
+_NO_ROWS: tuple[VersionRow, ...] = ()
 _NEWEST = 5
 """Versions that the page of one of them lists."""
 
@@ -194,10 +195,10 @@ def module_page(
     """
     name = version.name
     facts = parts.read("signatures, metrics and origin", lambda: facts_of(storage, version), None)
-    named = parts.read("aliases", lambda: aliases(storage, name), {})
+    named = parts.read("aliases", lambda: aliases(storage, name), dict[str, int]())
     there = numbers(storage, name)
     listed = sorted({*there[-_NEWEST:], version.number}, reverse=True)
-    rows = parts.read("versions", lambda: version_rows(storage, name, listed, named), ())
+    rows = parts.read("versions", lambda: version_rows(storage, name, listed, named), _NO_ROWS)
     card = parts.read("card", lambda: card_of(storage, version), None)
     corrected = parts.read("corrections of the card", lambda: _corrected(storage, version), None)
     page = ModulePage(
@@ -213,7 +214,7 @@ def module_page(
         versions=rows,
         aliases=named,
         card=card and dataclasses.replace(card, source=b"", path=None),
-        card_sha256=card and card.sha256,
+        card_sha256=card.sha256 if card else None,
         card_corrected=corrected,
         files=tuple(version.entries),
         archive=version.entry(layout.ARCHIVE),
@@ -222,8 +223,8 @@ def module_page(
     )
     if facts is not None:
         page = _with_facts(page, place, facts)
-    known = lineage or (facts and graph.of_facts(place, page.name, page.version, facts))
-    return dataclasses.replace(page, lineage=known, missing=tuple(parts.missing))
+        lineage = lineage or graph.of_facts(place, page.name, page.version, facts)
+    return dataclasses.replace(page, lineage=lineage, missing=tuple(parts.missing))
 
 
 def page_of_entry(place: Place, entry: CatalogueEntry, why: str) -> ModulePage:
