@@ -133,7 +133,7 @@ def serve(
     chosen = _chosen(**options)
     from hub_tfx.web.access_log import AccessLog
     from hub_tfx.web.app import create_app
-    from hub_tfx.web.server import listen, run, url_of
+    from hub_tfx.web.server import listen, server_of, url_of
 
     connection = None if metadata is None else connection_of(metadata, metadata_password_env)
     site = _site(repository, index, chosen, connection)
@@ -148,7 +148,7 @@ def serve(
         tell(f"serves {site.storage.url}; stop it by Ctrl-C")
 
     with site.catalogue, suppress(KeyboardInterrupt):  # uvicorn raises the signal again at the end.
-        run(create_app(site, log), listening, ready)
+        server_of(create_app(site, log), ready).run(sockets=[listening])
     if log is not None:
         log.close()
     tell("stopped")
