@@ -1,19 +1,19 @@
-"""What people see: pages, each with a JSON twin from the same context."""
+"""What people see: pages, each with a JSON twin from the same context.
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute
+routes.py       the addresses, and what each shows
+parameters.py   what the query of an address may hold
+module.py, versions.py, withdrawn.py, evaluation.py, lineage.py, compare.py, catalogue.py
+                the contexts of pages: frozen dataclasses, read from the repository or its index
+snippets.py     lines to copy that use a module
+graph.py, metadata.py, drawing.py
+                a lineage, what ML Metadata knows of it, where it is drawn
+markdown.py     a card as HTML that is safe
+responses.py    a context as a page or as JSON
+environment.py, templates/, static/
+                templates, one stylesheet, and one script that copies
+"""
 
-from hub_tfx.web.problems import ProblemError
-from hub_tfx.web.site import Site
+from hub_tfx.web.pages.responses import problem_page
+from hub_tfx.web.pages.routes import routes
 
-
-def routes(site: Site) -> list[BaseRoute]:
-    """The routes of all pages and twins, the most special first."""
-    return []
-
-
-def problem_page(site: Site, request: Request, problem: ProblemError) -> Response:
-    """The page of a problem, with its status and headers."""
-    headers = {"Cache-Control": "no-store", **problem.headers}
-    return PlainTextResponse(f"{problem.line}\n", problem.status, headers)
+__all__ = ["problem_page", "routes"]
