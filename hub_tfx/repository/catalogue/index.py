@@ -198,7 +198,7 @@ class Catalogue:
             return taken
         with self._taking:  # Others that wait here would take the same one.
             if self._taken is None or self._taken.generation != now:
-                self._taken = take_snapshot(connection)
+                self._taken = take_snapshot(connection, self._taken)
             return self._taken
 
     def _match(self, connection: sqlite3.Connection, snapshot: Snapshot, match: str) -> _Match:
