@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_HUB_TFX_COMPLETE"
-_MAX_S = 3.0
 _MAX_RECORDS = 2000
 _MAX_OFFERED = 200
 _PLAIN = re.compile(r"[A-Za-z0-9._~:/@+%=,-]+")
@@ -72,12 +72,7 @@ def script(command: click.Command, shell: str) -> str:
 
 
 def answer(command: click.Command, instruction: str) -> str:
-    """What a shell that has called us is told; nothing where something is wrong.
-
-    A disk that does not answer ends the process, so that the shell does not wait.
-    """
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, _MAX_S)
+    """What a shell that has called us is told; nothing where something is wrong."""
     shell, _, what = instruction.partition("_")
     if shell not in SHELLS or what not in ("complete", "source"):
         return ""
@@ -87,6 +82,12 @@ def answer(command: click.Command, instruction: str) -> str:
         return _of(command, shell).complete()
     except Exception:  # noqa: BLE001  (a traceback in a line that is being typed helps nobody)
         return ""
+
+
+def end_in_time(seconds: float = 3.0) -> None:
+    """Ends this process without an answer after some time, such as where a disk has none."""
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def offered(command: click.Command) -> click.Command:
@@ -185,17 +186,23 @@ def _items(values: Iterable[str]) -> "list[CompletionItem[str]]":
 
 def _cached(ctx: click.Context) -> list[str]:
     """Handles that the cache knows, of those that are not paths and hold no credentials."""
+    from hub_tfx.errors import OutputError
     from hub_tfx.store.cache import ModuleCache
 
-    folder = ModuleCache(ctx.params.get("cache_dir")).root / "hub_tfx" / "handles"
     found = set[str]()
-    with os.scandir(folder) as entries:
-        for _, entry in zip(range(_MAX_RECORDS), entries, strict=False):
-            with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-                handle = json.loads(read_regular(entry.path))["handle"]
-                if isinstance(handle, str) and _is_whole(handle):
-                    found.add(handle)
-    return sorted(found)
+    with suppress(OSError, OutputError):  # There is no cache yet, or never.
+        folder = ModuleCache(ctx.params.get("cache_dir")).root / "hub_tfx" / "handles"
+        with os.scandir(folder) as entries:
+            found |= {_handle(entry.path) for entry in islice(entries, _MAX_RECORDS)}
+    return sorted(filter(_is_whole, found))
+
+
+def _handle(record: str) -> str:
+    """The handle of a record of the cache; nothing where it is damaged."""
+    with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
+        handle = json.loads(read_regular(record))["handle"]
+        return handle if isinstance(handle, str) else ""
+    return ""
 
 
 def _is_whole(handle: str) -> bool:

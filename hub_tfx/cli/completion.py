@@ -3,7 +3,7 @@
 import click
 
 from hub_tfx.cli.complete import SHELLS, script
-from hub_tfx.cli.output import print_text
+from hub_tfx.cli.output import print_as_it_is
 
 
 @click.command(short_help="Print what has a shell complete commands and handles.")
@@ -20,4 +20,4 @@ def completion(ctx: click.Context, shell: str) -> None:
       hub-tfx completion zsh > ~/.zfunc/_hub-tfx          # with ~/.zfunc in fpath
       hub-tfx completion fish > ~/.config/fish/completions/hub-tfx.fish
     """
-    print_text(script(ctx.find_root().command, shell).rstrip("\n"))
+    print_as_it_is(script(ctx.find_root().command, shell).rstrip("\n"))

@@ -16,7 +16,7 @@ import click
 from hub_tfx import __version__
 from hub_tfx._files import odd_name
 from hub_tfx.cli.guard import OneInterrupt, guarded
-from hub_tfx.cli.output import print_text, tell
+from hub_tfx.cli.output import print_as_it_is, tell
 from hub_tfx.cli.start import leave, with_tcmalloc
 from hub_tfx.errors import HubTfxError, UsageError
 
@@ -141,9 +141,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _complete(instruction: str) -> NoReturn:
     """Answers a shell, and ends."""
-    from hub_tfx.cli.complete import answer
+    from hub_tfx.cli.complete import answer, end_in_time
 
-    print_text(answer(cli, instruction))
+    end_in_time()
+    print_as_it_is(answer(cli, instruction))
     leave(0)
 
 

@@ -221,9 +221,16 @@ def _print(entries: "Sequence[CatalogueEntry]", prefix: str, *, quiet: bool) -> 
 
 
 def _short(entry: "CatalogueEntry") -> tuple[str, ...]:
-    size = f"{entry.size_bytes / 1e6:,.1f} MB"
     name = f"{entry.handle}/{entry.version}"
-    return (name, ", ".join(entry.task), size, entry.when[:10], entry.summary)
+    return (name, ", ".join(entry.task), _size(entry.size_bytes), entry.when[:10], entry.summary)
+
+
+def _size(size_bytes: int) -> str:
+    """A size as people read it, in units of 1,000."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} B"
 
 
 def _whole(entry: "CatalogueEntry", prefix: str) -> dict[str, str]:
