@@ -256,6 +256,6 @@ def _reads(call: ast.Call) -> bool:
     modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
     is_writing = any(set(mode) & set("wxa") for mode in modes if len(mode) <= 3)
     of_os = ast.unparse(call.func) == "os.open" and "O_WRONLY" in ast.unparse(call)
-    is_tar = ast.unparse(call.func).startswith("tarfile.")
+    is_tar = ast.unparse(call.func).startswith(("tarfile.", "Catalogue."))
     flags = any(ast.unparse(argument) == "flags" for argument in call.args)
     return name in READING and not (is_writing or of_os or is_tar or (flags and name == "open"))

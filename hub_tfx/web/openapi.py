@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from hub_tfx import __version__
+from hub_tfx.repository.catalogue import FACETS, SORTS
+from hub_tfx.repository.catalogue.entries import MAX_PER_PAGE
 from hub_tfx.web.guard import OPEN_PATHS
 
 Document = dict[str, Any]
@@ -96,6 +98,7 @@ def _twin(summary: str, parameters: Iterable[Document] = (), *required: str) -> 
         "parameters": [*parameters],
         "responses": {
             "200": _json("What the page shows.", *required),
+            "302": {"description": "It is at the address of its number, for now."},
             "304": {"description": "It has not changed."},
             **_problems(400, 401, 404, 410, 414, 503, as_json=True),
         },
@@ -130,6 +133,21 @@ _VERSION = _path("version", "Number of the version.")
 _ASKED = (
     _query("tf-hub-format", "The archive, or its place.", enum=["compressed", "uncompressed"]),
     _query("lite-format", "The TensorFlow Lite variant.", enum=["tflite"]),
+)
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+_PAGE = _query("page", "Number of the page.", type="integer", minimum=1)
+_SEARCH = (
+    _query("q", "Words that a module has to hold, all of them.", type="string"),
+    *(
+        _query(name, f"Values of {name} of which a module has one.", **_TEXTS)
+        for name in FACETS
+        if name != "fine_tunable"
+    ),
+    _query("fine_tunable", "Whether it can be trained further.", enum=["yes", "no"]),
+    _query("yanked", "Whether to find modules that are yanked altogether.", enum=["yes", "no"]),
+    _query("sort", "The order.", enum=[*SORTS]),
+    _PAGE,
+    _query("per_page", "Modules on a page.", type="integer", minimum=1, maximum=MAX_PER_PAGE),
 )
 _BYTES = {"type": "string", "format": "binary"}
 
@@ -223,6 +241,33 @@ _READ: dict[str, Document] = {
             **_problems(401, as_json=True),
         },
     },
+    "/.json": _twin("Modules, found by words and filters.", _SEARCH, "modules", "total", "pages"),
+    "/{publisher}.json": _twin(
+        "The modules of a publisher.", (_PUBLISHER, *_SEARCH), "modules", "total", "pages"
+    ),
+    "/{publisher}/{name}.json": _twin(
+        "The newest version of a module.", (_PUBLISHER, _NAMED), "handle", "digest"
+    ),
+    "/{publisher}/{name}/{version}.json": _twin(
+        "A version of a module.", (_PUBLISHER, _MODEL, _VERSION), "handle", "digest"
+    ),
+    "/-/versions/{publisher}/{name}.json": _twin(
+        "The versions of a module.", (_PUBLISHER, _MODEL, _PAGE), "versions"
+    ),
+    "/-/compare.json": _twin(
+        "How two versions differ.",
+        (
+            _query("left", "One version, as publisher/name/number.", type="string"),
+            _query("right", "The other.", type="string"),
+            _query("all", "1 for all that was compared.", enum=["0", "1"]),
+        ),
+    ),
+    "/-/lineage/{publisher}/{name}/{version}.json": _twin(
+        "Where a version came from, and what came of it.", (_PUBLISHER, _MODEL, _VERSION)
+    ),
+    "/-/reports/{publisher}/{name}/{version}.json": _twin(
+        "The evaluation of a version.", (_PUBLISHER, _MODEL, _VERSION)
+    ),
     "/{publisher}/{name}": _REDIRECT,
     "/{publisher}/{name}/{version}": _DOWNLOAD,
 }
