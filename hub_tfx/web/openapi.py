@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of all that a program can ask for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub_tfx import __version__
@@ -83,12 +83,18 @@ def _text(description: str, **headers: str) -> Document:
     return _answer(description, "text/plain; charset=utf-8", {"type": "string"}, **headers)
 
 
-def _problems(*statuses: int, as_json: bool) -> Document:
-    """What goes wrong, as a document or as a line of text."""
-    if as_json:
-        schema = {"$ref": "#/components/schemas/Problem"}
-        return {str(s): _answer(_WRONG[s], "application/json", schema) for s in statuses}
-    return {str(s): _text(_WRONG[s]) for s in statuses}
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "twin": ("application/json",),
+    "page": ("text/plain; charset=utf-8", "text/html; charset=utf-8"),
+    "line": ("text/plain; charset=utf-8",),
+}
+
+
+def _problems(*statuses: int, told_in: str) -> Document:
+    """What goes wrong, as a document, as a line of text or a page, or as a line of text."""
+    schema = {"$ref": "#/components/schemas/Problem"} if told_in == "twin" else {"type": "string"}
+    content = {kind: {"schema": schema} for kind in _KINDS[told_in]}
+    return {str(s): {"description": _WRONG[s], "content": content} for s in statuses}
 
 
 def _twin(summary: str, parameters: Iterable[Document] = (), *required: str) -> Document:
@@ -100,7 +106,7 @@ def _twin(summary: str, parameters: Iterable[Document] = (), *required: str) -> 
             "200": _json("What the page shows.", *required),
             "302": {"description": "It is at the address of its number, for now."},
             "304": {"description": "It has not changed."},
-            **_problems(400, 401, 404, 410, 414, 503, as_json=True),
+            **_problems(400, 401, 404, 410, 414, 503, told_in="twin"),
         },
     }
 
@@ -179,7 +185,7 @@ _DOWNLOAD: Document = {
         "304": {"description": "The client has it."},
         "412": {"description": "It is not what If-Match wants."},
         "416": {"description": "No byte is in the ranges."},
-        **_problems(400, 401, 404, 406, 410, 414, 503, as_json=False),
+        **_problems(400, 401, 404, 406, 410, 414, 503, told_in="page"),
     },
 }
 _REDIRECT: Document = {
@@ -189,7 +195,7 @@ _REDIRECT: Document = {
     "responses": {
         "200": _answer("The page.", "text/html; charset=utf-8", {"type": "string"}),
         "302": _text("It is at the address of its number.", Location="The address."),
-        **_problems(400, 401, 404, 410, 414, 503, as_json=False),
+        **_problems(400, 401, 404, 410, 414, 503, told_in="page"),
     },
 }
 _PUBLISH: Document = {
@@ -205,7 +211,7 @@ _PUBLISH: Document = {
     "responses": {
         "200": _json("These bytes are published already.", "handle", "version", "digest"),
         "201": _json("The version was made.", "handle", "version", "digest"),
-        **_problems(400, 401, 408, 409, 413, 414, 503, as_json=False),
+        **_problems(400, 401, 408, 409, 413, 414, 503, told_in="line"),
     },
 }
 _READ: dict[str, Document] = {
@@ -224,21 +230,21 @@ _READ: dict[str, Document] = {
         "summary": "Numbers for Prometheus.",
         "responses": {
             "200": _answer("The numbers.", "text/plain", {"type": "string"}),
-            **_problems(401, as_json=False),
+            **_problems(401, told_in="page"),
         },
     },
     "/-/feed.atom": {
         "summary": "The versions that were published last.",
         "responses": {
             "200": _answer("A feed.", "application/atom+xml", {"type": "string"}),
-            **_problems(401, as_json=False),
+            **_problems(401, told_in="page"),
         },
     },
     "/-/openapi.json": {
         "summary": "This document.",
         "responses": {
             "200": _json("The document.", "openapi", "paths"),
-            **_problems(401, as_json=True),
+            **_problems(401, told_in="twin"),
         },
     },
     "/.json": _twin("Modules, found by words and filters.", _SEARCH, "modules", "total", "pages"),

@@ -67,25 +67,106 @@ class Demo:
 
 
 MODULES = (
-    Demo("search/headlines", "Sentence vectors of English news headlines, for search and clustering.",
-         "text-embedding", "en", "Apache-2.0", 128, 3),
-    Demo("search/headlines-de", "Sentence vectors of German news headlines.", "text-embedding", "de",
-         "Apache-2.0", 128, 2),
-    Demo("search/titles-multilingual", "Product titles in seven languages in one space.",
-         "text-embedding", "[en, de, fr, es, it, nl, pl]", "CC-BY-4.0", 256),
-    Demo("search/queries", "Short queries of shoppers, next to the titles they buy.", "text-embedding", "en",
-         "Apache-2.0", 256),
-    Demo("vision/products", "Features of product photographs on a white background.", "image-feature-vector", "",
-         "Apache-2.0", 512, 2),
-    Demo("vision/shelves", "Finds products on photographs of shelves.", "image-object-detection", "", "MIT", 64),
-    Demo("vision/aesthetics", "How much people like a photograph, from 1 to 10.", "image-aesthetic-quality", "",
-         "CC-BY-NC-4.0", 10),
-    Demo("support/intent", "What a customer wants, of 42 intents.", "text-classification", "en", "Apache-2.0", 42, 2),
-    Demo("support/toxicity", "Whether a message insults somebody.", "text-classification", "[en, de]", "MIT", 2),
-    Demo("voice/commands", "Thirty spoken commands, from one second of sound.", "audio-command-detection", "",
-         "Apache-2.0", 30),
-    Demo("voice/speakers", "Vectors of voices: the same speaker is near.", "audio-embedding", "", "CC-BY-4.0", 192),
-    Demo("video/actions", "What people do in short clips of sports.", "video-classification", "", "Apache-2.0", 101),
+    Demo(
+        "search/headlines",
+        "Sentence vectors of English news headlines, for search and clustering.",
+        "text-embedding",
+        "en",
+        "Apache-2.0",
+        128,
+        3,
+    ),
+    Demo(
+        "search/headlines-de",
+        "Sentence vectors of German news headlines.",
+        "text-embedding",
+        "de",
+        "Apache-2.0",
+        128,
+        2,
+    ),
+    Demo(
+        "search/titles-multilingual",
+        "Product titles in seven languages in one space.",
+        "text-embedding",
+        "[en, de, fr, es, it, nl, pl]",
+        "CC-BY-4.0",
+        256,
+    ),
+    Demo(
+        "search/queries",
+        "Short queries of shoppers, next to the titles they buy.",
+        "text-embedding",
+        "en",
+        "Apache-2.0",
+        256,
+    ),
+    Demo(
+        "vision/products",
+        "Features of product photographs on a white background.",
+        "image-feature-vector",
+        "",
+        "Apache-2.0",
+        512,
+        2,
+    ),
+    Demo(
+        "vision/shelves",
+        "Finds products on photographs of shelves.",
+        "image-object-detection",
+        "",
+        "MIT",
+        64,
+    ),
+    Demo(
+        "vision/aesthetics",
+        "How much people like a photograph, from 1 to 10.",
+        "image-aesthetic-quality",
+        "",
+        "CC-BY-NC-4.0",
+        10,
+    ),
+    Demo(
+        "support/intent",
+        "What a customer wants, of 42 intents.",
+        "text-classification",
+        "en",
+        "Apache-2.0",
+        42,
+        2,
+    ),
+    Demo(
+        "support/toxicity",
+        "Whether a message insults somebody.",
+        "text-classification",
+        "[en, de]",
+        "MIT",
+        2,
+    ),
+    Demo(
+        "voice/commands",
+        "Thirty spoken commands, from one second of sound.",
+        "audio-command-detection",
+        "",
+        "Apache-2.0",
+        30,
+    ),
+    Demo(
+        "voice/speakers",
+        "Vectors of voices: the same speaker is near.",
+        "audio-embedding",
+        "",
+        "CC-BY-4.0",
+        192,
+    ),
+    Demo(
+        "video/actions",
+        "What people do in short clips of sports.",
+        "video-classification",
+        "",
+        "Apache-2.0",
+        101,
+    ),
 )
 
 
@@ -135,7 +216,11 @@ def _metrics(number: int) -> Iterator[Metric]:
     for name, value in (("recall@10", 0.71), ("probe_accuracy", 0.834), ("mrr", 0.522)):
         now, before = value + 0.02 * number, value + 0.02 * (number - 1) if number > 1 else None
         yield Metric(name, now, "evaluation", 4_812, (now - 0.013, now + 0.014), before)
-        for of, n in (("section=sports", 1_204), ("section=politics", 1_310), ("section=culture", 988)):
+        for of, n in (
+            ("section=sports", 1_204),
+            ("section=politics", 1_310),
+            ("section=culture", 988),
+        ):
             worse = now - 0.05 * (of == "section=culture")
             yield Metric(name, worse, "evaluation", n, (worse - 0.03, worse + 0.03), before, of)
 
