@@ -235,7 +235,10 @@ OWN = {
     "module/create/export.py": "reads the module that it has made",
     "module/process.py": "reads what the system says of its cores",
     "module/vector_files.py": "opens the member of an archive that is open",
+    "repository/buckets.py": "opens an object of a store",
     "repository/signing.py": "reads the signature that it has made",
+    "web/pages/static.py": "reads what is a part of the package",
+    "web/protocol.py": "asks the repository, which opens by ``open_regular``",
 }
 READING = {"read_bytes", "read_text", "open"}
 
