@@ -14,9 +14,6 @@ from hub_tfx.cli.publish import repository_option
 from hub_tfx.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hub_tfx.repository.storage import Storage
     from hub_tfx.web.site import ServeOptions, Site
 
 _PORT = 8501
@@ -133,7 +130,7 @@ def serve(
     chosen = _chosen(**options)
     from hub_tfx.web.access_log import AccessLog
     from hub_tfx.web.app import create_app
-    from hub_tfx.web.server import listen, run, url_of
+    from hub_tfx.web.server import listen, server_of, url_of
 
     connection = None if metadata is None else connection_of(metadata, metadata_password_env)
     site = _site(repository, index, chosen, connection)
@@ -148,7 +145,7 @@ def serve(
         tell(f"serves {site.storage.url}; stop it by Ctrl-C")
 
     with site.catalogue, suppress(KeyboardInterrupt):  # uvicorn raises the signal again at the end.
-        run(create_app(site, log), listening, ready)
+        server_of(create_app(site, log), ready).run(sockets=[listening])
     if log is not None:
         log.close()
     tell("stopped")
@@ -157,6 +154,7 @@ def serve(
 def _site(repository: str, index: str | None, options: "ServeOptions", connection: Any) -> "Site":
     from pathlib import Path
 
+    from hub_tfx.cli.search import index_path
     from hub_tfx.repository.catalogue import Catalogue
     from hub_tfx.repository.storage import open_storage
     from hub_tfx.repository.versions import check_repository
@@ -167,17 +165,8 @@ def _site(repository: str, index: str | None, options: "ServeOptions", connectio
         check_repository(storage)
     if options.accel_prefix is not None and "://" in storage.url:
         raise UsageError("--accel-prefix is for a repository in a directory, which nginx can read")
-    path = Path(index) if index is not None else _default_index(storage)
+    path = Path(index) if index is not None else index_path(storage)
     return Site(storage, Catalogue.open(storage, path), connection, options)
-
-
-def _default_index(storage: "Storage") -> "Path":
-    import hashlib
-
-    from hub_tfx.store.cache import ModuleCache
-
-    name = hashlib.sha256(storage.url.encode()).hexdigest()[:32]
-    return ModuleCache().root / "hub_tfx" / "catalogues" / f"{name}.sqlite"
 
 
 def _chosen(

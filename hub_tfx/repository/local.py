@@ -67,7 +67,7 @@ class LocalStorage:
 
     def names(self, folder: str) -> list[str]:
         try:
-            return sorted(os.listdir(self.root / folder))
+            return sorted(os.listdir(f"{self.url}/{folder}"))
         except OSError as error:
             if error.errno in _MISSING:
                 return []

@@ -96,6 +96,17 @@ class StorageContract:
             "a/c/d/1.json",
         }
 
+    def test_stamps_are_of_markers_and_records(
+        self, storage: Storage, folders: Callable[[], Path]
+    ) -> None:
+        version, content = draft(folders(), "one")
+        assert list(storage.stamps()) == []
+        _commit(storage, version, content)
+        record = "acme/words/-/yanks/1/0001.json"
+        storage.create(record, b"{}")
+        assert {key for key, _ in storage.stamps()} == {"acme/words/1/version.json", record}
+        assert dict(storage.stamps()) == dict(storage.stamps())
+
     def test_of_several_creators_one_is_first(self, storage: Storage) -> None:
         for race in range(3):
 

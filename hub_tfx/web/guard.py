@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from hub_tfx.web.problems import ProblemError
 from hub_tfx.web.site import Site
 
+MAX_HEADER_BYTES = 16 << 10
 MAX_PATH_BYTES = 1024
 MAX_QUERY_BYTES = 2048
 MAX_BODY_BYTES = 64 << 10
@@ -99,6 +100,8 @@ def _check_sizes(scope: Scope) -> None:
         raise ProblemError(414, f"The path has more than {MAX_PATH_BYTES} bytes.")
     if len(scope["query_string"]) > MAX_QUERY_BYTES:
         raise ProblemError(414, f"The query has more than {MAX_QUERY_BYTES} bytes.")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        raise ProblemError(431, f"The headers have more than {MAX_HEADER_BYTES} bytes.")
 
 
 def _check_host(headers: Headers) -> None:

@@ -71,10 +71,12 @@ class Observer:
     async def _guarded(self, scope: Scope, receive: Receive, seen: "_Seen") -> None:
         try:
             await self._app(scope, receive, seen)
-        except (Exception, asyncio.CancelledError) as error:
-            what = printable(f"{scope['method']} {scope['path'][:200]}")
-            _log.warning("%s: unexpected %s: %s", what, type(error).__name__, error)
-            if seen.status or isinstance(error, asyncio.CancelledError):
+        except asyncio.CancelledError:
+            _log.warning("%s: cut off, since the server stops", _what(scope))
+            raise
+        except Exception as error:
+            _log.warning("%s: unexpected %s: %s", _what(scope), type(error).__name__, error)
+            if seen.status:
                 raise  # The connection is closed, so that nobody takes a part for the whole.
             answer = PlainTextResponse("The server failed: its log says why.\n", 500)
             await answer(scope, receive, seen)
@@ -95,3 +97,7 @@ class _Seen:
             self.size_bytes += message["count"]
         elif message["type"] == "http.response.body":
             self.size_bytes += len(message.get("body", b""))
+
+
+def _what(scope: Scope) -> str:
+    return printable(f"{scope['method']} {scope['path'][:200]}")

@@ -1,9 +1,11 @@
 """The OpenAPI 3.1 document of all that a program can ask for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hub_tfx import __version__
+from hub_tfx.repository.catalogue import FACETS, SORTS
+from hub_tfx.repository.catalogue.entries import MAX_PER_PAGE
 from hub_tfx.web.guard import OPEN_PATHS
 
 Document = dict[str, Any]
@@ -81,12 +83,18 @@ def _text(description: str, **headers: str) -> Document:
     return _answer(description, "text/plain; charset=utf-8", {"type": "string"}, **headers)
 
 
-def _problems(*statuses: int, as_json: bool) -> Document:
-    """What goes wrong, as a document or as a line of text."""
-    if as_json:
-        schema = {"$ref": "#/components/schemas/Problem"}
-        return {str(s): _answer(_WRONG[s], "application/json", schema) for s in statuses}
-    return {str(s): _text(_WRONG[s]) for s in statuses}
+_KINDS: Mapping[str, tuple[str, ...]] = {
+    "twin": ("application/json",),
+    "page": ("text/plain; charset=utf-8", "text/html; charset=utf-8"),
+    "line": ("text/plain; charset=utf-8",),
+}
+
+
+def _problems(*statuses: int, told_in: str) -> Document:
+    """What goes wrong, as a document, as a line of text or a page, or as a line of text."""
+    schema = {"$ref": "#/components/schemas/Problem"} if told_in == "twin" else {"type": "string"}
+    content = {kind: {"schema": schema} for kind in _KINDS[told_in]}
+    return {str(s): {"description": _WRONG[s], "content": content} for s in statuses}
 
 
 def _twin(summary: str, parameters: Iterable[Document] = (), *required: str) -> Document:
@@ -96,8 +104,9 @@ def _twin(summary: str, parameters: Iterable[Document] = (), *required: str) -> 
         "parameters": [*parameters],
         "responses": {
             "200": _json("What the page shows.", *required),
+            "302": {"description": "It is at the address of its number, for now."},
             "304": {"description": "It has not changed."},
-            **_problems(400, 401, 404, 410, 414, 503, as_json=True),
+            **_problems(400, 401, 404, 410, 414, 503, told_in="twin"),
         },
     }
 
@@ -131,6 +140,21 @@ _ASKED = (
     _query("tf-hub-format", "The archive, or its place.", enum=["compressed", "uncompressed"]),
     _query("lite-format", "The TensorFlow Lite variant.", enum=["tflite"]),
 )
+_TEXTS = {"type": "array", "items": {"type": "string"}}
+_PAGE = _query("page", "Number of the page.", type="integer", minimum=1)
+_SEARCH = (
+    _query("q", "Words that a module has to hold, all of them.", type="string"),
+    *(
+        _query(name, f"Values of {name} of which a module has one.", **_TEXTS)
+        for name in FACETS
+        if name != "fine_tunable"
+    ),
+    _query("fine_tunable", "Whether it can be trained further.", enum=["yes", "no"]),
+    _query("yanked", "Whether to find modules that are yanked altogether.", enum=["yes", "no"]),
+    _query("sort", "The order.", enum=[*SORTS]),
+    _PAGE,
+    _query("per_page", "Modules on a page.", type="integer", minimum=1, maximum=MAX_PER_PAGE),
+)
 _BYTES = {"type": "string", "format": "binary"}
 
 # --- Operations ----------------------------------------------------------------------------------
@@ -161,7 +185,7 @@ _DOWNLOAD: Document = {
         "304": {"description": "The client has it."},
         "412": {"description": "It is not what If-Match wants."},
         "416": {"description": "No byte is in the ranges."},
-        **_problems(400, 401, 404, 406, 410, 414, 503, as_json=False),
+        **_problems(400, 401, 404, 406, 410, 414, 503, told_in="page"),
     },
 }
 _REDIRECT: Document = {
@@ -171,7 +195,7 @@ _REDIRECT: Document = {
     "responses": {
         "200": _answer("The page.", "text/html; charset=utf-8", {"type": "string"}),
         "302": _text("It is at the address of its number.", Location="The address."),
-        **_problems(400, 401, 404, 410, 414, 503, as_json=False),
+        **_problems(400, 401, 404, 410, 414, 503, told_in="page"),
     },
 }
 _PUBLISH: Document = {
@@ -187,7 +211,7 @@ _PUBLISH: Document = {
     "responses": {
         "200": _json("These bytes are published already.", "handle", "version", "digest"),
         "201": _json("The version was made.", "handle", "version", "digest"),
-        **_problems(400, 401, 408, 409, 413, 414, 503, as_json=False),
+        **_problems(400, 401, 408, 409, 413, 414, 503, told_in="line"),
     },
 }
 _READ: dict[str, Document] = {
@@ -206,23 +230,50 @@ _READ: dict[str, Document] = {
         "summary": "Numbers for Prometheus.",
         "responses": {
             "200": _answer("The numbers.", "text/plain", {"type": "string"}),
-            **_problems(401, as_json=False),
+            **_problems(401, told_in="page"),
         },
     },
     "/-/feed.atom": {
         "summary": "The versions that were published last.",
         "responses": {
             "200": _answer("A feed.", "application/atom+xml", {"type": "string"}),
-            **_problems(401, as_json=False),
+            **_problems(401, told_in="page"),
         },
     },
     "/-/openapi.json": {
         "summary": "This document.",
         "responses": {
             "200": _json("The document.", "openapi", "paths"),
-            **_problems(401, as_json=True),
+            **_problems(401, told_in="twin"),
         },
     },
+    "/.json": _twin("Modules, found by words and filters.", _SEARCH, "modules", "total", "pages"),
+    "/{publisher}.json": _twin(
+        "The modules of a publisher.", (_PUBLISHER, *_SEARCH), "modules", "total", "pages"
+    ),
+    "/{publisher}/{name}.json": _twin(
+        "The newest version of a module.", (_PUBLISHER, _NAMED), "handle", "digest"
+    ),
+    "/{publisher}/{name}/{version}.json": _twin(
+        "A version of a module.", (_PUBLISHER, _MODEL, _VERSION), "handle", "digest"
+    ),
+    "/-/versions/{publisher}/{name}.json": _twin(
+        "The versions of a module.", (_PUBLISHER, _MODEL, _PAGE), "versions"
+    ),
+    "/-/compare.json": _twin(
+        "How two versions differ.",
+        (
+            _query("left", "One version, as publisher/name/number.", type="string"),
+            _query("right", "The other.", type="string"),
+            _query("all", "1 for all that was compared.", enum=["0", "1"]),
+        ),
+    ),
+    "/-/lineage/{publisher}/{name}/{version}.json": _twin(
+        "Where a version came from, and what came of it.", (_PUBLISHER, _MODEL, _VERSION)
+    ),
+    "/-/reports/{publisher}/{name}/{version}.json": _twin(
+        "The evaluation of a version.", (_PUBLISHER, _MODEL, _VERSION)
+    ),
     "/{publisher}/{name}": _REDIRECT,
     "/{publisher}/{name}/{version}": _DOWNLOAD,
 }

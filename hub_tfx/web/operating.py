@@ -45,9 +45,9 @@ class Operating:
     def metrics(self, _: Request) -> Response:
         """Numbers for Prometheus."""
         metrics = self._metrics
-        modules, versions = self._site.catalogue.count()
-        metrics.modules.set(modules)
-        metrics.versions.set(versions)
+        count = self._site.catalogue.count()
+        metrics.modules.set(count.modules)
+        metrics.versions.set(count.versions)
         age_s = self._refresher.state.age_s
         metrics.index_age.set(float("nan") if age_s is None else age_s)
         metrics.index_problem.set(self._refresher.state.problem is not None)

@@ -56,7 +56,7 @@ def told(request: Request, problem: ProblemError) -> Response | None:
     headers = {"Cache-Control": "no-store", **problem.headers}
     if is_of_protocol(request) or request.method not in ("GET", "HEAD"):
         return PlainTextResponse(f"{problem.line}\n", problem.status, headers)
-    path = request.url.path
+    path = request.scope["path"]  # Of a URL, "#" and line breaks would be lost.
     if path.endswith(".json") or path.startswith("/-/api"):
         document = {
             "status": problem.status,

@@ -148,11 +148,19 @@ class Publishing:
                 who=who,
             )
         except HubTfxError as error:
-            raise _without(error, folder) from error
+            raise self._told(error, folder) from error
         if made.created:
             self._metrics.publications.inc()
         self._refresher.refresh()
         return made
+
+    def _told(self, error: HubTfxError, folder: Path) -> ProblemError:
+        """A problem that names files as the archive has them, and none of this machine."""
+        problem = _problem(error)
+        message = problem.message
+        for inside in (f"{folder / _UNPACKED}/", f"{folder}/"):
+            message = message.replace(inside, "")
+        return replace(problem, message=message.replace(self._site.storage.url, "the repository"))
 
 
 def _check_shape(upload: Path) -> None:
@@ -186,15 +194,6 @@ def _who(request: Request) -> str:
     """Who publishes, for the marker: the name of the token, and from where it came."""
     client = request.client.host if request.client else "?"
     return f"{request.state.token}@{client}"
-
-
-def _without(error: HubTfxError, folder: Path) -> ProblemError:
-    """A problem whose message names files as the archive has them."""
-    message = "; ".join(error.lines)
-    for inside in (f"{folder / _UNPACKED}/", f"{folder}/", str(folder)):
-        message = message.replace(inside, "")
-    problem = _problem(error)
-    return replace(problem, message=message) if problem.status < 500 else problem
 
 
 def _problem(error: HubTfxError) -> ProblemError:

@@ -43,7 +43,7 @@ class Refresher:
         self.state = IndexState()
 
     def start(self) -> None:
-        self.state = IndexState(is_ready=self._site.catalogue.count()[0] > 0)
+        self.state = IndexState(is_ready=self._site.catalogue.count().modules > 0)
         self._thread.start()
 
     def stop(self) -> None:

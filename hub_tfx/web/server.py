@@ -15,8 +15,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from hub_tfx._files import why
 from hub_tfx.errors import OutputError
 from hub_tfx.web.download import SENDFILE
+from hub_tfx.web.guard import MAX_HEADER_BYTES
 
-MAX_HEADER_BYTES = 16 << 10
 _MAX_CONNECTIONS = 1024
 _HEADERS_S = 20.0
 """Seconds in which the headers of a request have to be complete."""
@@ -116,8 +116,9 @@ def listen(host: str, port: int) -> socket.socket:
         )[0]
         return socket.create_server(address[:2], family=family, backlog=_MAX_CONNECTIONS)  # type: ignore[arg-type]
     except OSError as error:
+        reason = why(error).partition(" (while")[0]  # Python adds the address.
         raise OutputError(
-            f"{host}:{port} cannot be listened on: {why(error)}; choose another --host or --port"
+            f"{host}:{port} cannot be listened on: {reason}; choose another --host or --port"
         ) from error
 
 
@@ -127,8 +128,11 @@ def url_of(listening: socket.socket, host: str) -> str:
     return f"http://{shown}:{listening.getsockname()[1]}"
 
 
-def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serves until SIGTERM or SIGINT, and lets requests that are being answered end first."""
+def server_of(app: ASGIApp, on_ready: Callable[[], None]) -> uvicorn.Server:
+    """A server whose ``run(sockets=[...])`` serves until SIGTERM, SIGINT or ``should_exit``.
+
+    Requests that are being answered then end first.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # The application logs errors.
     config = uvicorn.Config(
         app,
@@ -143,4 +147,4 @@ def run(app: ASGIApp, listening: socket.socket, on_ready: Callable[[], None]) ->
         timeout_graceful_shutdown=_STOP_S,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )
-    _Server(config, on_ready).run(sockets=[listening])
+    return _Server(config, on_ready)

@@ -11,8 +11,10 @@ import pytest
 from built import ROOT, require
 from overlapping import Runs
 from ports import free_port, wait_for
+from published import published
 
 from hub_tfx.repository.storage import Storage, open_storage
+from hub_tfx.repository.verify import verify
 from hub_tfx.testing.repositories import StorageContract
 
 
@@ -89,3 +91,11 @@ class TestGcs(Repository):
         storage = open_storage(f"gs://{bucket}/modules")
         fsspec.filesystem("gs").mkdir(bucket)
         return storage
+
+    def test_a_module_lies_where_tensorflow_reads_it(
+        self, storage: Storage, tmp_path: Path
+    ) -> None:
+        """By the uncompressed hosting protocol, which is for gs:// alone."""
+        published(tmp_path, storage.url, b"one")
+        assert storage.names("acme/words/1/module") == ["saved_model.pb", "variables"]
+        assert verify(storage).damages == ()

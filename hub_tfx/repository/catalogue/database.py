@@ -9,6 +9,7 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ _WAIT_S = 30.0
 _TABLES = """
 CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE modules (
-  id INTEGER PRIMARY KEY,
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
   handle TEXT NOT NULL UNIQUE,
   stamp TEXT NOT NULL,
   content TEXT NOT NULL,
@@ -133,7 +134,8 @@ class Database:
     def _make(self, connection: sqlite3.Connection) -> None:
         for statement in filter(str.strip, _TABLES.split(";")):
             connection.execute(statement)
-        facts = (("repository", self._repository), ("generation", 0))
+        # Not from 0, since another process may remember a state of the file before.
+        facts = (("repository", self._repository), ("generation", time.time_ns()))
         connection.executemany("INSERT INTO facts VALUES (?, ?)", facts)
         connection.execute(f"PRAGMA user_version = {_SCHEMA}")
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
@@ -238,7 +240,10 @@ def _check_ours(connection: sqlite3.Connection, path: Path) -> None:
 
 def _drop_all(connection: sqlite3.Connection) -> None:
     """Removes all tables: those of another repository, or of another version of hub_tfx."""
-    query = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE ?"
+    query = (
+        "SELECT name FROM sqlite_master"
+        " WHERE type = 'table' AND sql LIKE ? AND name NOT LIKE 'sqlite_%'"
+    )
     for pattern in ("CREATE VIRTUAL%", "CREATE TABLE%"):  # The virtual ones take theirs along.
         for (name,) in connection.execute(query, (pattern,)).fetchall():
             connection.execute('DROP TABLE "{}"'.format(name.replace('"', '""')))

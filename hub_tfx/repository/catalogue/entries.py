@@ -203,6 +203,19 @@ class Publisher:
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How much is in an index.
+
+    Attributes:
+      modules: modules, with those that are yanked altogether.
+      versions: their versions, with yanked ones.
+    """
+
+    modules: int
+    versions: int
+
+
+@dataclass(frozen=True)
 class Changes:
     """What a refresh has brought into the index.
 

@@ -15,6 +15,7 @@ from hub_tfx.repository.catalogue.entries import (
     CatalogueQuery,
     CatalogueResults,
     Changes,
+    Counts,
     NewVersion,
     Publisher,
 )
@@ -137,8 +138,8 @@ class Catalogue:
 
     def module(self, name: ModuleName) -> CatalogueEntry | None:
         """A module by its name; None where the index does not have it."""
-        with self._read() as (connection, _):
-            query = "SELECT entry FROM modules WHERE handle = ?"
+        query = "SELECT entry FROM modules WHERE handle = ?"
+        with self._reading() as connection:
             row = connection.execute(query, (str(name),)).fetchone()
             return None if row is None else entry_of(row[0])
 
@@ -154,17 +155,16 @@ class Catalogue:
             " JOIN modules ON modules.id = versions.module WHERE NOT yanked"
             " ORDER BY published DESC, handle, number DESC LIMIT ?"
         )
-        with self._read() as (connection, _):
+        with self._reading() as connection:
             rows = connection.execute(query, (max(0, min(limit, _MAX_NEW)),)).fetchall()
         entries = [(entry_of(text), number, when) for text, number, when in rows]
         return [NewVersion(f"{e.handle}/{number}", when, e.summary) for e, number, when in entries]
 
-    def count(self) -> tuple[int, int]:
-        """How many modules and how many versions the index has, yanked ones too."""
+    def count(self) -> Counts:
+        """How much is in the index."""
         query = "SELECT (SELECT count(*) FROM modules), (SELECT count(*) FROM versions)"
-        with self._read() as (connection, _):
-            modules, versions = connection.execute(query).fetchone()
-        return modules, versions
+        with self._reading() as connection:
+            return Counts(*connection.execute(query).fetchone())
 
     def publishers(self) -> list[Publisher]:
         """Every publisher, by name."""
@@ -178,10 +178,16 @@ class Catalogue:
 
     @contextmanager
     def _read(self) -> Iterator[tuple[sqlite3.Connection, Snapshot]]:
-        """A connection, and the snapshot of the same state."""
+        """A connection, and the snapshot of the state that it sees."""
+        with self._reading() as connection:
+            yield connection, self._snapshot(connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that sees one state."""
         try:
             with self._database.reading() as connection:
-                yield connection, self._snapshot(connection)
+                yield connection
         except DamagedIndexError as error:
             self._is_damaged = True
             raise self._useless(error) from error
@@ -192,7 +198,7 @@ class Catalogue:
             return taken
         with self._taking:  # Others that wait here would take the same one.
             if self._taken is None or self._taken.generation != now:
-                self._taken = take_snapshot(connection)
+                self._taken = take_snapshot(connection, self._taken)
             return self._taken
 
     def _match(self, connection: sqlite3.Connection, snapshot: Snapshot, match: str) -> _Match:
@@ -236,7 +242,9 @@ def _match_expression(text: str) -> str:
     """A query of FTS5 for all words of a text, each quoted, so that none is taken for syntax."""
     clean = "".join(c if c.isprintable() else " " for c in text)
     words = ['"{}"'.format(word.replace('"', '""')) for word in clean.split()]
-    return " ".join(words) + "*" if words else ""
+    # Signs at the end, as in c++, end a word.
+    is_open = bool(words) and clean.rstrip()[-1].isalnum()
+    return " ".join(words) + "*" * is_open
 
 
 def _entries(connection: sqlite3.Connection, ids: Sequence[int]) -> tuple[CatalogueEntry, ...]:

@@ -142,7 +142,8 @@ class _Refresh:
     def changes(self) -> Changes:
         """What was done."""
         handles = (self._added, self._updated, self._removed)
-        return Changes(*(tuple(sorted(found)) for found in handles), tuple(self._problems))
+        added, updated, removed = (tuple(sorted(found)) for found in handles)
+        return Changes(added, updated, removed, tuple(self._problems))
 
     def bring(self, handles: Sequence[str], pool: ThreadPoolExecutor) -> None:
         """Reads modules, at once as far as the pool has threads, and writes them together."""
@@ -156,7 +157,7 @@ class _Refresh:
                 if not isinstance(result, TransientFetchError):  # Then it stays as it was.
                     gone.append(handle)
         self._write({r.entry.handle: r for r in found if isinstance(r, Gathered)})
-        self.remove(handle for handle in gone if handle in self._known)
+        self.remove([handle for handle in gone if handle in self._known])
 
     def _read(self, handle: str, rows: Mapping[int, Row]) -> Gathered | HubTfxError:
         try:

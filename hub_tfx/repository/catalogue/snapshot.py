@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from sys import intern
 
 from hub_tfx._text import hint, nearest, quoted
 from hub_tfx.errors import ConfigError
@@ -26,9 +27,32 @@ from hub_tfx.repository.vocabulary import TASKS
 
 _MAX_FACET_VALUES = 100
 _MAX_CHOICES = 20
+_MAX_IN_QUERY = 500
 _FORMATS = ("tf1_hub", "saved_model")
 _ALWAYS: Mapping[str, tuple[str, ...]] = {"task": TASKS, "format": _FORMATS}
 """Values that may be asked for though no module has them yet."""
+
+
+@dataclass(frozen=True)
+class Light:
+    """What is held of a module in memory; its row in the file never gets another entry.
+
+    Attributes:
+      handle, when, size_bytes, yanked: as its entry has them.
+      values: (facet, value), all that it has.
+    """
+
+    handle: str
+    when: str
+    size_bytes: int
+    yanked: bool
+    values: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, entry: CatalogueEntry) -> "Light":
+        # Values are the same for many modules, and are held once.
+        values = ((facet, intern(value)) for facet in FACETS for value in entry.values(facet))
+        return cls(entry.handle, entry.when, entry.size_bytes, entry.yanked, tuple(values))
 
 
 @dataclass(frozen=True)
@@ -38,8 +62,7 @@ class Snapshot:
     Attributes:
       generation: the state.
       ids: id of each module, by handle.
-      handles: handle of each.
-      dates: when its newest version was published.
+      lights: the same modules.
       shown: the modules that have a version that is not yanked.
       facets: facet -> value -> the modules that have it.
       orders: order -> the modules in this order.
@@ -47,8 +70,7 @@ class Snapshot:
 
     generation: int
     ids: Sequence[int]
-    handles: Sequence[str]
-    dates: Sequence[str]
+    lights: Sequence[Light]
     shown: int
     facets: Mapping[str, Mapping[str, int]]
     orders: Mapping[str, Sequence[int]]
@@ -64,7 +86,7 @@ class Snapshot:
 
     @cached_property
     def _masks(self) -> Sequence[int]:
-        return [pairs_mask(handle) for handle in self.handles]
+        return [pairs_mask(light.handle) for light in self.lights if not light.yanked]
 
     def among(self, query: CatalogueQuery, without: str = "") -> int:
         """The modules that all filters of a query let through, but for those of one facet."""
@@ -98,11 +120,8 @@ class Snapshot:
 
     def nearest(self, text: str, limit: int) -> list[str]:
         """Handles of modules that are shown, those most like a text first."""
-        found = nearest_handles(text, self.handles, self._masks, limit + _MAX_CHOICES)
-        hidden = {
-            handle for place, handle in enumerate(self.handles) if not self.shown >> place & 1
-        }
-        return [handle for handle in found if handle not in hidden][:limit]
+        shown = [light.handle for light in self.lights if not light.yanked]
+        return nearest_handles(text, shown, self._masks, limit)
 
     def publishers(self) -> Iterator[Publisher]:
         """Every publisher, by name."""
@@ -112,42 +131,62 @@ class Snapshot:
     def publisher(self, name: str) -> Publisher:
         """A publisher that has a module."""
         shown = self.facets["publisher"][name] & self.shown
-        dates = [self.dates[place] for place in bits(shown)]
+        dates = [self.lights[place].when for place in bits(shown)]
         return Publisher(name, len(dates), max(dates, default=""))
 
 
-def take_snapshot(connection: sqlite3.Connection) -> Snapshot:
-    """The state of the index that a transaction sees."""
-    rows = connection.execute("SELECT id, entry FROM modules ORDER BY handle").fetchall()
-    entries = [entry_of(entry) for _, entry in rows]
-    width = len(rows) // 8 + 1
-    marked: dict[str, dict[str, bytearray]] = {facet: {} for facet in FACETS}
-    shown = bytearray(width)
-    for place, entry in enumerate(entries):
-        byte, bit = place >> 3, 1 << (place & 7)
-        if not entry.yanked:
-            shown[byte] |= bit
-        for facet in FACETS:
-            for value in entry.values(facet):
-                marked[facet].setdefault(value, bytearray(width))[byte] |= bit
-    places = range(len(rows))
-    newest = sorted(places, key=lambda at: entries[at].when, reverse=True)
+def take_snapshot(connection: sqlite3.Connection, before: Snapshot | None) -> Snapshot:
+    """The state of the index that a transaction sees.
+
+    Args:
+      connection: what is in the transaction.
+      before: an earlier state, so that only what has changed is read.
+    """
+    known = dict(zip(before.ids, before.lights, strict=True)) if before else {}
+    ids = [row[0] for row in connection.execute("SELECT id FROM modules ORDER BY handle")]
+    known |= _lights(connection, [id_ for id_ in ids if id_ not in known])
+    lights, places = [known[id_] for id_ in ids], range(len(ids))
+    facets, shown = _marked(lights)
     return Snapshot(
         generation=generation(connection),
-        ids=[id_ for id_, _ in rows],
-        handles=[entry.handle for entry in entries],
-        dates=[entry.when for entry in entries],
-        shown=number_of(shown),
-        facets={
-            facet: {value: number_of(found) for value, found in values.items()}
-            for facet, values in marked.items()
-        },
+        ids=ids,
+        lights=lights,
+        shown=shown,
+        facets=facets,
         orders={
             "name": places,
-            "newest": newest,
-            "size": sorted(places, key=lambda at: entries[at].size_bytes),
+            "newest": sorted(places, key=lambda at: lights[at].when, reverse=True),
+            "size": sorted(places, key=lambda at: lights[at].size_bytes),
         },
     )
+
+
+def _lights(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, Light]:
+    if len(ids) > _MAX_IN_QUERY:
+        rows = connection.execute("SELECT id, entry FROM modules")
+    else:
+        marks = ", ".join("?" * len(ids))
+        rows = connection.execute(f"SELECT id, entry FROM modules WHERE id IN ({marks})", ids)
+    return {id_: Light.of(entry_of(entry)) for id_, entry in rows}
+
+
+def _marked(lights: Sequence[Light]) -> tuple[dict[str, dict[str, int]], int]:
+    """Facet -> value -> the modules that have it, and the modules that are shown."""
+    width = len(lights) // 8 + 1
+    marked: dict[tuple[str, str], bytearray] = {}
+    shown = bytearray(width)
+    for place, light in enumerate(lights):
+        byte, bit = place >> 3, 1 << (place & 7)
+        if not light.yanked:
+            shown[byte] |= bit
+        for pair in light.values:
+            if (found := marked.get(pair)) is None:
+                found = marked[pair] = bytearray(width)
+            found[byte] |= bit
+    facets: dict[str, dict[str, int]] = {facet: {} for facet in FACETS}
+    for (facet, value), found in marked.items():
+        facets[facet][value] = number_of(found)
+    return facets, number_of(shown)
 
 
 def entry_of(text: str) -> CatalogueEntry:
