@@ -38,6 +38,11 @@ def print_text(text: str) -> None:
     click.echo("\n".join(map(printable, text.split("\n"))))
 
 
+def print_as_it_is(text: str) -> None:
+    """Text of our own for a shell, in which tabs mean something."""
+    click.echo(text)
+
+
 def print_path(path: str) -> None:
     """A path on stdout: as it is in a pipe, where it may be used."""
     click.echo(printable(path) if is_terminal() else path)

@@ -2,8 +2,8 @@
 
 A bucket has no rename. Content goes to blobs first, which are named by their bytes, so that two
 publishers cannot disturb each other; then the marker is created, if it is absent; and last what a
-web server is to find beside it is copied from the blobs, by the store itself. A reader of ours
-needs marker and blobs only.
+web server is to find beside it is copied from the blobs, by the store itself; in ``gs://`` the
+module's files, too, which TensorFlow reads in place. A reader of ours needs marker and blobs only.
 """
 
 import json
@@ -11,10 +11,11 @@ import os
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from hub_tfx.errors import (
     ConfigError,
@@ -32,6 +33,9 @@ from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.storage import Content, Garbage
 
 _COLLECTOR = f"{layout.WORK}/collector.json"
+_BLOCK_BYTES = 4 << 20
+_LISTED_AT_ONCE = 16
+_TELLING = ("ETag", "etag", "generation", "md5Hash", "created")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "memory": ""}
 """Scheme -> the extra of our package that has what reaches it.
 
@@ -61,6 +65,14 @@ class BucketStorage:
             except (FileNotFoundError, IsADirectoryError):
                 return None
             return content
+
+    def open(self, key: str) -> BinaryIO | None:
+        with self._asked(key):
+            try:
+                file = self._fs.open(self._at(key), "rb", block_size=_BLOCK_BYTES)
+            except (FileNotFoundError, IsADirectoryError):
+                return None
+            return cast(BinaryIO, file)
 
     def names(self, folder: str) -> list[str]:
         with self._asked(folder):
@@ -146,7 +158,7 @@ class BucketStorage:
                 self._fs.put_file(os.fspath(source), self._at(key))
 
     def finish(self, version: Version) -> None:
-        for entry in version.beside:
+        for entry in version.entries if self._is_read_in_place else version.beside:
             key = f"{version.key}/{entry.path}"
             if self._size(key) != entry.size_bytes:
                 with self._asked(key, writing=True):
@@ -174,6 +186,20 @@ class BucketStorage:
             for path, info in found.items():
                 below = path.strip("/").removeprefix(f"{self._root.strip('/')}/")
                 yield below, int(info["size"] or 0)
+
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        """Those of several publishers at once: a listing of each leaves the blobs out."""
+        publishers = [n for n in self.names("") if n != layout.RESERVED and not n.startswith(".")]
+        with ThreadPoolExecutor(_LISTED_AT_ONCE) as pool:
+            for found in pool.map(self._stamps_of, publishers):
+                yield from found
+
+    def _stamps_of(self, publisher: str) -> list[tuple[str, str]]:
+        with self._asked(publisher):
+            found = self._fs.find(self._at(publisher), detail=True)
+        below = f"{self._root.strip('/')}/"
+        named = ((path.strip("/").removeprefix(below), info) for path, info in found.items())
+        return [(key, _stamp(info)) for key, info in named if _never_changes(key)]
 
     # --- Garbage --------------------------------------------------------------------------------
 
@@ -221,6 +247,11 @@ class BucketStorage:
                 f"{self.url}: garbage is being collected by {self._holder(_COLLECTOR)}: try again "
                 "when that has ended, or run `hub-tfx repo gc --yes --forget` if it is dead"
             )
+
+    @property
+    def _is_read_in_place(self) -> bool:
+        """Whether TensorFlow reads modules where they are, by the uncompressed hosting protocol."""
+        return self.url.startswith(("gs://", "gcs://"))
 
     # --- The store ------------------------------------------------------------------------------
 
@@ -290,6 +321,19 @@ def _filesystem(url: str, scheme: str) -> tuple[Any, str]:
             f"{url}: what reaches {scheme}:// is not installed: install hub-tfx[{_EXTRAS[scheme]}]"
         ) from error
     return filesystem, str(root)
+
+
+def _never_changes(key: str) -> bool:
+    """Whether a key is that of a version's marker or of a record."""
+    parts = key.split("/")
+    if len(parts) == 4:
+        return parts[3] == layout.MARKER
+    return len(parts) == 6 and parts[2] == layout.RESERVED
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    """What stores tell of an object that is another one for other bytes."""
+    return "-".join(str(info[name]) for name in ("size", *_TELLING) if info.get(name))
 
 
 def _whose() -> bytes:

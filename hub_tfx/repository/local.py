@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from hub_tfx._files import (
     MAKE_ROOM,
@@ -67,9 +68,17 @@ class LocalStorage:
                 return None
             raise self._unreadable(key, error) from error
 
+    def open(self, key: str) -> BinaryIO | None:
+        try:
+            return open_regular(self.root / key, follow_link=False)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return None
+            raise self._unreadable(key, error) from error
+
     def names(self, folder: str) -> list[str]:
         try:
-            return sorted(os.listdir(self.root / folder))
+            return sorted(os.listdir(f"{self.url}/{folder}"))
         except OSError as error:
             if error.errno in _MISSING:
                 return []
@@ -265,6 +274,41 @@ class LocalStorage:
                 path = Path(below, name)
                 with suppress(FileNotFoundError):
                     yield path.relative_to(self.root).as_posix(), path.lstat().st_size
+
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        for publisher in self.names(""):
+            if publisher == layout.RESERVED or publisher.startswith("."):
+                continue
+            try:
+                modules = self.names(publisher)
+            except InputError as error:
+                yield f"{publisher}/", str(error)
+                continue
+            for model in modules:
+                try:
+                    yield from [*self._stamps_of(f"{publisher}/{model}")]
+                except InputError as error:
+                    yield f"{publisher}/{model}/", str(error)
+
+    def _stamps_of(self, module: str) -> Iterator[tuple[str, str]]:
+        for name in self.names(module):
+            if name != layout.RESERVED:
+                yield from self._stamp(f"{module}/{name}/{layout.MARKER}")
+                continue
+            for kind in self.names(f"{module}/{name}"):
+                for subject in self.names(f"{module}/{name}/{kind}"):
+                    folder = f"{module}/{name}/{kind}/{subject}"
+                    for record in self.names(folder):
+                        yield from self._stamp(f"{folder}/{record}")
+
+    def _stamp(self, key: str) -> Iterator[tuple[str, str]]:
+        try:
+            found = os.stat(f"{self.url}/{key}")
+        except OSError as error:
+            if error.errno not in _MISSING:
+                raise self._unreadable(key, error) from error
+        else:
+            yield key, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
 
     # --- Garbage --------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from hub_tfx.errors import HandleError
 from hub_tfx.module.handle import IN_REPOSITORY
@@ -34,6 +34,9 @@ class Storage(Protocol):
 
     def read(self, key: str) -> bytes | None:
         """The content of a small file; None where it is not there."""
+
+    def open(self, key: str) -> BinaryIO | None:
+        """A file of any size, to be read from any position; None where it is not there."""
 
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders directly in a folder, sorted; none where it is missing."""
@@ -129,6 +132,14 @@ class Storage(Protocol):
 
     def files(self, folder: str) -> Iterator[tuple[str, int]]:
         """(key, size in bytes) of every file below a folder, in no order."""
+
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        """(key, stamp) of the marker of every version and of every record, in no order.
+
+        These files never change, so that equal keys are equal content; the stamp tells one that
+        was put in the place of another. A folder that cannot be listed is told by its key with a
+        ``/`` at the end, and the reason in the place of a stamp.
+        """
 
     def collect(
         self, named: Callable[[], Set[str]], *, execute: bool, forget: bool = False

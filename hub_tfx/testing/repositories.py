@@ -65,6 +65,7 @@ class StorageContract:
 
     def test_what_is_not_there_is_none_and_has_no_names(self, storage: Storage) -> None:
         assert storage.read("acme/words/1/version.json") is None
+        assert storage.open("acme/words/1/module.tar.gz") is None
         assert storage.names("") == []
         assert storage.names("acme/words") == []
         assert list(storage.files("")) == []
@@ -73,6 +74,16 @@ class StorageContract:
         assert storage.create("a/b/1.json", b"one")
         assert not storage.create("a/b/1.json", b"two")
         assert storage.read("a/b/1.json") == b"one"
+
+    def test_a_file_is_read_from_any_position(self, storage: Storage) -> None:
+        storage.create("a/b/1.json", b"0123456789")
+        file = storage.open("a/b/1.json")
+        assert file is not None
+        with file:
+            file.seek(7)
+            assert file.read(2) == b"78"
+            file.seek(1)
+            assert file.read(3) == b"123"
 
     def test_names_are_those_directly_below_a_folder(self, storage: Storage) -> None:
         for key in ("a/b/1.json", "a/b/2.json", "a/c/d/1.json", "ab/1.json"):
@@ -84,6 +95,17 @@ class StorageContract:
             "a/b/2.json",
             "a/c/d/1.json",
         }
+
+    def test_stamps_are_of_markers_and_records(
+        self, storage: Storage, folders: Callable[[], Path]
+    ) -> None:
+        version, content = draft(folders(), "one")
+        assert list(storage.stamps()) == []
+        _commit(storage, version, content)
+        record = "acme/words/-/yanks/1/0001.json"
+        storage.create(record, b"{}")
+        assert {key for key, _ in storage.stamps()} == {"acme/words/1/version.json", record}
+        assert dict(storage.stamps()) == dict(storage.stamps())
 
     def test_of_several_creators_one_is_first(self, storage: Storage) -> None:
         for race in range(3):

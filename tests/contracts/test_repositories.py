@@ -11,6 +11,7 @@ import pytest
 from built import ROOT, require
 from overlapping import Runs
 from ports import free_port, wait_for
+from published import published
 from pushes import vectors_in, write_embeddings
 
 from hub_tfx.embed.generations import latest_generation, list_generations
@@ -18,6 +19,7 @@ from hub_tfx.embed.output import push
 from hub_tfx.embed.output.push import push_generation
 from hub_tfx.errors import InputError
 from hub_tfx.repository.storage import Storage, open_storage
+from hub_tfx.repository.verify import verify
 from hub_tfx.testing.repositories import StorageContract
 
 
@@ -131,3 +133,11 @@ class TestGcs(BucketContract):
         storage = open_storage(f"gs://{bucket}/modules")
         fsspec.filesystem("gs").mkdir(bucket)
         return storage
+
+    def test_a_module_lies_where_tensorflow_reads_it(
+        self, storage: Storage, tmp_path: Path
+    ) -> None:
+        """By the uncompressed hosting protocol, which is for gs:// alone."""
+        published(tmp_path, storage.url, b"one")
+        assert storage.names("acme/words/1/module") == ["saved_model.pb", "variables"]
+        assert verify(storage).damages == ()

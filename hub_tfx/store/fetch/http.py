@@ -42,6 +42,7 @@ from hub_tfx.store.archive import (
     unpack,
 )
 from hub_tfx.store.fetch.exact_url import PRINTABLE, ExactUrlAdapter, get_request
+from hub_tfx.store.fetch.promises import verify_promises
 from hub_tfx.store.tar_reader import Limits
 
 _CHUNK_BYTES = 1 << 16
@@ -105,6 +106,8 @@ class HttpFetcher:
             with self._response(handle, deadline) as response:
                 self._download(handle, response, file, deadline)
             unpack(file.name, into, self.limits, name=str(handle))
+            # Last, since an archive that was damaged on the way is tried again.
+            verify_promises(response.headers, str(handle), Path(file.name), into)
 
     @contextmanager
     def _response(self, handle: ModuleHandle, deadline: float) -> Iterator[requests.Response]:
