@@ -240,6 +240,9 @@ OWN = {
     "repository/signing.py": "reads the signature that it has made",
     "web/pages/static.py": "reads what is a part of the package",
     "web/protocol.py": "asks the repository, which opens by ``open_regular``",
+    "store/lock_file.py": "opens the folder that it locks",
+    "store/fetch/buckets.py": "opens objects of a bucket",
+    "store/fetch/local.py": "opens directories, whose files it opens in that way",
 }
 READING = {"read_bytes", "read_text", "open"}
 
