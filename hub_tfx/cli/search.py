@@ -55,6 +55,11 @@ def _options(command: Any) -> Any:
             f"[{_ENVIRONMENT}]",
         ),
         click.option("--hub", metavar="URL", help="Search the hub that is served at this address."),
+        click.option(
+            "--token-env",
+            metavar="NAME",
+            help="Send the token that this variable of the environment holds to the hub.",
+        ),
         _filter("task", "for this task, such as text-embedding", complete.tasks),
         _filter("format", "of this format, saved_model or tf1_hub", complete.formats),
         _filter("publisher", "of this publisher", complete.publishers),
@@ -97,6 +102,7 @@ def search(
     words: tuple[str, ...],
     repository: str | None,
     hub: str | None,
+    token_env: str | None,
     limit: int,
     cache_dir: str | None,
     quiet: bool,
@@ -120,9 +126,11 @@ def search(
     near = list[str]()
     if hub is not None:
         from hub_tfx.repository.catalogue.remote import Hub
+        from hub_tfx.store.fetch.access import Access, using
 
         server = Hub(hub)
-        results = _paged(server.search, query, limit)
+        with using(Access.from_environment(token_env=token_env or "")):
+            results = _paged(server.search, query, limit)
         place, prefix = {"hub": server.address}, f"{server.address}/"
     else:
         from hub_tfx.repository.storage import handle_of, open_storage

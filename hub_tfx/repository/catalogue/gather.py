@@ -15,7 +15,7 @@ from hub_tfx.repository.facts import ModuleFacts
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import ModuleName
 from hub_tfx.repository.storage import Storage
-from hub_tfx.repository.versions import aliases, card_key, found, numbers, read_version, yanked
+from hub_tfx.repository.versions import aliases, card_key, numbers, read_version, yanked
 
 
 @dataclass(frozen=True)
@@ -72,24 +72,24 @@ def gather(
     """
     listing = cast("Storage", _Listing(storage, stamps))
     hidden, problems = yanked(listing, name), list[str]()
-    rows = dict[int, Row]()
+    rows, read = dict[int, Row](), dict[int, Version]()
     for number in numbers(listing, name):
         stamp = stamps[f"{layout.version_key(name, number)}/{layout.MARKER}"]
+        row = known.get(number)
         try:
-            row = known.get(number)
             if row is None or row.stamp != stamp:
-                row = Row(number, stamp, _when(read_version(listing, name, number)), False)
+                read[number] = read_version(listing, name, number)
+                row = Row(number, stamp, _when(read[number]), False)
             rows[number] = replace(row, yanked=number in hidden)
         except TransientFetchError:
             raise
         except HubTfxError as error:
             problems.append(_line(error))
-    shown = [number for number, row in rows.items() if not row.yanked]
     if not rows:
         raise DigestMismatchError("; ".join(problems))
-    version = found(listing, name, max(shown or rows))
-    if version is None:
-        raise DigestMismatchError(f"{name}/{max(shown or rows)} vanished while it was read")
+    shown = [number for number, row in rows.items() if not row.yanked]
+    newest = max(shown or rows)
+    version = read.get(newest) or read_version(listing, name, newest)
     entry = CatalogueEntry(
         handle=str(name),
         version=version.number,
