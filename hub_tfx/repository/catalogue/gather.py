@@ -17,6 +17,9 @@ from hub_tfx.repository.names import ModuleName
 from hub_tfx.repository.storage import Storage
 from hub_tfx.repository.versions import aliases, card_key, numbers, read_version, yanked
 
+_MAX_BYTES = 64 << 20
+"""Of a card or of facts, which list files; more is not read."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -177,6 +180,8 @@ def _beside(storage: Storage, version: Version, path: str) -> bytes | None:
     entry = version.entry(path)
     if entry is None:
         return None
+    if entry.size_bytes > _MAX_BYTES:
+        raise DigestMismatchError(f"{version.key}/{path} has {entry.size_bytes} bytes: too many")
     text = storage.read(f"{version.key}/{path}")
     if text is None:
         text = storage.read(layout.blob_key(entry.sha256))

@@ -226,7 +226,7 @@ def test_a_place_for_the_index_that_cannot_be_one_is_named(
 # --- At work --------------------------------------------------------------------------------------
 
 
-def test_a_build_that_is_killed_goes_on_where_it_was(
+def test_a_build_that_is_killed_is_resumed_where_it_was(
     storage: Storage, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed in the middle of a transaction: what was committed is there, and nothing else."""
