@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hub_tfx._files import MAKE_ROOM, why
 from hub_tfx._text import printable
 from hub_tfx.cli import complete
 from hub_tfx.cli.options import add_options, cache_dir_option
@@ -177,16 +178,10 @@ def _catalogue(storage: "Storage", cache_dir: str | None) -> "Iterator[Catalogue
     """The index of a repository, up to date: in the cache, or for this once where that is not
     possible."""
     from hub_tfx.repository.catalogue import Catalogue
-    from hub_tfx.repository.versions import check_repository
-    from hub_tfx.store.cache import ModuleCache
 
-    key = hashlib.sha256(storage.url.encode()).hexdigest()
-    path = ModuleCache(cache_dir).root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
     with ExitStack() as stack:
         try:
-            if not path.exists():  # Nothing is made for what is not one.
-                check_repository(storage)
-            catalogue = Catalogue.open(storage, path)
+            catalogue = Catalogue.open(storage, _index(storage, cache_dir))
         except OutputError as error:
             _log.info("%s is indexed for this search only: %s", storage.url, error)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hub_tfx-search-"))
@@ -194,6 +189,29 @@ def _catalogue(storage: "Storage", cache_dir: str | None) -> "Iterator[Catalogue
         stack.enter_context(catalogue)
         _refresh(catalogue, storage)
         yield catalogue
+
+
+def _index(storage: "Storage", cache_dir: str | None) -> Path:
+    """The file of a repository's index in the cache, which is made as the cache itself makes it.
+
+    Raises:
+      InputError: the place is not a repository, for which nothing is made.
+      OutputError: the cache cannot be written.
+    """
+    from hub_tfx.repository.versions import check_repository
+    from hub_tfx.store.cache import ModuleCache
+
+    root = ModuleCache(cache_dir).root
+    key = hashlib.sha256(storage.url.encode()).hexdigest()
+    path = root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
+    if not path.exists():
+        check_repository(storage)
+        try:
+            for folder in (root, root / "hub_tfx"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{root} cannot be written: {why(error)}; {MAKE_ROOM}") from error
+    return path
 
 
 def _refresh(catalogue: "Catalogue", storage: "Storage") -> None:

@@ -241,6 +241,7 @@ def test_the_environment_names_a_repository_unless_a_hub_is_typed(
 def test_the_index_is_kept_in_the_cache(ran: Any, repository: Path, cache: Path) -> None:
     ran("--repository", str(repository))
     [index] = (cache / "hub_tfx" / "catalogues").glob("*.sqlite")
+    assert (cache.stat().st_mode & 0o777, index.parents[1].stat().st_mode & 0o777) == (0o700, 0o700)
     before = index.stat().st_ino
     ran("--repository", f"{repository}/")
     assert [p.stat().st_ino for p in index.parent.glob("*.sqlite")] == [before]
