@@ -12,7 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from sys import intern
 
-from hub_tfx._text import hint, nearest, quoted
+from hub_tfx._text import hint, quoted
 from hub_tfx.errors import ConfigError
 from hub_tfx.repository.catalogue.database import generation
 from hub_tfx.repository.catalogue.entries import (
@@ -253,5 +253,5 @@ def _unknown(facet: str, value: str, choices: Iterable[str]) -> str:
     if not known:
         return f"no module has a {facet} yet: leave {facet} {quoted(value)} out"
     listed = ", ".join(known[:_MAX_CHOICES]) + (", …" if len(known) > _MAX_CHOICES else "")
-    near = hint(nearest(value, known))
-    return f"no module has the {facet} {quoted(value)}: use one of {listed}{near}"
+    [near] = nearest_handles(value, [(choice, pairs_mask(choice)) for choice in known], 1) or [""]
+    return f"no module has the {facet} {quoted(value)}: use one of {listed}{hint(near)}"
