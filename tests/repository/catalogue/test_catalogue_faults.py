@@ -1,15 +1,19 @@
 """A catalogue whose repository or file is damaged, and one that is read and killed at work."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from catalogues import add
+from killing import kill_points
 
 from hub_tfx.errors import InputError, OutputError
 from hub_tfx.repository import layout
@@ -96,7 +100,14 @@ def test_a_time_that_is_not_one_is_damage(catalogue: Catalogue, tmp_path: Path) 
 
 
 def test_folders_that_are_not_modules_are_passed_over(catalogue: Catalogue, tmp_path: Path) -> None:
-    for name in ("lost+found/x/1", ".snapshot/x/1", "acme/one.json/1", "acme/empty", "acme/1/x"):
+    for name in (
+        "lost+found/x/1",
+        ".snapshot/x/1",
+        "acme/one.json/1",
+        "acme/empty",
+        "acme/1/x",
+        "acme/z/x",
+    ):
         (tmp_path / "r" / name).mkdir(parents=True)
         (tmp_path / "r" / name / "version.json").write_text("{}")
     (tmp_path / "r" / "acme" / "file").write_text("x")
@@ -148,6 +159,18 @@ def damage(index: Path, how: str) -> None:
             index.write_bytes(content[: len(content) // 2])
         case "zeros inside":
             index.write_bytes(content[:4096] + bytes(len(content) - 4096))
+
+
+def test_a_file_that_is_cut_short_while_it_is_open_is_built_again(
+    catalogue: Catalogue, index: Path
+) -> None:
+    catalogue.refresh()
+    for path in (index, Path(f"{index}-wal")):
+        os.truncate(path, 0)
+    with suppress(OutputError):
+        catalogue.search(CatalogueQuery())
+    catalogue.refresh()
+    assert handles(catalogue, "version") == ["acme/one/2", "acme/two/2"]
 
 
 @pytest.mark.parametrize("how", ["not a database", "empty", "cut short", "zeros inside"])
@@ -226,7 +249,7 @@ def test_a_place_for_the_index_that_cannot_be_one_is_named(
 # --- At work --------------------------------------------------------------------------------------
 
 
-def test_a_build_that_is_killed_goes_on_where_it_was(
+def test_a_build_that_is_killed_is_resumed_where_it_was(
     storage: Storage, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed in the middle of a transaction: what was committed is there, and nothing else."""
@@ -250,6 +273,36 @@ def test_a_build_that_is_killed_goes_on_where_it_was(
         assert handles(catalogue) == ["acme/one/2"]
         assert catalogue.refresh().added == (TWO,)
         assert handles(catalogue, "version") == ["acme/one/2", "acme/two/2"]
+
+
+@pytest.mark.slow
+def test_wherever_a_build_is_killed_the_index_is_of_use(
+    storage: Storage, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every write, sync and removal of the system."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    monkeypatch.setattr(refresh, "_BATCH", 1)
+
+    def prepare() -> None:
+        for path in index.parent.glob(f"{index.name}*"):
+            path.unlink()
+
+    def build() -> None:
+        with Catalogue.open(storage, index) as catalogue:
+            catalogue.refresh()
+
+    whole, left = ["acme/one/2", "acme/two/2"], Counter[int]()
+    for call in kill_points(prepare, build, ("pwrite64", "fdatasync", "unlink", "ftruncate")):
+        with Catalogue.open(storage, index) as catalogue:
+            there = handles(catalogue)
+            assert there in ([], whole[:1], whole), call
+            left[len(there)] += 1
+            assert catalogue.refresh().problems == ()
+            assert handles(catalogue, "version") == whole, call
+    assert left[0] > 1
+    assert left[1] > 1
+    print(f"a build, killed at {sum(left.values())} points, left modules: {dict(left)}")
 
 
 def test_readers_see_whole_versions_while_others_are_published(
