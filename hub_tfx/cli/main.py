@@ -24,6 +24,7 @@ _COMMANDS: Mapping[str, str] = {
     "inspect": "hub_tfx.cli.modules:inspect",
     "check": "hub_tfx.cli.check:check",
     "cache": "hub_tfx.cli.cache:cache",
+    "drop-in": "hub_tfx.cli.drop_in:drop_in",
     "embed": "hub_tfx.cli.embed:embed",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
@@ -36,7 +37,7 @@ _COMMANDS: Mapping[str, str] = {
     "history": "hub_tfx.cli.history:history",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
-    "Modules": ("resolve", "inspect", "check", "create", "cache"),
+    "Modules": ("resolve", "inspect", "check", "create", "cache", "drop-in"),
     "Embeddings and training": ("embed", "fine-tune", "evaluate"),
     "Publishing": ("publish", "repo", "card", "diff"),
     "Pipelines": ("run", "compile", "schedule", "config"),

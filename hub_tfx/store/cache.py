@@ -76,17 +76,19 @@ class ModuleCache:
         """A cache in a directory. The disk is not touched yet.
 
         Args:
-          root: where the cache is; if None, TFHUB_CACHE_DIR, otherwise ``~/.cache/hub_tfx``. TF
-            Hub's own files may be there, too.
+          root: where the cache is, a path or ``file:///…``; if None, TFHUB_CACHE_DIR, otherwise
+            ``~/.cache/hub_tfx``. TF Hub's own files may be there, too.
           fetcher: fetches for every handle, in place of the registered fetchers.
           lock_timeout_s: how long to wait for another process that fetches the same handle.
           verify_key: file with the public key by which every module of a repository must be signed;
             if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
 
         Raises:
-          OutputError: the root is not a path on this machine, or not valid UTF-8.
+          OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
         """
         root = os.fspath(root) if root is not None else _default_root()
+        if root.startswith("file://"):  # As TF Hub takes it.
+            root = ModuleHandle.parse(root).path
         if "://" in root:
             raise OutputError(f"the cache {root} is not a local directory: {_WHAT_TO_SET}")
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
