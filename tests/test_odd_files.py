@@ -235,6 +235,7 @@ OWN = {
     "module/create/export.py": "reads the module that it has made",
     "module/process.py": "reads what the system says of its cores",
     "module/vector_files.py": "opens the member of an archive that is open",
+    "store/lock_file.py": "opens the folder that it locks",
     "repository/signing.py": "reads the signature that it has made",
 }
 READING = {"read_bytes", "read_text", "open"}

@@ -23,9 +23,15 @@ def record_of(folder: CacheFolder, handle: ModuleHandle) -> dict[str, str]:
 
 
 def write_record(
-    folder: CacheFolder, handle: ModuleHandle, digest: str, archive_sha256: str = ""
+    folder: CacheFolder,
+    handle: ModuleHandle,
+    digest: str,
+    archive_sha256: str = "",
+    entity_tag: str = "",
 ) -> None:
     record = {"handle": str(handle), "digest": digest}
+    if entity_tag:
+        record["entity_tag"] = entity_tag
     if archive_sha256:
         record["archive_sha256"] = archive_sha256
     with replacing(_path(folder, handle)) as temporary:

@@ -25,6 +25,7 @@ from hub_tfx.errors import (
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.store.archive import Limits
+from hub_tfx.store.cache import ModuleCache
 from hub_tfx.store.fetch.http import HttpFetcher, authorization, redirect_target, request_url
 
 _FETCHER = HttpFetcher(connect_timeout_s=2, read_timeout_s=2, attempts=3, max_wait_s=0.01)
@@ -455,3 +456,27 @@ def test_a_disk_that_is_full_is_named(
     url = server.on("/m", answer(body=archive.read_bytes()))
     with pytest.raises(OutputError, match="No space left"):
         _FETCHER.fetch(ModuleHandle.parse(url), into)
+
+
+def test_a_strong_entity_tag_saves_the_second_download(
+    server: Server, answer: Answer, archive: Path, tmp_path: Path
+) -> None:
+    body = archive.read_bytes()
+    answers = [answer(body=body, headers={"ETag": tag}) for tag in ('"1"', '"1"', '"1"', '"2"')]
+    url = server.on("/m.tar.gz", *answers)
+    cache = ModuleCache(tmp_path / "cache", fetcher=HttpFetcher())
+    assert not cache.resolve(url, new_bytes="refuse").cache_hit  # A look, and a download.
+    assert cache.resolve(url, new_bytes="refuse").cache_hit
+    assert len(server.targets) == 3
+    assert not cache.resolve(url, new_bytes="refuse").cache_hit
+    assert len(server.targets) == 5
+
+
+@pytest.mark.parametrize("tag", ["", 'W/"1"', "1", '"' + "1" * 300 + '"'])
+def test_what_is_not_a_strong_entity_tag_vouches_for_nothing(
+    tag: str, server: Server, answer: Answer, archive: Path, tmp_path: Path
+) -> None:
+    url = server.on("/m.tar.gz", answer(body=archive.read_bytes(), headers={"ETag": tag}))
+    assert HttpFetcher().entity_tag(ModuleHandle.parse(url)) == ""
+    cache = ModuleCache(tmp_path / "cache", fetcher=HttpFetcher())
+    assert not any(cache.resolve(url, new_bytes="follow").cache_hit for _ in range(2))

@@ -184,7 +184,16 @@ def test_redirects(location: str) -> None:
 
 CONTINUED = {"archive.py", "bundle.py", "tar_reader.py", "member_names.py"}
 """To whose errors ``unpack`` and ``import_bundle`` add the subject and what to do."""
-CONSTANTS = ("MAKE_ROOM", "_CHECK", "_TRY_LATER", "_ASK", "WHAT_TO_SET", "_LET_READ", "message")
+CONSTANTS = (
+    "MAKE_ROOM",
+    "_CHECK",
+    "_LOCK_AGAIN",
+    "_TRY_LATER",
+    "_ASK",
+    "WHAT_TO_SET",
+    "_LET_READ",
+    "message",
+)
 
 
 def test_no_refusal_is_written_without_what_to_do() -> None:

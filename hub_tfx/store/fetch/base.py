@@ -71,6 +71,20 @@ class PinningFetcher(Fetcher, Protocol):
         """
 
 
+@runtime_checkable
+class TaggingFetcher(Fetcher, Protocol):
+    """A fetcher that can tell, without fetching, whether a handle still stands for equal bytes."""
+
+    def entity_tag(self, handle: ModuleHandle) -> str:
+        """What is another one as soon as a single byte differs; empty where nothing says so.
+
+        A time or a size alone is not enough. It must not hold a credential, since it is kept.
+
+        Raises:
+          FetchError, RefusedError: as ``fetch``.
+        """
+
+
 _fetchers: dict[str, Fetcher] = {}
 
 # Imported when first asked for: a module that is in the cache needs no HTTP library.

@@ -46,6 +46,7 @@ from hub_tfx.store.tar_reader import Limits
 
 _CHUNK_BYTES = 1 << 16
 _REDIRECTS = (301, 302, 303, 307, 308)
+_MAX_TAG_CHARS = 200
 _TRY_AGAIN = (408, 425, 429)
 _CHECK = "check the handle in a browser: it must be that of a module, not a page or a login"
 _TRY_LATER = "try again later, and see that this machine reaches the server"
@@ -79,21 +80,35 @@ class HttpFetcher:
     limits: Limits = DEFAULT_LIMITS
 
     def fetch(self, handle: ModuleHandle, into: Path) -> None:
+        self._attempts(handle)(self._attempt, handle, into, self._deadline())
+
+    def entity_tag(self, handle: ModuleHandle) -> str:
+        return str(self._attempts(handle)(self._tag, handle, self._deadline()))
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self.total_timeout_s
+
+    def _attempts(self, handle: ModuleHandle) -> tenacity.Retrying:
         if os.environ.get(_NO_VERIFICATION, "").lower() not in ("", "0", "false"):
             raise RefusedError(
                 f"{handle}: refused: {_NO_VERIFICATION} is set, and certificates are always "
                 "verified here; unset it, and name your own authority in REQUESTS_CA_BUNDLE"
             )
-        deadline = time.monotonic() + self.total_timeout_s
         # A damaged archive may have been damaged on the way.
-        attempts = tenacity.Retrying(
+        return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((TransientFetchError, ArchiveError)),
             stop=tenacity.stop_after_attempt(self.attempts)
             | tenacity.stop_after_delay(self.total_timeout_s),
             wait=tenacity.wait_random_exponential(multiplier=0.5, max=self.max_wait_s),
             reraise=True,
         )
-        attempts(self._attempt, handle, into, deadline)
+
+    def _tag(self, handle: ModuleHandle, deadline: float) -> str:
+        # A GET whose body is left alone: URLs that are signed for GET refuse HEAD.
+        with self._response(handle, deadline) as response, closing(response):
+            tag = response.headers.get("ETag", "")
+        is_strong = tag.startswith('"') and len(tag) <= _MAX_TAG_CHARS
+        return tag if is_strong else ""
 
     def _attempt(self, handle: ModuleHandle, into: Path, deadline: float) -> None:
         try:
