@@ -444,7 +444,7 @@ def test_somebody_else_may_read_a_cache_but_not_write_it(
             os.setgid(65534)
             os.setuid(65534)
             cache = ModuleCache(".", fetcher=FakeFetcher({}))
-            cache._base = Path("hub_tfx")
+            cache._folder.base = Path("hub_tfx")
             hit = cache.resolve(VERSIONED)
             try:
                 cache.resolve(UNVERSIONED)

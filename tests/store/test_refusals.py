@@ -190,7 +190,7 @@ CONSTANTS = (
     "_LOCK_AGAIN",
     "_TRY_LATER",
     "_ASK",
-    "_WHAT_TO_SET",
+    "WHAT_TO_SET",
     "_LET_READ",
     "message",
 )
