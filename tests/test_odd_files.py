@@ -237,6 +237,8 @@ OWN = {
     "module/vector_files.py": "opens the member of an archive that is open",
     "store/lock_file.py": "opens the folder that it locks",
     "repository/signing.py": "reads the signature that it has made",
+    "store/fetch/buckets.py": "opens objects of a bucket",
+    "store/fetch/local.py": "opens directories, whose files it opens in that way",
 }
 READING = {"read_bytes", "read_text", "open"}
 

@@ -5,11 +5,8 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.options import (
-    cache_dir_option,
-    sha256_option,
-    tags_option,
-)
+from hub_tfx.cli.access_options import access_options
+from hub_tfx.cli.options import cache_dir_option, sha256_option, tags_option
 from hub_tfx.cli.output import (
     json_option,
     print_fields,
@@ -55,6 +52,7 @@ from hub_tfx.store.lock_file import LockFile, resolve_and_lock
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the path of the module.")
 @json_option
+@access_options
 def resolve(
     handles: tuple[str, ...],
     cache_dir: str | None,
@@ -68,8 +66,10 @@ def resolve(
 ) -> None:
     """Bring the module of HANDLE into the cache, verify it and print where it is.
 
-    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory. A module that is in the
-    cache already is not fetched again. With several handles, --json prints a list.
+    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory; these may be in a bucket
+    (gs://, s3://, az://) or on HDFS. It may be a model on Kaggle by its URL, or hf://OWNER/REPO for
+    one on Hugging Face. A module that is in the cache already is not fetched again. With several
+    handles, --json prints a list.
 
     \b
     Example:
