@@ -111,4 +111,5 @@ def test_schemes_that_our_store_fetches_are_ours(
     for theirs in ("nobody://text/1", "text", "/text", "file:///text", "", b"http://x/1", None, 1):
         assert not resolver.is_supported(theirs)
     assert resolver.is_supported("repo+/r//acme/text/1")
+    assert resolver.is_supported("gs://bucket/text/1")
     assert resolver.is_supported("http://a b")

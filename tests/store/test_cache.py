@@ -327,7 +327,7 @@ def test_a_damaged_archive_at_every_byte_is_never_cached(
 
 
 def test_an_unknown_scheme_lists_the_known_ones(root: Path) -> None:
-    with pytest.raises(HandleError, match=r"ftp:// handles: use one of file, http, https,"):
+    with pytest.raises(HandleError, match=r"ftp:// handles: use one of abfs, .*, or register a"):
         ModuleCache(root).resolve("ftp://bucket/module")
     assert not root.exists()
 
