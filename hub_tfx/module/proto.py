@@ -4,6 +4,7 @@ They come from TensorBoard's copy of TensorFlow's protos; those that it does not
 here.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -66,7 +67,7 @@ def read_graphs(path: Path) -> Iterator[Any]:
     binary, text = path / SAVED_MODEL, path / SAVED_MODEL_TEXT
     try:
         if binary.exists():
-            saved_model.ParseFromString(read_regular(binary))
+            parse_whole(saved_model, read_regular(binary))
         elif text.exists():
             text_format.Parse(read_regular(text), saved_model)
         else:
@@ -74,6 +75,18 @@ def read_graphs(path: Path) -> Iterator[Any]:
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({error})") from error
     yield from saved_model.meta_graphs
+
+
+def parse_whole(message: Message, data: bytes) -> None:
+    """Parses bytes; raises DecodeError also where protobuf stops before their end and only warns.
+
+    Another reader might go on, and see what we have not seen.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        read: int = message.ParseFromString(data)
+    if read != len(data):
+        raise DecodeError(f"bytes follow after its end, which is at {read}")
 
 
 def saved_model_class() -> type[Message]:
