@@ -35,9 +35,7 @@ def examine(
       NotAModuleError: the directory holds no SavedModel, or one that cannot be read.
       UnsafeModuleError: reading it takes more than the limits allow.
     """
-    found = run_limited(
-        "hub_tfx.module.examine:read", path, is_trusted=is_trusted, limits=limits
-    )
+    found = run_limited("hub_tfx.module.examine:read", path, is_trusted=is_trusted, limits=limits)
     return Examined(ModuleSpec.from_json(found["spec"]), Verdict.from_dict(found["verdict"]))
 
 

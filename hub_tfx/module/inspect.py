@@ -132,9 +132,7 @@ def _variant(graph: Any, *, is_only: bool) -> GraphVariant:
     return GraphVariant(_tags(graph), dict(sorted(signatures.items())))
 
 
-def _signature(
-    graph: Any, library: Mapping[str, Any], name: str, signature: Any
-) -> SignatureSpec:
+def _signature(graph: Any, library: Mapping[str, Any], name: str, signature: Any) -> SignatureSpec:
     inputs = {key: tensor_info(info) for key, info in _sorted(signature.inputs)}
     for key, composite in composite_inputs(graph, library, name).items():
         for part in composite.parts:

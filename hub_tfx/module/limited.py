@@ -92,16 +92,17 @@ def run_limited(
         _refuse(path, f"it is larger than {limits.file_bytes:,} bytes")
     if is_trusted and size_bytes <= _SMALL_BYTES:
         return _function(work)(path, **arguments)
+    memory_bytes = limits.memory_for(size_bytes)
     given = {
         "path": _importable(),
         "work": work,
         "directory": str(path),
         "arguments": arguments,
-        "memory_bytes": limits.memory_for(size_bytes),
+        "memory_bytes": memory_bytes,
         "cpu_s": limits.cpu_s,
         "answer_bytes": limits.answer_bytes,
     }
-    return _told(path, _run(path, given, limits), limits, given["memory_bytes"])
+    return _told(path, _run(path, given, limits), limits, memory_bytes)
 
 
 def answer(given: Mapping[str, Any]) -> None:
@@ -122,14 +123,15 @@ def answer(given: Mapping[str, Any]) -> None:
 
 
 def _set_limits(memory_bytes: int, cpu_s: int) -> None:
-    for kind, limit in (
-        (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_CORE, 0),
+    for kind, limit, last in (
+        (resource.RLIMIT_AS, memory_bytes, memory_bytes),
+        (resource.RLIMIT_CPU, cpu_s, cpu_s + 1),  # At the last one it is killed without a word.
+        (resource.RLIMIT_CORE, 0, 0),
     ):
         hard = resource.getrlimit(kind)[1]
-        allowed = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.setrlimit(kind, (allowed, allowed))
+        if hard != resource.RLIM_INFINITY:
+            limit, last = min(limit, hard), min(last, hard)
+        resource.setrlimit(kind, (limit, last))
 
 
 def _run(

@@ -76,7 +76,9 @@ class SafetyPolicy:
         if mode == "off" or not findings:
             return
         if mode == "strict":
-            raise UnsafeModuleError(f"{subject}: refused: {told(findings)}; {fix(findings)}", verdict)
+            raise UnsafeModuleError(
+                f"{subject}: refused: {told(findings)}; {fix(findings)}", verdict
+            )
         _log.warning(
             "%s: loading it runs what is on no list of harmless ops: %s; --policy strict would "
             "refuse it",

@@ -143,7 +143,9 @@ def judge_graphs(path: Path, graphs: Iterable[Any]) -> Verdict:
     )
 
 
-_CHUNKED_WHY = f"{_CHUNKED} is there, which other versions of TensorFlow load and nothing here reads"
+_CHUNKED_WHY = (
+    f"{_CHUNKED} is there, which other versions of TensorFlow load and nothing here reads"
+)
 
 
 def _judge_all(graphs: Iterable[Any], where: str, found: "_Findings") -> None:

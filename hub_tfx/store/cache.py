@@ -29,10 +29,12 @@ from hub_tfx.errors import (
     HubTfxError,
     NotAModuleError,
     OutputError,
+    UnsafeModuleError,
 )
 from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import Manifest, hash_file, is_digest, parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.store.entry import (
     DamagedEntryError,
@@ -43,6 +45,7 @@ from hub_tfx.store.entry import (
 )
 from hub_tfx.store.fetch.base import Fetcher, Pinned, PinningFetcher, fetcher_for
 from hub_tfx.store.fetch.local import checked_source
+from hub_tfx.store.verdicts import verdict_of
 
 _log = logging.getLogger(__name__)
 _COMMIT_ATTEMPTS = 3
@@ -63,6 +66,7 @@ class ModuleCache:
         fetcher: Fetcher | None = None,
         lock_timeout_s: float = 600,
         verify_key: str | os.PathLike[str] | None = None,
+        policy: SafetyPolicy | None = None,
     ):
         """A cache in a directory. The disk is not touched yet.
 
@@ -73,6 +77,8 @@ class ModuleCache:
           lock_timeout_s: how long to wait for another process that fetches the same handle.
           verify_key: file with the public key by which every module of a repository must be signed;
             if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
+          policy: which modules are refused for what is in their graphs, also those that are in the
+            cache already; one without exceptions if None.
 
         Raises:
           OutputError: the root is not a path on this machine, or not valid UTF-8.
@@ -88,6 +94,7 @@ class ModuleCache:
         self._lock_timeout_s = lock_timeout_s
         key = verify_key or os.environ.get("HUB_TFX_VERIFY_KEY") or None
         self._verify_key = None if key is None else Path(os.path.abspath(key))
+        self._policy = policy or SafetyPolicy()
 
     def resolve(self, handle: str | ModuleHandle, *, digest: str | None = None) -> ResolvedModule:
         """Returns a module from the cache, and fetches it first where it is missing.
@@ -101,6 +108,7 @@ class ModuleCache:
           HandleError, ConfigError: handle or digest cannot be read.
           DigestMismatchError: the module's digest is not the pinned one, or not the one before.
           UntrustedError: it is a module of a repository, and not signed by the key that is set.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
             the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
@@ -127,6 +135,7 @@ class ModuleCache:
 
         Raises:
           DigestMismatchError: it has another digest, or a handle stood for another module before.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           ArchiveError, NotAModuleError, UnsafeArchiveError, InputError: see Fetcher.fetch.
           OutputError: the cache cannot be written.
         """
@@ -138,10 +147,13 @@ class ModuleCache:
                 self._check_digest(handle, digest, None)
             entry, _ = self._entry(digest)
             was_there = entry is not None
-            if entry is None:
+            if entry is not None:
+                self._admit(source, entry)
+            else:
                 with self._work_directory() as work:
                     entry = _fetch(source, fetcher, work)
                     self._check_digest(source, entry.manifest.digest, digest)
+                    self._admit(source, entry)
                     entry = self._commit(entry)
             for handle in handles:
                 self._write_record(handle, digest, "")
@@ -175,7 +187,7 @@ class ModuleCache:
                 module.verify()
             return replace(module, signed_by=known.signed_by)
         try:
-            module = ResolvedModule.of_directory(known.directory, str(known.handle))
+            module = ResolvedModule.of_directory(known.directory, str(known.handle), self._policy)
         except NotAModuleError as error:
             raise _damaged(known, str(error)) from error
         if module.digest != known.digest:
@@ -211,7 +223,10 @@ class ModuleCache:
         else:
             known = self._known_digest(handle)
             entry, damage = self._entry(known) if known is not None else (None, "")
-        return (_resolved(handle, entry, cache_hit=True) if entry is not None else None), damage
+        if entry is None:
+            return None, damage
+        self._admit(handle, entry)
+        return _resolved(handle, entry, cache_hit=True), damage
 
     def _entry(self, digest: str) -> tuple[Entry | None, str]:
         try:
@@ -266,6 +281,7 @@ class ModuleCache:
             with self._work_directory() as work:
                 entry = _fetch(handle, fetcher, work)
                 self._check_digest(handle, entry.manifest.digest, pinned)
+                self._admit(handle, entry)
                 entry = self._commit(entry)
         except OutputError as error:  # Names a temporary file only.
             raise OutputError(f"{handle}: the cache {self.root} cannot take it: {error}") from error
@@ -291,6 +307,16 @@ class ModuleCache:
                 f"{handle}: its bytes have changed: the digest was {earlier} and is now {digest}; "
                 "if that is intended, pin the new digest once"
             )
+
+    def _admit(self, handle: ModuleHandle, entry: Entry) -> None:
+        """Raises UnsafeModuleError where the policy refuses the module, and warns where it says so.
+
+        Directories and archives of this machine are local.
+        """
+        is_remote = not handle.is_local
+        if self._policy.mode_for(is_remote=is_remote) != "off":
+            verdict = verdict_of(entry.directory, entry.path)
+            self._policy.admit(str(handle), verdict, is_remote=is_remote)
 
     def _commit(self, entry: Entry) -> Entry:
         """Moves a finished entry to its place, where an equal one may have come first."""
@@ -377,7 +403,11 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     directory.mkdir()
     os.rename(into, module_path(directory))
     try:
-        return finish_entry(directory)
+        return finish_entry(directory, is_trusted=handle.is_local)
+    except UnsafeModuleError as error:
+        raise UnsafeModuleError(
+            str(error).replace(str(module_path(directory)), str(handle))
+        ) from error
     except NotAModuleError as error:
         module = module_path(directory)
         message = str(error).replace(str(module), str(handle))

@@ -111,7 +111,7 @@ def check(
     checks = [Check(**document) for document in found["checks"]]
     if not run:
         last = _NOT_RUN
-    elif any(check.name in _DANGEROUS and check.outcome == "fail" for check in checks):
+    elif found["is_dangerous"]:
         last = _TOO_DANGEROUS
     else:
         last = _hermetic(path, timeout_s, imports, tags)
@@ -124,7 +124,12 @@ def read_checks(path: Path, tags: Sequence[str], policy: str) -> dict[str, Any]:
     with damage_reported(path):
         checks = [_named(name, function(module)) for name, function in _CHECKS.items()]
         checks.append(_named("safe-ops", _safe_ops(module, SafetyPolicy.from_json(policy))))
-    return {"format": module.spec.format, "checks": [asdict(check) for check in checks]}
+        is_dangerous = checks[-1].outcome == "fail" or any(map(module.leads_out, module.assets))
+    return {
+        "format": module.spec.format,
+        "checks": [asdict(check) for check in checks],
+        "is_dangerous": is_dangerous,
+    }
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,26 @@ class _Module:
     @property
     def has_weights(self) -> bool:
         return any(graphs.has_weights(graph) for graph in self.graphs)
+
+    @property
+    def assets(self) -> list[str]:
+        """Names of the assets of all graphs."""
+        return sorted({name for graph in self.graphs for name in graphs.asset_names(graph)})
+
+    def leads_out(self, name: str) -> bool:
+        """Whether a name of an asset, or a link that it is, leads out of assets/."""
+        return not self._asset(name).is_relative_to(self._assets)
+
+    def lacks(self, name: str) -> bool:
+        """Whether an asset is not a file in assets/, and does not lead out of it either."""
+        return not self.leads_out(name) and not self._asset(name).is_file()
+
+    @property
+    def _assets(self) -> Path:
+        return Path(os.path.realpath(self.path / "assets"))
+
+    def _asset(self, name: str) -> Path:
+        return Path(os.path.realpath(self._assets / name))
 
     @property
     def train_graph(self) -> Any:
@@ -171,7 +196,6 @@ def _named(name: str, finding: _Finding) -> Check:
 
 _NOT_RUN = _not_applicable("it was not run (--no-run)")
 _TOO_DANGEROUS = _not_applicable("it was not run, since running it may do harm: see what failed")
-_DANGEROUS = ("assets", "safe-ops")
 _IN_TF2 = _not_applicable("it belongs to the TF1 hub format")
 _IN_TF1 = _not_applicable("it belongs to TF2 SavedModels")
 
@@ -228,10 +252,10 @@ def _closed(name: str, signature: SignatureSpec) -> Iterator[str]:
 
 
 def _assets(module: _Module) -> _Finding:
-    root = Path(os.path.realpath(module.path / "assets"))
-    names = sorted({name for graph in module.graphs for name in graphs.asset_names(graph)})
+    names = module.assets
     literal = sorted({name for graph in module.graphs for name in graphs.literal_files(graph)})
-    found = [problem for name in names for problem in _asset_problem(root, name)]
+    found = [f"{name!r} points outside of assets" for name in names if module.leads_out(name)]
+    found += [f"{name!r} is not in assets" for name in names if module.lacks(name)]
     found += [f"the graph reads {name!r}, which is not an asset" for name in literal]
     if found:
         return _fail(
@@ -240,14 +264,6 @@ def _assets(module: _Module) -> _Finding:
             "export again",
         )
     return _pass(f"{', '.join(names)} in assets" if names else "the graph needs no files")
-
-
-def _asset_problem(root: Path, name: str) -> Iterator[str]:
-    target = Path(os.path.realpath(root / name))
-    if not target.is_relative_to(root):
-        yield f"{name!r} points outside of assets"
-    elif not target.is_file():
-        yield f"{name!r} is not in assets"
 
 
 def _safe_ops(module: _Module, policy: SafetyPolicy) -> _Finding:
