@@ -342,6 +342,11 @@ def _attribute(op: str, name: str, value: bytes) -> Callable[[Any], object]:
     return change
 
 
+def _parses_a_handle(graph: Any) -> None:
+    added = node(graph.graph_def.library.function[0], "ParseTensor", "evil", ["text"])
+    added.attr["out_type"].type = types_pb2.DT_RESOURCE
+
+
 def _resource_constant(graph: Any) -> None:
     added = node(graph.graph_def.library.function[0], "Const", "evil")
     handle = added.attr["value"].tensor.resource_handle_val.add()
@@ -465,6 +470,10 @@ HOSTILE: Mapping[str, Hostile] = {
     "message types of a file": Hostile(
         _attribute("DecodeProtoV2", "descriptor_source", SECRET), "attribute", "DecodeProtoV2"
     ),
+    "parsed handle of a resource": Hostile(
+        _parses_a_handle, "attribute", "ParseTensor", "evil", "embed"
+    ),
+    "vocabulary of pairs": Hostile(_in_function("Skipgram"), "op", "Skipgram"),
     "handle of a resource": Hostile(_resource_constant, "constant", "", "evil", "embed"),
     "object of the process": Hostile(_variant_constant, "constant", "", "evil"),
     "optimizer of a session": Hostile(_config, "config", "", "evil"),

@@ -11,8 +11,6 @@ _FILE = Path(__file__).with_name("allowed_ops.txt")
 _RULES = 1  # Goes up when safety.py or flow.py finds more in the same graph than before.
 _NAMESPACE = ">*"
 
-_STREAMS = ("stdout", "stderr", "log(info)", "log(warning)", "log(error)")
-
 
 @dataclass(frozen=True)
 class Group:
@@ -81,29 +79,42 @@ def _heading(line: str) -> Group:
     return Group(kind, title, reason, package)
 
 
-def _is_local_descriptor(value: str) -> bool:
-    return value in ("", "local://") or value.startswith("bytes://")
+def _is_local_descriptor(value: Any) -> bool:
+    return value.s in (b"", b"local://") or value.s.startswith(b"bytes://")
 
 
-# Op -> an attribute that may name a file, and which of its values names none.
-_ATTRIBUTES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
-    "PrintV2": ("output_stream", lambda value: value in ("", *_STREAMS)),
-    "FixedUnigramCandidateSampler": ("vocab_file", lambda value: not value),
+def _is_shown(value: Any) -> bool:
+    return value.s in (b"", b"stdout", b"stderr", b"log(info)", b"log(warning)", b"log(error)")
+
+
+def _is_plain(value: Any) -> bool:
+    return value.type not in (_RESOURCE, _VARIANT)
+
+
+def _is_empty(value: Any) -> bool:
+    return not value.s
+
+
+_RESOURCE, _VARIANT = 20, 21  # Of tensorflow.DataType.
+# Op -> an attribute that may do harm, and which of its values do none.
+_ATTRIBUTES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "PrintV2": ("output_stream", _is_shown),
+    "FixedUnigramCandidateSampler": ("vocab_file", _is_empty),
     "DecodeProtoV2": ("descriptor_source", _is_local_descriptor),
     "EncodeProto": ("descriptor_source", _is_local_descriptor),
+    "ParseTensor": ("out_type", _is_plain),
 }
 _MODEL_FILE = "model_file"  # Of the ops of tf_sentencepiece, which have the model itself as well.
 
 
 def harmful_attribute(node: Any) -> tuple[str, str] | None:
-    """The attribute of a node that names a file, and its value; None where none does."""
+    """The attribute of a node that may do harm, and its value; None where none does."""
     named = _ATTRIBUTES.get(node.op)
     if named is None:
-        if not node.op.startswith("Sentencepiece") or _MODEL_FILE not in node.attr:
+        if not node.op.startswith("Sentencepiece"):
             return None
-        named = _MODEL_FILE, lambda value: not value
-    attribute, is_harmless = named
-    if attribute not in node.attr:
-        return None  # The default, which names no file.
-    value = node.attr[attribute].s.decode("utf-8", "replace")
-    return None if is_harmless(value) else (attribute, value)
+        named = _MODEL_FILE, _is_empty
+    name, is_harmless = named
+    if name not in node.attr or is_harmless(node.attr[name]):
+        return None  # The default of none of them does harm.
+    return name, " ".join(str(node.attr[name]).split())

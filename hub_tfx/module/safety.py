@@ -42,7 +42,7 @@ class Finding:
     Attributes:
       rule: ``op`` (refused, or on no list), ``package`` (an op of a known package), ``saver`` (a
         checkpoint is read or written elsewhere than by the SaverDef), ``file`` (a file that is not
-        an asset is read), ``attribute`` (an attribute names a file), ``asset`` (it lies outside of
+        an asset is read), ``attribute`` (an attribute names a file, say), ``asset`` (it lies outside of
         assets/), ``function``, ``constant``, ``config`` or ``unread``.
       op: name of the op; empty where it is about none.
       node: name of the node, or of the asset.
@@ -254,7 +254,7 @@ class _Judge:
             case _:
                 self._refuse(op, node.name, function, group)
         if group is not None and (named := harmful_attribute(node)) is not None:
-            why = f"its attribute {named[0]} names the file {shortened(repr(named[1]))}"
+            why = f"its attribute {named[0]} may not be {shortened(named[1])}"
             self._add("attribute", Found(op, node.name, function, why))
 
     def _refuse(self, op: str, node: str, function: str, group: Group | None) -> None:

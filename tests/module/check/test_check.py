@@ -305,9 +305,9 @@ def _without(*names: str) -> Callable[[Any], None]:
 def _not_in_training(saved_model: Any) -> None:
     graph = _train_graph(saved_model)
     graph.collection_def.pop("update_ops")
-    for node in graph.graph_def.node:
-        if node.op == "FusedBatchNormV3":
-            node.attr["is_training"].b = False
+    for normalized in graph.graph_def.node:
+        if normalized.op == "FusedBatchNormV3":
+            normalized.attr["is_training"].b = False
 
 
 def _into_a_function(saved_model: Any) -> None:
