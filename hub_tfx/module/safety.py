@@ -42,7 +42,7 @@ class Finding:
     Attributes:
       rule: ``op`` (refused, or on no list), ``package`` (an op of a known package), ``saver`` (a
         checkpoint is read or written elsewhere than by the SaverDef), ``file`` (a file that is not
-        an asset is read), ``attribute`` (an attribute names a file, say), ``asset`` (it lies outside of
+        an asset is read), ``attribute`` (one that names a file, say), ``asset`` (it lies outside of
         assets/), ``function``, ``constant``, ``config`` or ``unread``.
       op: name of the op; empty where it is about none.
       node: name of the node, or of the asset.

@@ -405,9 +405,8 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     try:
         return finish_entry(directory, is_trusted=handle.is_local)
     except UnsafeModuleError as error:
-        raise UnsafeModuleError(
-            str(error).replace(str(module_path(directory)), str(handle))
-        ) from error
+        message = str(error).replace(str(module_path(directory)), str(handle))
+        raise UnsafeModuleError(message) from error
     except NotAModuleError as error:
         module = module_path(directory)
         message = str(error).replace(str(module), str(handle))
