@@ -16,6 +16,7 @@ from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.lineage.connection import Connection
 from hub_tfx.module.handle import IN_REPOSITORY, ModuleHandle, checked_handle
 from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, Reference, check_settable
@@ -62,6 +63,11 @@ class PipelineConfig(Checked):
       preprocessor: handle of a module that takes the features and feeds the other one; None for
         none.
       preprocessor_digest: the digest that the preprocessor must have; None for any.
+      policy: what becomes of a module with ops that are on no list of harmless ones: ``strict``
+        refuses it, ``warn`` says so, ``off`` does not look. None for strict for a module from
+        elsewhere, and warn for one of this machine.
+      allow_ops: names of ops that are allowed all the same. Those of packages that are imported to
+        run a module are allowed, too.
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen;
         a ``tfx.proto.Input`` or ``tfx.proto.Output`` is taken as well. By default all files of
@@ -84,6 +90,8 @@ class PipelineConfig(Checked):
     module_digest: Digest | None = None
     preprocessor: Handle | None = None
     preprocessor_digest: Digest | None = None
+    policy: Literal["strict", "warn", "off"] | None = None
+    allow_ops: tuple[str, ...] = ()
     example_gen: Literal["import", "csv"] = "import"
     input_config: InputConfig | None = None
     output_config: OutputConfig | None = None
@@ -109,6 +117,17 @@ class PipelineConfig(Checked):
         if self.metadata_path is None:
             return self.metadata
         return Connection.sqlite(self.metadata_path)
+
+    @property
+    def safety(self) -> SafetyPolicy:
+        """Which modules its steps take."""
+        return SafetyPolicy(self.policy, self.allow_ops, self.imports)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The packages that are imported to run its modules."""
+        feeding = (getattr(self, name, None) for name in ("embed", "fine_tune"))
+        return tuple(sorted({package for job in feeding if job for package in job.imports}))
 
     @property
     def folders(self) -> tuple[str, ...]:

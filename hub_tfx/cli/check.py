@@ -43,7 +43,7 @@ _FAILED = 4  # A gate said no.
 def check(
     handle: str,
     imports: tuple[str, ...],
-    mode: Any,
+    policy: Any,
     allow_ops: tuple[str, ...],
     tags: tuple[str, ...] | None,
     no_run: bool,
@@ -64,15 +64,15 @@ def check(
     """
     from hub_tfx.module.check import check as check_module
 
-    policy = safety_policy(mode, allow_ops, imports)
-    module = located(handle, cache_dir, digest, policy)
+    safety = safety_policy(policy, allow_ops, imports)
+    module = located(handle, cache_dir, digest, safety)
     report = check_module(
         module.path,
         run=not no_run,
         timeout_s=timeout_s,
         imports=imports,
         tags=tags or (),
-        policy=policy,
+        policy=safety,
     )
     if as_json:
         print_json({"handle": module.handle, "digest": module.digest, **report.to_dict()})

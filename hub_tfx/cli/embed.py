@@ -88,7 +88,7 @@ def embed(
     input_format: str | None,
     output: str,
     output_format: Any,
-    mode: Any,
+    policy: Any,
     allow_ops: tuple[str, ...],
     previous: str | None,
     report: bool,
@@ -116,7 +116,7 @@ def embed(
         from hub_tfx.store.cache import ModuleCache
 
     config, beam_arguments = embed_config(**options), engine_options()
-    cache = ModuleCache(cache_dir, policy=safety_policy(mode, allow_ops, config.imports))
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, config.imports))
     module = cache.resolve(handle, digest=digest)
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     with shown_progress(), errors_told_once():

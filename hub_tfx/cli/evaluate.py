@@ -95,7 +95,7 @@ def evaluate(
     inputs: tuple[str, ...],
     input_format: str | None,
     output: str,
-    mode: Any,
+    policy: Any,
     allow_ops: tuple[str, ...],
     cache_dir: str | None,
     as_json: bool,
@@ -127,7 +127,7 @@ def evaluate(
         raise UsageError("--baseline-sha256 is that of --baseline: give both")
     beam_arguments = engine_options()
     imports = {*feeding.imports, *(baseline_feeding.imports if baseline_feeding else ())}
-    cache = ModuleCache(cache_dir, policy=safety_policy(mode, allow_ops, sorted(imports)))
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, sorted(imports)))
     module = cache.resolve(handle, digest=digest)
     other = None if baseline is None else cache.resolve(baseline, digest=baseline_digest)
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)

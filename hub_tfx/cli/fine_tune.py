@@ -71,7 +71,7 @@ def fine_tune(
     input_format: str | None,
     preprocessor: str | None,
     preprocessor_digest: str | None,
-    mode: Any,
+    policy: Any,
     allow_ops: tuple[str, ...],
     cache_dir: str | None,
     as_json: bool,
@@ -100,7 +100,7 @@ def fine_tune(
         from hub_tfx.store.cache import ModuleCache
 
     config = fine_tune_config(**options)
-    cache = ModuleCache(cache_dir, policy=safety_policy(mode, allow_ops, config.imports))
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, config.imports))
     base = _base(module, digest, module_fn, module_format, cache)
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     importing = current_directory_on_path() if module_fn else nullcontext()

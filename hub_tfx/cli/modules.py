@@ -49,7 +49,7 @@ def resolve(
     cache_dir: str | None,
     digest: str | None,
     verify_key: str | None,
-    mode: Any,
+    policy: Any,
     allow_ops: tuple[str, ...],
     imports: tuple[str, ...],
     quiet: bool,
@@ -65,8 +65,8 @@ def resolve(
     Example:
       hub-tfx resolve https://tfhub.dev/google/nnlm-en-dim128/2
     """
-    policy = safety_policy(mode, allow_ops, imports)
-    cache = ModuleCache(cache_dir, verify_key=verify_key, policy=policy)
+    safety = safety_policy(policy, allow_ops, imports)
+    cache = ModuleCache(cache_dir, verify_key=verify_key, policy=safety)
     module = cache.resolve(handle, digest=digest)
     fields = _fields(module) | {"cache_hit": module.cache_hit}
     if module.signed_by:
@@ -92,12 +92,12 @@ def inspect(
     cache_dir: str | None,
     digest: str | None,
     tags: tuple[str, ...] | None,
-    mode: Any,
+    policy: Any,
     allow_ops: tuple[str, ...],
     imports: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what the module of HANDLE takes and gives, and what is in it, without running it.
+    """Show what the module of HANDLE takes, gives and may do, without running it.
 
     The verdict names every op that is on no list of harmless ones, with its node and function. A
     module that the policy refuses is not kept; its verdict is shown all the same.
@@ -106,9 +106,9 @@ def inspect(
     Example:
       hub-tfx inspect ./my_module
     """
-    policy = safety_policy(mode, allow_ops, imports)
+    safety = safety_policy(policy, allow_ops, imports)
     try:
-        module = ModuleCache(cache_dir, policy=policy).resolve(handle, digest=digest)
+        module = ModuleCache(cache_dir, policy=safety).resolve(handle, digest=digest)
     except UnsafeModuleError as error:
         if error.verdict is not None:
             _print_verdict(handle, error.verdict, as_json)

@@ -267,7 +267,6 @@ def safety_options(command: Any) -> Any:
     options = (
         click.option(
             "--policy",
-            "mode",
             type=click.Choice(["strict", "warn", "off"]),
             help="Refuse a module with ops that are on no list of harmless ones, say so, or do not "
             "look.  [HUB_TFX_POLICY, or strict for modules from elsewhere and warn for those of "
@@ -285,12 +284,12 @@ def safety_options(command: Any) -> Any:
 
 
 def safety_policy(
-    mode: Any, allow_ops: Sequence[str], imports: Sequence[str] = ()
+    policy: Any, allow_ops: Sequence[str], imports: Sequence[str] = ()
 ) -> "SafetyPolicy":
     """The policy of what ``safety_options`` parsed, for modules that run beside some packages."""
     from hub_tfx.module.policy import SafetyPolicy
 
-    return SafetyPolicy(mode, tuple(allow_ops), tuple(imports))
+    return SafetyPolicy(policy, tuple(allow_ops), tuple(imports))
 
 
 def call_options(batch_size: str) -> Any:

@@ -107,7 +107,7 @@ def publish(
     why: str,
     variants: tuple[str, ...],
     imports: tuple[str, ...],
-    mode: Any,
+    policy: Any,
     allow_ops: tuple[str, ...],
     sign_key: str | None,
     no_archive: bool,
@@ -127,8 +127,8 @@ def publish(
     from hub_tfx.repository.publish import publish as publish_module
     from hub_tfx.store.cache import ModuleCache
 
-    policy = safety_policy(mode, allow_ops, imports)
-    resolved = ModuleCache(cache_dir, policy=policy).resolve(module, digest=digest)
+    safety = safety_policy(policy, allow_ops, imports)
+    resolved = ModuleCache(cache_dir, policy=safety).resolve(module, digest=digest)
     published = publish_module(
         resolved,
         repository,
