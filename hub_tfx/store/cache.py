@@ -19,10 +19,12 @@ from hub_tfx.errors import (
     HubTfxError,
     NotAModuleError,
     OutputError,
+    UnsafeModuleError,
 )
 from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.store.entries import commit_entry, find_entry
 from hub_tfx.store.entry import Entry, finish_entry, module_path
@@ -35,6 +37,7 @@ from hub_tfx.store.fetch.base import (
 )
 from hub_tfx.store.folder import WHAT_TO_SET, CacheFolder
 from hub_tfx.store.records import archive_sha256, known_digest, record_of, write_record
+from hub_tfx.store.verdicts import verdict_of
 
 _log = logging.getLogger(__name__)
 NewBytes = Literal["refuse", "follow"]
@@ -57,6 +60,7 @@ class ModuleCache:
         fetcher: Fetcher | None = None,
         lock_timeout_s: float = 600,
         verify_key: str | os.PathLike[str] | None = None,
+        policy: SafetyPolicy | None = None,
     ):
         """A cache in a directory. The disk is not touched yet.
 
@@ -67,6 +71,8 @@ class ModuleCache:
           lock_timeout_s: how long to wait for another process that fetches the same handle.
           verify_key: file with the public key by which every module of a repository must be signed;
             if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
+          policy: which modules are refused for what is in their graphs, also those that are in the
+            cache already; one without exceptions if None.
 
         Raises:
           OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
@@ -77,6 +83,7 @@ class ModuleCache:
         self._lock_timeout_s = lock_timeout_s
         key = verify_key or os.environ.get("HUB_TFX_VERIFY_KEY") or None
         self._verify_key = None if key is None else Path(os.path.abspath(key))
+        self._policy = policy or SafetyPolicy()
 
     def resolve(
         self,
@@ -99,6 +106,7 @@ class ModuleCache:
           HandleError, ConfigError: handle or digest cannot be read.
           DigestMismatchError: the module's digest is not the pinned one, or not the one before.
           UntrustedError: it is a module of a repository, and not signed by the key that is set.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
             the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
@@ -125,6 +133,7 @@ class ModuleCache:
 
         Raises:
           DigestMismatchError: it has another digest, or a handle stood for another module before.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           ArchiveError, NotAModuleError, UnsafeArchiveError, InputError: see Fetcher.fetch.
           OutputError: the cache cannot be written.
         """
@@ -136,10 +145,13 @@ class ModuleCache:
                 self._check_digest(handle, digest, None)
             entry, _ = find_entry(self._folder, digest)
             was_there = entry is not None
-            if entry is None:
+            if entry is not None:
+                self._admit(source, entry)
+            else:
                 with self._folder.work_directory() as work:
                     entry = _fetch(source, fetcher, work)
                     self._check_digest(source, entry.manifest.digest, digest)
+                    self._admit(source, entry)
                     entry = commit_entry(self._folder, entry)
             for handle in handles:
                 write_record(self._folder, handle, digest)
@@ -173,7 +185,7 @@ class ModuleCache:
                 module.verify()
             return replace(module, signed_by=known.signed_by)
         try:
-            module = ResolvedModule.of_directory(known.directory, str(known.handle))
+            module = ResolvedModule.of_directory(known.directory, str(known.handle), self._policy)
         except NotAModuleError as error:
             raise _damaged(known, str(error)) from error
         if module.digest != known.digest:
@@ -228,7 +240,10 @@ class ModuleCache:
         else:
             known = known_digest(self._folder, handle)
             entry, damage = (None, "") if known is None else find_entry(self._folder, known)
-        return (_resolved(handle, entry, cache_hit=True) if entry is not None else None), damage
+        if entry is None:
+            return None, damage
+        self._admit(handle, entry)
+        return _resolved(handle, entry, cache_hit=True), damage
 
     def _check_source(self, handle: ModuleHandle, pinned: str) -> None:
         """A local source that is known to have another digest need not be copied."""
@@ -253,6 +268,7 @@ class ModuleCache:
                 entry = _fetch(handle, fetcher, work)
                 if not follow:
                     self._check_digest(handle, entry.manifest.digest, pinned)
+                self._admit(handle, entry)
                 entry = commit_entry(self._folder, entry)
         except OutputError as error:  # Names a temporary file only.
             raise OutputError(f"{handle}: the cache {self.root} cannot take it: {error}") from error
@@ -279,6 +295,16 @@ class ModuleCache:
                 "if that is intended, resolve it with --refresh, or pin the new digest once"
             )
 
+    def _admit(self, handle: ModuleHandle, entry: Entry) -> None:
+        """Raises UnsafeModuleError where the policy refuses the module, and warns where it says so.
+
+        Directories and archives of this machine are local.
+        """
+        is_remote = not handle.is_local
+        if self._policy.mode_for(is_remote=is_remote) != "off":
+            verdict = verdict_of(entry.directory, entry.path)
+            self._policy.admit(str(handle), verdict, is_remote=is_remote)
+
 
 def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     into, directory = work / "module", work / "entry"
@@ -288,7 +314,10 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     directory.mkdir()
     os.rename(into, module_path(directory))
     try:
-        return finish_entry(directory)
+        return finish_entry(directory, is_trusted=handle.is_local)
+    except UnsafeModuleError as error:
+        message = str(error).replace(str(module_path(directory)), str(handle))
+        raise UnsafeModuleError(message) from error
     except NotAModuleError as error:
         module = module_path(directory)
         message = str(error).replace(str(module), str(handle))

@@ -30,6 +30,7 @@ from hub_tfx.errors import (
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.ops import op_list
 from hub_tfx.store.archive import pack, unpack
 from hub_tfx.store.cache import ModuleCache
 from hub_tfx.testing import FakeFetcher, minimal_module, serve
@@ -713,7 +714,8 @@ def test_scratch_of_a_careless_fetcher_stays_out_of_the_entry(root: Path, module
             (into.parent / "download").write_text("scratch")
 
     resolved = ModuleCache(root, fetcher=Careless({VERSIONED: module_dir})).resolve(VERSIONED)
-    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec-2.json"]
+    verdict = f"verdict-{op_list().version}.json"
+    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec-2.json", verdict]
 
 
 def test_a_source_that_cannot_be_read_is_an_input_error(
