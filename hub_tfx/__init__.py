@@ -14,6 +14,12 @@ module, and its signatures can be read without running it::
     module = hub_tfx.ModuleCache().resolve("https://example.org/nnlm/1")
     module.spec.get_signature_names()              # ['default']
 
+Code that calls TensorFlow Hub itself takes its modules from the same cache, unchanged, after one
+line::
+
+    hub_tfx.install_resolver()
+    layer = hub.KerasLayer("https://example.org/nnlm/1")
+
 Apache Beam embeds files with the module. Rows that cannot be embedded become dead letters, each
 with a reason::
 
@@ -87,6 +93,7 @@ _HOMES = {
     "evaluate_files": "hub_tfx.evaluate.job",
     "fine_tune_files": "hub_tfx.finetune.job",
     "inspect": "hub_tfx.module.inspect",
+    "install_resolver": "hub_tfx.drop_in.resolver",
     "latest_generation": "hub_tfx.embed.generations",
     "latest_module": "hub_tfx.components.latest_module",
     "list_generations": "hub_tfx.embed.generations",

@@ -20,8 +20,10 @@ from hub_tfx.data.filesystems import (
 )
 from hub_tfx.embed.generations import MARKER, PushedGeneration
 from hub_tfx.errors import DigestMismatchError, InputError, NotAModuleError
+from hub_tfx.module.examine import examine
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.retrain.decision import Decision
 
@@ -234,6 +236,7 @@ def read_module(artifact: Any) -> ResolvedModule:
     Raises:
       NotAModuleError: the artifact does not hold a module.
       DigestMismatchError: the files are not those that were written.
+      UnsafeModuleError: HUB_TFX_POLICY is strict, and something was found in the module.
     """
     path = f"{artifact.uri}/{_MODULE}"
     fix = "run the pipeline again without its cache (enable_cache=False) to make it again"
@@ -256,11 +259,13 @@ def read_module(artifact: Any) -> ResolvedModule:
             f"but ML Metadata says {stamped}: {fix}"
         )
     handle = artifact.get_string_custom_property("handle") or path
+    examined = examine(directory, is_trusted=True)
+    SafetyPolicy().admit(handle, examined.verdict, is_remote=False)
     return ResolvedModule(
         handle,
         Path(directory),
         manifest.digest,
-        inspect(directory),
+        examined.spec,
         manifest.size_bytes,
         remote_path=None if is_local(path) else path,
     )

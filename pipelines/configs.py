@@ -17,6 +17,7 @@ from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.lineage.connection import Connection
 from hub_tfx.module.handle import IN_REPOSITORY, ModuleHandle, checked_handle
 from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, Reference, check_settable
@@ -77,6 +78,11 @@ class PipelineConfig(Checked):
       lock_file: the lock file that says which digest each of these handles, and that of a baseline,
         stands for, a LockFile or its path; a handle that it does not name is refused. It is read
         when the pipeline is made. None for none.
+      policy: what becomes of a module with ops that are on no list of harmless ones: ``strict``
+        refuses it, ``warn`` says so, ``off`` does not look. None for strict for a module from
+        elsewhere, and warn for one of this machine.
+      allow_ops: names of ops that are allowed all the same. Those of packages that are imported to
+        run a module are allowed, too.
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen;
         a ``tfx.proto.Input`` or ``tfx.proto.Output`` is taken as well. By default all files of
@@ -100,6 +106,8 @@ class PipelineConfig(Checked):
     preprocessor: Handle | None = None
     preprocessor_digest: Digest | None = None
     lock_file: LockPath | None = None
+    policy: Literal["strict", "warn", "off"] | None = None
+    allow_ops: tuple[str, ...] = ()
     example_gen: Literal["import", "csv"] = "import"
     input_config: InputConfig | None = None
     output_config: OutputConfig | None = None
@@ -140,6 +148,17 @@ class PipelineConfig(Checked):
         if self.metadata_path is None:
             return self.metadata
         return Connection.sqlite(self.metadata_path)
+
+    @property
+    def safety(self) -> SafetyPolicy:
+        """Which modules its steps take."""
+        return SafetyPolicy(self.policy, self.allow_ops, self.imports)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The packages that are imported to run its modules."""
+        feeding = (getattr(self, name, None) for name in ("embed", "fine_tune"))
+        return tuple(sorted({package for job in feeding if job for package in job.imports}))
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -14,7 +14,9 @@ def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
     config = config.pinned()
     example_gen = make_example_gen(config)
-    resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
+    resolver = ModuleResolver(
+        handle=config.module, digest=config.module_digest, policy=config.safety
+    )
     preprocessing, preprocessor = resolve_preprocessor(config)
     components = [example_gen, resolver, *preprocessing]
     previous = None

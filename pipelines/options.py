@@ -17,6 +17,7 @@ from hub_tfx.cli.options import (
     embed_values,
     preprocessor_option,
     preprocessor_sha256_option,
+    safety_options,
     sha256_option,
 )
 from hub_tfx.embed.generations import DEFAULT_KEEP
@@ -333,4 +334,5 @@ def _input_options(pipeline_name: str) -> tuple[Any, ...]:
             help="Keep the runs of the pipeline in ML Metadata under this name.  "
             f"[{pipeline_name}]",
         ),
+        safety_options,
     )

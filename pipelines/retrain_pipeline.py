@@ -30,10 +30,12 @@ def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -
       plans: the spans that were planned before the run; None to look for them during the run.
     """
     config = config.pinned()
-    resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
+    resolver = ModuleResolver(
+        handle=config.module, digest=config.module_digest, policy=config.safety
+    )
     base_module = resolver.outputs["module"]
     finding, in_use = find_baseline(
-        config.gate, config.publication, config.module, config.module_digest
+        config.gate, config.publication, config.module, config.module_digest, config.safety
     )
     example_gen, *corpus = make_example_gens(config, in_use, base_module, plans)
     prepared = prepare(config, example_gen, config.schema_file)

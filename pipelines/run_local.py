@@ -13,6 +13,7 @@ from hub_tfx.cli.names import run_renamed
 from hub_tfx.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hub_tfx.module.policy import SafetyPolicy
     from hub_tfx_pipelines.configs import (
         EmbedPipelineConfig,
         FineTunePipelineConfig,
@@ -132,7 +133,7 @@ def with_baseline(
         baseline, digest = fallback, fallback_digest
     if baseline is None:
         return config
-    handle, digest = _resolved(baseline, digest)
+    handle, digest = _resolved(baseline, digest, config.safety)
     return replace(config, gate=replace(gate, baseline=handle, baseline_digest=digest))
 
 
@@ -204,10 +205,10 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     if config.input_config is None:
         find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
     if config.module is not None:
-        handle, digest = _resolved(config.module, config.module_digest)
+        handle, digest = _resolved(config.module, config.module_digest, config.safety)
         config = replace(config, module=handle, module_digest=digest)
     if config.preprocessor is not None:
-        handle, digest = _resolved(config.preprocessor, config.preprocessor_digest)
+        handle, digest = _resolved(config.preprocessor, config.preprocessor_digest, config.safety)
         config = replace(config, preprocessor=handle, preprocessor_digest=digest)
     pipeline = create_pipeline(config)
     runner = LocalRunner(connection)
@@ -224,11 +225,11 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     }
 
 
-def _resolved(handle: str, digest: str | None) -> tuple[str, str]:
+def _resolved(handle: str, digest: str | None, policy: "SafetyPolicy") -> tuple[str, str]:
     """Resolves a module; the handle to name it by in the pipeline, and its digest."""
     from hub_tfx.store.cache import ModuleCache
 
-    module = ModuleCache().resolve(handle, digest=digest)
+    module = ModuleCache(policy=policy).resolve(handle, digest=digest)
     return _pinned(handle, module.handle), module.digest
 
 

@@ -233,6 +233,7 @@ OWN = {
     "module/child.py": "reads the answer of its child",
     "module/code_digest.py": "reads the source of code that is imported already",
     "module/create/export.py": "reads the module that it has made",
+    "module/ops.py": "reads a file that hub_tfx comes with",
     "module/process.py": "reads what the system says of its cores",
     "module/vector_files.py": "opens the member of an archive that is open",
     "repository/local.py": "opens its own folder to lock it, and reads no file",
