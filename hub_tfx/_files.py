@@ -105,9 +105,15 @@ def remove_older(folder: Path, pattern: str, age_s: float) -> None:
 def _changed_s(path: Path) -> float:
     """Unix time at which a file, or anything in a directory, was last changed."""
     changed_s = 0.0
-    for found in (path, *path.rglob("*")):
-        with suppress(FileNotFoundError):  # Its process is alive after all.
-            changed_s = max(changed_s, found.lstat().st_mtime)
+    # Path.rglob fails where a process that is alive after all removes a directory meanwhile.
+    inside: Iterator[str] = (
+        os.path.join(folder, name)
+        for folder, folders, names in os.walk(path)
+        for name in (*folders, *names)
+    )
+    for found in (os.fspath(path), *inside):
+        with suppress(FileNotFoundError):
+            changed_s = max(changed_s, os.lstat(found).st_mtime)
     return changed_s
 
 

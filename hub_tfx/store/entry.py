@@ -2,6 +2,7 @@
 
 <digest>/module/…        the module's files
 <digest>/manifest.json   names and hashes of these; the SHA-256 of this file is <digest>
+<digest>/verdict-….json  whether it may be loaded; see verdicts.py
 <digest>/spec-2.json     the signatures, so that a hit need not read the graph; the number goes up
                          when inspect reads more out of the same graph than before
 """
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub_tfx._files import read_regular, sync_tree
-from hub_tfx.errors import NotAModuleError
-from hub_tfx.module.inspect import inspect
+from hub_tfx.errors import NotAModuleError, UnsafeModuleError
+from hub_tfx.module.examine import examine
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleSpec
+from hub_tfx.store.verdicts import write_verdict
 
 _MANIFEST = "manifest.json"
 _SPEC = "spec-2.json"
@@ -42,20 +44,26 @@ def module_path(directory: Path) -> Path:
     return directory / "module"
 
 
-def finish_entry(directory: Path) -> Entry:
+def finish_entry(directory: Path, *, is_trusted: bool = False) -> Entry:
     """Makes an entry of a directory whose ``module`` is filled: hashed, described, on the disk.
+
+    Args:
+      directory: the entry's.
+      is_trusted: whether a small graph is read in this process; see run_limited.
 
     Raises:
       NotAModuleError: the directory does not hold a module.
+      UnsafeModuleError: reading it takes more memory or time than any real module needs.
       InputError: a file cannot be read back.
     """
     module = module_path(directory)
-    spec = inspect(module)
+    examined = examine(module, is_trusted=is_trusted)
     manifest = Manifest.of_directory(module)
     (directory / _MANIFEST).write_text(manifest.to_json())
-    (directory / _SPEC).write_text(spec.to_json())
+    (directory / _SPEC).write_text(examined.spec.to_json())
+    write_verdict(directory, examined.verdict)
     sync_tree(directory)
-    return Entry(directory, manifest, spec)
+    return Entry(directory, manifest, examined.spec)
 
 
 def read_entry(directory: Path) -> Entry | None:
@@ -106,6 +114,6 @@ def _spec(directory: Path) -> ModuleSpec:
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass  # It is lost, or of another version of hub_tfx: the module itself is what counts.
     try:
-        return inspect(module_path(directory))
-    except NotAModuleError as error:
+        return examine(module_path(directory)).spec
+    except (NotAModuleError, UnsafeModuleError) as error:
         raise DamagedEntryError("its saved_model.pb cannot be read") from error

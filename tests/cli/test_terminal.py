@@ -47,6 +47,7 @@ def test_nothing_that_is_printed_steers_a_terminal(
     output.tell(STEERING)
     output.print_text(f"{STEERING}\n{STEERING}")
     output.print_table((STEERING, "x"), [(STEERING, STEERING)])
+    output.print_table(("x", STEERING), [("x", STEERING)], below=(STEERING,))
     output.print_fields({STEERING: STEERING})
     output.print_json({STEERING: STEERING})
     line = output.ProgressLine("x")

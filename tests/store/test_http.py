@@ -14,6 +14,7 @@ import pytest
 
 from hub_tfx.errors import (
     ArchiveError,
+    DigestMismatchError,
     FetchError,
     HubTfxError,
     NotAModuleError,
@@ -22,11 +23,12 @@ from hub_tfx.errors import (
     UnsafeArchiveError,
 )
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.manifest import Manifest, hash_file
 from hub_tfx.store.archive import Limits
 from hub_tfx.store.cache import ModuleCache
 from hub_tfx.store.fetch.access import Access, using
 from hub_tfx.store.fetch.http import HttpFetcher, request_urls
+from hub_tfx.store.fetch.promises import repr_digest, verify_promises
 from hub_tfx.store.fetch.web import redirect_target
 
 _FETCHER = HttpFetcher(connect_timeout_s=2, read_timeout_s=2, attempts=3, max_wait_s=0.01)
@@ -272,6 +274,33 @@ def test_what_is_no_archive_is_no_module(
     assert "is not a module" in message
     assert why in message
     assert [target.endswith("=compressed") for target in server.targets] == [True, False]
+
+
+@pytest.mark.parametrize("promise", ["Repr-Digest", "hub-tfx-digest"])
+def test_a_server_is_held_to_the_digest_that_it_promises(
+    promise: str, server: Server, answer: Answer, archive: Path, into: Path, module_dir: Path
+) -> None:
+    true = {
+        "Repr-Digest": repr_digest(hash_file(archive)[1]),
+        "hub-tfx-digest": Manifest.of_directory(module_dir).digest.upper(),
+    }
+    lie = {"Repr-Digest": f"md5=:AA==:, {repr_digest('0' * 64)}", "hub-tfx-digest": "f" * 64}
+    _fetch(server.on("/m", answer(body=archive.read_bytes(), headers=true)), into)
+    shutil.rmtree(into)
+    into.mkdir()
+    headers = {**true, promise: lie[promise]}
+    url = server.on("/m", answer(body=archive.read_bytes(), headers=headers))
+    with pytest.raises(DigestMismatchError, match="and the server promised "):
+        _fetch(url, into)
+    assert len(server.targets) == 2  # It is not asked again.
+
+
+@pytest.mark.parametrize(
+    "value", ["sha-256=", "sha-256=:x:", "sha-256=:AAAA:", "sha-512=:AAAA:", "", "md5=x, \xe9"]
+)
+def test_a_promise_that_cannot_be_read_is_none(value: str, archive: Path, module_dir: Path) -> None:
+    headers = {"Repr-Digest": value, "Hub-Tfx-Digest": value}
+    verify_promises(headers, "handle", archive, module_dir)
 
 
 def test_a_short_body_is_asked_for_again(

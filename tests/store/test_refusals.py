@@ -191,7 +191,7 @@ CONSTANTS = (
     "_?CHECK",
     "_?TRY_LATER",
     "_ASK",
-    "_WHAT_TO_SET",
+    "WHAT_TO_SET",
     "_LET_READ",
     "_LOCK_AGAIN",
     "_RENAME",
