@@ -88,16 +88,19 @@ def fetch_archive(web: Web, url: str, into: Path, hints: dict[int, str] | None =
 
 def request_urls(handle: ModuleHandle) -> tuple[str, ...]:
     """The URLs to ask for, in turn, without the user's name; nothing in them is encoded again."""
-    parts = urlsplit(handle.url)
-    url = f"{handle.scheme}://{handle.authority}{parts.path or '/'}"
+    url = _without_query(handle)
     exact = f"{url}?{handle.query}" if handle.query else url
-    if parts.path.lower().endswith(SUFFIXES):
+    if url.lower().endswith(SUFFIXES):
         return (exact,)
     if not handle.query:
         return (f"{url}?tf-hub-format=compressed",)
     if _SIGNED.search(handle.query) or "tf-hub-format=" in handle.query:
         return (exact,)
     return (exact, f"{exact}&tf-hub-format=compressed")
+
+
+def _without_query(handle: ModuleHandle) -> str:
+    return f"{handle.scheme}://{handle.authority}{urlsplit(handle.url).path or '/'}"
 
 
 def _fetch_compressed(web: Web, into: Path) -> None:
@@ -113,7 +116,7 @@ def _fetch_compressed(web: Web, into: Path) -> None:
 
 def _may_be_uncompressed(handle: ModuleHandle, error: HubTfxError) -> bool:
     """Whether a server that answers so may have the module in the other form."""
-    if handle.query or urlsplit(handle.url).path.lower().endswith(SUFFIXES):
+    if handle.query or _without_query(handle).lower().endswith(SUFFIXES):
         return False
     if isinstance(error, StatusError):
         return error.status in _MAY_BE_UNCOMPRESSED
@@ -135,11 +138,9 @@ def _fetch_uncompressed(web: Web, into: Path, otherwise: HubTfxError) -> None:
 
 
 def _location(web: Web) -> ModuleHandle | None:
-    url, query = web.handle.url.partition("?")[0], web.handle.query
-    parts = urlsplit(url)
-    url = f"{web.handle.scheme}://{web.handle.authority}{parts.path or '/'}"
-    asked = f"{url}?{query}{'&' if query else ''}tf-hub-format=uncompressed"
-    with web.answer(asked, follow=False) as response:
+    query = f"{web.handle.query}&" if web.handle.query else ""
+    url = f"{_without_query(web.handle)}?{query}tf-hub-format=uncompressed"
+    with web.answer(url, follow=False) as response:
         if response.status_code != 303:
             return None
         body = web.body(response, _MAX_LOCATION_BYTES).strip()
