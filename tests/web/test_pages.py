@@ -289,7 +289,9 @@ def test_texts_of_others_are_escaped_and_seen(tmp_path: Path) -> None:
 # --- What is out of reach -------------------------------------------------------------------------
 
 
-def test_a_damaged_part_is_marked_and_the_others_stay(tmp_path: Path) -> None:
+def test_a_damaged_part_is_marked_and_the_others_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     storage = open_storage(tmp_path / "repository")
     published(tmp_path, storage.url, b"1")
     facts = tmp_path / "repository" / "acme" / "words" / "1" / "module.json"
@@ -299,6 +301,7 @@ def test_a_damaged_part_is_marked_and_the_others_stay(tmp_path: Path) -> None:
         page = client_of(site).get("/acme/words/1")
     assert page.status_code == 503
     assert "Missing at the moment: signatures" in page.text
+    assert "acme/words/1/module.json" in caplog.text
     assert "Vectors of words." in page.text
     assert str(tmp_path) not in page.text
 
