@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from demo_repository import make_demo
 from hubs import serving
 from published import published
+from serving import client_of, opened_site
+from starlette.testclient import TestClient
 
 from hub_tfx.repository.changes import set_alias, set_yanked
 from hub_tfx.repository.names import ModuleName
-from hub_tfx.repository.storage import open_storage
+from hub_tfx.repository.storage import Storage, open_storage
 
 WORDS = ModuleName("acme", "words")
 
@@ -37,3 +40,18 @@ def url(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """URL of a server of it that everybody may read."""
     with serving(repository, tmp_path_factory.mktemp("index") / "index.sqlite") as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def demo_storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
+    """See ``demo_repository``."""
+    return make_demo(tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="session")
+def demo_client(
+    demo_storage: Storage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    """A client of the server of that repository."""
+    with opened_site(demo_storage, tmp_path_factory.mktemp("index")) as site:
+        yield client_of(site)

@@ -1,4 +1,4 @@
-"""A repository as a team would have it, made in a second or two: for tests of pages and screenshots."""
+"""A repository as a team would have it, made in a second: for tests and pictures of pages."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,15 +24,16 @@ WHO = "ann@build-7"
 BODY = """\
 # About
 
-Vectors of whole sentences, made for **search and clustering**. Each is the mean over its words, so that the order of
-words does not count and a sentence of any length is one vector.
+Vectors of whole sentences, made for **search and clustering**. Each is the mean over its words,
+so that the order of words does not count and a sentence of any length is one vector.
 
 ## Intended use
 
 - Nearest neighbours among headlines and product titles
 - Features of a small classifier, frozen or fine-tuned
 
-> Vectors of two versions are not comparable with each other: embed the corpus again after an upgrade.
+> Vectors of two versions are not comparable with each other: embed the corpus again after an
+> upgrade.
 
 ## How it was trained
 
@@ -48,8 +49,8 @@ vectors = model(["a cat sat on the mat"])   # float32 [1, 128]
 
 ## Limits
 
-Words that are not in the vocabulary of 60,000 share 1,000 buckets. Negation is not seen: *good* and *not good* are
-near. More is in the [paper](https://example.org/papers/headlines.pdf).
+Words that are not in the vocabulary of 60,000 share 1,000 buckets. Negation is not seen: *good*
+and *not good* are near. More is in the [paper](https://example.org/papers/headlines.pdf).
 """
 
 
@@ -171,7 +172,7 @@ MODULES = (
 
 
 def make_demo(folder: Path, modules: Sequence[Demo] = MODULES) -> Storage:
-    """Publishes the modules into a repository in a folder; the first has all that a module can have."""
+    """Publishes modules into a repository in a folder; the first has all that one can have."""
     storage = open_storage(folder / "repository")
     made = {demo.name: list(_published(folder, storage, demo)) for demo in modules}
     first = made[modules[0].name]

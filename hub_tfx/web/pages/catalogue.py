@@ -95,7 +95,7 @@ class ListPage:
     def groups(self) -> tuple[ChoiceGroup, ...]:
         """The facets in which there is something to choose."""
         groups = (self._group(name) for name in self._facets())
-        return tuple(group for group in groups if group.choices)
+        return tuple(group for group in groups if self._divides(group))
 
     @property
     def removable(self) -> tuple[Choice, ...]:
@@ -162,6 +162,12 @@ class ListPage:
 
     def _facets(self) -> Iterator[str]:
         return (name for name in FACETS if name != "publisher" or self.publisher is None)
+
+    def _divides(self, group: ChoiceGroup) -> bool:
+        """Whether choosing in a group changes what is listed."""
+        choices = group.choices
+        is_same = len(choices) == 1 and choices[0].count == self.results.total
+        return bool(choices) and (not is_same or choices[0].is_current)
 
     def _group(self, name: str) -> ChoiceGroup:
         values = self.results.facets.get(name, ())

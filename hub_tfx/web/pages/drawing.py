@@ -109,22 +109,18 @@ class Range:
 
 
 def ranges(metrics: Sequence[Metric]) -> list[Range]:
-    """The lines of metrics that share a scale."""
-    known = [
-        number
-        for metric in metrics
-        for number in (metric.value, *(metric.interval or ()), metric.baseline)
-        if number is not None
-    ]
-    low, high = min(known), max(known)
+    """A line for each metric, each on its own scale."""
+    return [_range(metric) for metric in metrics]
+
+
+def _range(metric: Metric) -> Range:
+    low, high = metric.interval or (metric.value, metric.value)
+    known = [metric.value, low, high, *([] if metric.baseline is None else [metric.baseline])]
+    least, most = min(known), max(known)
 
     def at(number: float) -> float:
-        share = (number - low) / (high - low) if high > low else 0.5
+        share = (number - least) / (most - least) if most > least else 0.5
         return round(_INSET + share * (_PLOT - 2 * _INSET), 2)
 
-    def line(metric: Metric) -> Range:
-        low, high = metric.interval or (metric.value, metric.value)
-        baseline = None if metric.baseline is None else at(metric.baseline)
-        return Range(at(metric.value), at(low), at(high), baseline)
-
-    return [line(metric) for metric in metrics]
+    baseline = None if metric.baseline is None else at(metric.baseline)
+    return Range(at(metric.value), at(low), at(high), baseline)

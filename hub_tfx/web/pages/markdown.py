@@ -24,8 +24,8 @@ _ATTRIBUTES = {
     "details": {"open"},
     "img": {"src", "alt", "title", "width", "height"},
     "ol": {"start"},
-    "td": {"colspan", "rowspan"},
-    "th": {"colspan", "rowspan", "scope"},
+    "td": {"align", "colspan", "rowspan"},
+    "th": {"align", "colspan", "rowspan", "scope"},
 }
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+")
 _SPAN = re.compile(r"[1-9][0-9]?|100")
@@ -33,6 +33,7 @@ _LENGTH = re.compile(r"[0-9]{1,4}")
 _VALUES = {
     "href": re.compile(r"https://.*", re.IGNORECASE | re.DOTALL),
     "src": _PICTURE,
+    "align": re.compile("left|right|center"),
     "colspan": _SPAN,
     "rowspan": _SPAN,
     "width": _LENGTH,
@@ -44,6 +45,7 @@ _TOP = 3
 """Level of the first heading of a card: below the page's h1 and the section's h2."""
 _HEADING = re.compile(r"<(/?)h([1-6])>")
 _EMPTY = re.compile(r"<(a|h[1-6])(?: [^<>]*)?>\s*</\1>")
+_ALIGNED = re.compile('style="text-align:(left|right|center)"')
 _UNNAMED = re.compile(r"<img(?![^<>]* alt=)")
 _SOURCELESS = re.compile(r"<img(?![^<>]* src=)[^<>]*>")
 _SCROLLED = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
@@ -57,6 +59,7 @@ def card_html(body: str) -> Markup:
     description stays.
     """
     rendered: str = _markdown().render(without_controls(body))
+    rendered = _ALIGNED.sub(r'align="\1"', rendered)  # The page takes no style in a tag.
     return Markup(_fitted(_cleaned(rendered)))  # Nothing is in it but what nh3 let through.
 
 
