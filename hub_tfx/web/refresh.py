@@ -60,7 +60,7 @@ class Refresher:
                 state = IndexState(True, time.monotonic(), problems[0] if problems else None)
             except HubTfxError as error:
                 state = self._failed(str(error))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (The thread has to live on.)
                 _log.exception("the index: unexpected %s", type(error).__name__)
                 state = self._failed(f"unexpected {type(error).__name__}: {error}")
             if state.problem is not None and state.problem != self.state.problem:
