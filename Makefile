@@ -132,6 +132,7 @@ bench: $(STAMP)  ## benchmarks: embedding against bare loops and peers, a growin
 	$(PYTHON) -m benchmarks.embed_incremental
 	$(PYTHON) -m benchmarks.embed_scale
 	$(PYTHON) -m benchmarks.repository_scale
+	$(PYTHON) -m benchmarks.catalogue_scale
 	$(PYTHON) -m benchmarks.history_scale
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml

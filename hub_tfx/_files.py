@@ -128,7 +128,9 @@ def sync_tree(root: Path) -> None:
         sync(Path(folder))
 
 
-def open_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> BinaryIO:
+def open_regular(
+    path: str | os.PathLike[str], *, follow_link: bool = True, folder: int | None = None
+) -> BinaryIO:
     """Opens a file of this machine to read; never waits, and opens nothing that may have no end.
 
     Every file that a user names, or that lies in a folder of someone else, is opened by this.
@@ -136,13 +138,14 @@ def open_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> B
     Args:
       path: path of the file.
       follow_link: whether the path may be a symbolic link.
+      folder: descriptor of an open directory that the path is relative to.
 
     Raises:
       OSError: it cannot be opened, or is a directory, a device, a FIFO or a socket.
     """
     # A FIFO that is opened to wait does so until somebody writes to it.
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow_link else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, flags, dir_fd=folder)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

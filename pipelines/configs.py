@@ -4,8 +4,8 @@ Nothing here imports TFX, so that a file is checked in a moment. The annotations
 of a docstring are also the JSON Schema: see ``hub_tfx_pipelines.config_file``.
 """
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, TypeVar
 
 from hub_tfx._config import Checked, Form
 from hub_tfx.data.span_patterns import SpanPattern
@@ -20,6 +20,7 @@ from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, Reference, check_settable
 from hub_tfx.retrain.config import RetrainConfig, Window, check_window
+from hub_tfx.store.lock_file import LockFile
 from hub_tfx_pipelines.platform import PlatformConfig
 from hub_tfx_pipelines.splits import InputConfig, OutputConfig
 
@@ -49,6 +50,14 @@ Place = Annotated[
 CardFile = Annotated[Card, Form("the path of a card", read_card, held=Card, text=_path)]
 
 
+LockPath = Annotated[
+    LockFile,
+    Form("the path of a lock file", LockFile.read, held=LockFile, text=lambda lock: lock.path),
+]
+_Config = TypeVar("_Config", bound="PipelineConfig")
+_Judged = TypeVar("_Judged", bound="FineTunePipelineConfig")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PipelineConfig(Checked):
     """What every pipeline works on, and how it runs.
@@ -62,6 +71,9 @@ class PipelineConfig(Checked):
       preprocessor: handle of a module that takes the features and feeds the other one; None for
         none.
       preprocessor_digest: the digest that the preprocessor must have; None for any.
+      lock_file: the lock file that says which digest each of these handles, and that of a baseline,
+        stands for, a LockFile or its path; a handle that it does not name is refused. It is read
+        when the pipeline is made. None for none.
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen;
         a ``tfx.proto.Input`` or ``tfx.proto.Output`` is taken as well. By default all files of
@@ -84,6 +96,7 @@ class PipelineConfig(Checked):
     module_digest: Digest | None = None
     preprocessor: Handle | None = None
     preprocessor_digest: Digest | None = None
+    lock_file: LockPath | None = None
     example_gen: Literal["import", "csv"] = "import"
     input_config: InputConfig | None = None
     output_config: OutputConfig | None = None
@@ -102,6 +115,21 @@ class PipelineConfig(Checked):
                 raise ConfigError(f"{name}_digest is that of {name}: give both")
         if self.metadata is not None and self.metadata_path is not None:
             raise ConfigError("metadata and metadata_path are the same: give one of the two")
+
+    def pinned(self: _Config) -> _Config:
+        """The same config with the digests of the lock file, and without the file.
+
+        Raises:
+          ConfigError: the file does not name a handle, or names another digest than the config.
+        """
+        if self.lock_file is None:
+            return self
+        changes: dict[str, Any] = {"lock_file": None}
+        for name in ("module", "preprocessor"):
+            if (handle := getattr(self, name)) is not None:
+                pin = self.lock_file.pin(handle, getattr(self, f"{name}_digest"))
+                changes |= {name: pin[0].url, f"{name}_digest": pin[1]}
+        return replace(self, **changes)
 
     @property
     def connection(self) -> Connection | None:
@@ -238,6 +266,13 @@ class FineTunePipelineConfig(PipelineConfig):
     gate: Gate | None = None
     publication: Publication | None = None
     eval_config: str | None = None
+
+    def pinned(self: _Judged) -> _Judged:
+        pinned, gate = super().pinned(), self.gate
+        if self.lock_file is None or gate is None or gate.baseline is None:
+            return pinned
+        baseline, digest = self.lock_file.pin(gate.baseline, gate.baseline_digest)
+        return replace(pinned, gate=replace(gate, baseline=baseline.url, baseline_digest=digest))
 
     @property
     def folders(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from hub_tfx_pipelines.configs import EmbedPipelineConfig
 
 def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
+    config = config.pinned()
     example_gen = make_example_gen(config)
     resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
     preprocessing, preprocessor = resolve_preprocessor(config)

@@ -45,6 +45,7 @@ class Prepared:
 
 def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
+    config = config.pinned()
     prepared = prepare(config, make_example_gen(config))
     starting_from, base_module = _base(config)
     preprocessing, preprocessor = resolve_preprocessor(config)

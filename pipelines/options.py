@@ -280,6 +280,12 @@ def _input_options(pipeline_name: str) -> tuple[Any, ...]:
             "--data-root", required=True, metavar="DIR", help="Read the input files in this folder."
         ),
         click.option(
+            "--lock-file",
+            metavar="FILE",
+            help="Take modules at the digests that this lock file names, and no others: see "
+            "`hub-tfx resolve --lock`.",
+        ),
+        click.option(
             "--example-gen",
             type=click.Choice(["import", "csv"]),
             help="Read TFRecord files of tf.Example (import) or CSV files (csv).  [import]",

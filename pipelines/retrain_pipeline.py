@@ -28,6 +28,7 @@ def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -
       config: what it works on.
       plans: the spans that were planned before the run; None to look for them during the run.
     """
+    config = config.pinned()
     resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
     base_module = resolver.outputs["module"]
     finding, in_use = find_baseline(

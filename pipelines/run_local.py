@@ -82,8 +82,9 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
       HubTfxError: as ``run_embed``.
     """
     config.check_baseline()
-    pinned = with_baseline(_for_engine(config), config.module, config.module_digest)
-    steps = _run(pinned, _planned_pipeline)
+    config = _for_engine(config)
+    config = with_baseline(config, config.module, config.module_digest)
+    steps = _run(config, _planned_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]
     return {
@@ -153,6 +154,8 @@ def _outcome(steps: _Steps) -> dict[str, Any]:
 def _for_engine(config: _Config) -> _Config:
     """The config whose folders are found by the workers of its Beam steps, wherever they run.
 
+    The digests of its lock file are in it.
+
     Raises:
       ConfigError: the Beam steps cannot run as they are to.
     """
@@ -163,7 +166,7 @@ def _for_engine(config: _Config) -> _Config:
     check_engine(arguments)
     check_reach((config.data_root, config.pipeline_root), arguments)
     return replace(
-        config,
+        config.pinned(),
         data_root=path_for_workers(config.data_root, arguments),
         pipeline_root=path_for_workers(config.pipeline_root, arguments),
     )

@@ -237,6 +237,9 @@ OWN = {
     "module/vector_files.py": "opens the member of an archive that is open",
     "repository/buckets.py": "opens an object of a store",
     "repository/signing.py": "reads the signature that it has made",
+    "store/fetch/buckets.py": "opens objects of a bucket",
+    "store/fetch/local.py": "opens directories, whose files it opens in that way",
+    "store/lock_file.py": "opens the folder that it locks",
     "web/pages/static.py": "reads what is a part of the package",
     "web/protocol.py": "asks the repository, which opens by ``open_regular``",
 }

@@ -15,10 +15,12 @@ import click
 
 from hub_tfx import __version__
 from hub_tfx._files import odd_name
+from hub_tfx.cli.downloads import ShownDownload
 from hub_tfx.cli.guard import OneInterrupt, guarded
 from hub_tfx.cli.output import print_as_it_is, tell
 from hub_tfx.cli.start import leave, with_tcmalloc
 from hub_tfx.errors import HubTfxError, UsageError
+from hub_tfx.store.fetch.progress import showing
 
 _COMMANDS: Mapping[str, str] = {
     "search": "hub_tfx.cli.search:search",
@@ -171,7 +173,7 @@ def run(arguments: list[str]) -> int:
 def run_command(command: click.Command, arguments: list[str], name: str) -> int:
     """Runs any command as ours run: errors are one line on stderr and an exit code."""
     try:
-        with _warnings_in_a_line():
+        with _warnings_in_a_line(), showing(ShownDownload()):
             _check_utf8(arguments)
             result = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from hub_tfx.cli.access_options import access_options
 from hub_tfx.cli.options import cache_dir_option, sha256_option, tags_option
 from hub_tfx.cli.output import (
     json_option,
@@ -14,14 +15,15 @@ from hub_tfx.cli.output import (
     print_table,
     print_text,
 )
-from hub_tfx.errors import SignatureError
+from hub_tfx.errors import SignatureError, UsageError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
-from hub_tfx.store.cache import ModuleCache
+from hub_tfx.store.cache import ModuleCache, NewBytes
+from hub_tfx.store.lock_file import LockFile, resolve_and_lock
 
 
 @click.command(short_help="Bring a module into the cache and print where it is.")
-@click.argument("handle")
+@click.argument("handles", metavar="HANDLE…", nargs=-1, required=True)
 @cache_dir_option
 @sha256_option()
 @click.option(
@@ -30,35 +32,99 @@ from hub_tfx.store.cache import ModuleCache
     help="Refuse a module of a repository that is not signed by the private half of this public "
     "key.  [HUB_TFX_VERIFY_KEY]",
 )
+@click.option(
+    "--lock",
+    "lock_file",
+    metavar="FILE",
+    help="Write to this lock file which digest each handle stands for. Handles that it names "
+    "already must stand for the same module, unless --refresh is given.",
+)
+@click.option(
+    "--locked",
+    "locked_file",
+    metavar="FILE",
+    help="Take only what this lock file names, at the digest that it names.",
+)
+@click.option(
+    "--refresh",
+    is_flag=True,
+    help="Fetch again, and take new bytes under an old handle, which are an error otherwise.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the path of the module.")
 @json_option
+@access_options
 def resolve(
-    handle: str,
+    handles: tuple[str, ...],
     cache_dir: str | None,
     digest: str | None,
     verify_key: str | None,
+    lock_file: str | None,
+    locked_file: str | None,
+    refresh: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Bring the module of HANDLE into the cache, verify it and print where it is.
 
-    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory. A module that is in the
-    cache already is not fetched again.
+    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory; these may be in a bucket
+    (gs://, s3://, az://) or on HDFS. It may be a model on Kaggle by its URL, or hf://OWNER/REPO for
+    one on Hugging Face. A module that is in the cache already is not fetched again. With several
+    handles, --json prints a list.
 
     \b
     Example:
       hub-tfx resolve https://tfhub.dev/google/nnlm-en-dim128/2
+      hub-tfx resolve https://tfhub.dev/google/nnlm-en-dim128/2 --lock modules.lock.json
     """
-    module = ModuleCache(cache_dir, verify_key=verify_key).resolve(handle, digest=digest)
-    fields = _fields(module) | {"cache_hit": module.cache_hit}
-    if module.signed_by:
-        fields["signed_by"] = module.signed_by
-    if as_json:
-        print_json(fields)
-    elif quiet:
-        print_path(str(module.path))
+    _check_locking(handles, digest, lock_file, locked_file, refresh=refresh)
+    cache = ModuleCache(cache_dir, verify_key=verify_key)
+    if locked_file is not None:
+        locked = LockFile.read(locked_file)
+        modules = [locked.resolve(cache, handle) for handle in handles]
+    elif lock_file is not None:
+        modules = resolve_and_lock(cache, handles, lock_file, digest=digest, refresh=refresh)
     else:
-        print_fields(fields | {"cache_hit": "yes" if module.cache_hit else "no"})
+        new_bytes: NewBytes | None = "follow" if refresh else None
+        modules = [cache.resolve(h, digest=digest, new_bytes=new_bytes) for h in handles]
+    _print_modules(modules, quiet=quiet, as_json=as_json)
+
+
+def _check_locking(
+    handles: Sequence[str],
+    digest: str | None,
+    lock_file: str | None,
+    locked_file: str | None,
+    *,
+    refresh: bool,
+) -> None:
+    """Raises UsageError for options that contradict each other."""
+    if digest is not None and len(handles) > 1:
+        raise UsageError("--sha256 is that of one module: give one handle")
+    if locked_file is not None and lock_file is not None:
+        raise UsageError("--lock writes a lock file and --locked obeys one: give one of the two")
+    if refresh and (digest is not None or locked_file is not None):
+        raise UsageError("--refresh takes new bytes, and --sha256 and --locked refuse them")
+    if locked_file is not None and digest is not None:
+        raise UsageError("--locked says which digest a module has: leave --sha256 out")
+
+
+def _print_modules(modules: Sequence[ResolvedModule], *, quiet: bool, as_json: bool) -> None:
+    documents = [_resolved_fields(module) for module in modules]
+    if as_json:
+        print_json(documents[0] if len(documents) == 1 else documents)
+    elif quiet:
+        for module in modules:
+            print_path(str(module.path))
+    else:
+        for number, fields in enumerate(documents):
+            if number:
+                print_text("")
+            print_fields(fields | {"cache_hit": "yes" if fields["cache_hit"] else "no"})
+
+
+def _resolved_fields(module: ResolvedModule) -> dict[str, Any]:
+    signed = {"signed_by": module.signed_by} if module.signed_by else {}
+    return _fields(module) | {"cache_hit": module.cache_hit} | signed
 
 
 @click.command(short_help="Show what a module takes and gives, without running it.")

@@ -68,7 +68,7 @@ class ProgressLine:
             self._console.print(line, soft_wrap=True, markup=False)
 
 
-def print_json(document: Mapping[str, Any]) -> None:
+def print_json(document: Mapping[str, Any] | Sequence[Any]) -> None:
     click.echo(json.dumps(document, indent=2))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hub_tfx._files import MAKE_ROOM, why
 from hub_tfx._text import printable
 from hub_tfx.cli import complete
 from hub_tfx.cli.options import add_options, cache_dir_option
@@ -55,6 +56,11 @@ def _options(command: Any) -> Any:
             f"[{_ENVIRONMENT}]",
         ),
         click.option("--hub", metavar="URL", help="Search the hub that is served at this address."),
+        click.option(
+            "--token-env",
+            metavar="NAME",
+            help="Send the token that this variable of the environment holds to the hub.",
+        ),
         _filter("task", "for this task, such as text-embedding", complete.tasks),
         _filter("format", "of this format, saved_model or tf1_hub", complete.formats),
         _filter("publisher", "of this publisher", complete.publishers),
@@ -97,6 +103,7 @@ def search(
     words: tuple[str, ...],
     repository: str | None,
     hub: str | None,
+    token_env: str | None,
     limit: int,
     cache_dir: str | None,
     quiet: bool,
@@ -120,9 +127,11 @@ def search(
     near = list[str]()
     if hub is not None:
         from hub_tfx.repository.catalogue.remote import Hub
+        from hub_tfx.store.fetch.access import Access, using
 
         server = Hub(hub)
-        results = _paged(server.search, query, limit)
+        with using(Access.from_environment(token_env=token_env or "")):
+            results = _paged(server.search, query, limit)
         place, prefix = {"hub": server.address}, f"{server.address}/"
     else:
         from hub_tfx.repository.storage import handle_of, open_storage
@@ -164,27 +173,15 @@ def _paged(
     return replace(results, entries=tuple(entries[:limit]))
 
 
-def index_path(storage: "Storage", cache_dir: str | None = None) -> Path:
-    """Where the index of a repository is kept, for every command that needs it."""
-    from hub_tfx.store.cache import ModuleCache
-
-    key = hashlib.sha256(storage.url.encode()).hexdigest()
-    return ModuleCache(cache_dir).root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
-
-
 @contextmanager
 def _catalogue(storage: "Storage", cache_dir: str | None) -> "Iterator[Catalogue]":
     """The index of a repository, up to date: in the cache, or for this once where that is not
     possible."""
     from hub_tfx.repository.catalogue import Catalogue
-    from hub_tfx.repository.versions import check_repository
 
-    path = index_path(storage, cache_dir)
     with ExitStack() as stack:
         try:
-            if not path.exists():  # Nothing is made for what is not one.
-                check_repository(storage)
-            catalogue = Catalogue.open(storage, path)
+            catalogue = Catalogue.open(storage, index_path(storage, cache_dir))
         except OutputError as error:
             _log.info("%s is indexed for this search only: %s", storage.url, error)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hub_tfx-search-"))
@@ -192,6 +189,37 @@ def _catalogue(storage: "Storage", cache_dir: str | None) -> "Iterator[Catalogue
         stack.enter_context(catalogue)
         _refresh(catalogue, storage)
         yield catalogue
+
+
+def index_path(
+    storage: "Storage", cache_dir: str | None = None, *, may_be_new: bool = False
+) -> Path:
+    """The file of a repository's index in the cache, which is made as the cache itself makes it.
+
+    Args:
+      storage: the repository.
+      cache_dir: the cache; that of the user if None.
+      may_be_new: whether the first version may be published later.
+
+    Raises:
+      InputError: the place is not a repository, for which nothing is made.
+      OutputError: the cache cannot be written.
+    """
+    from hub_tfx.repository.versions import check_repository
+    from hub_tfx.store.cache import ModuleCache
+
+    root = ModuleCache(cache_dir).root
+    key = hashlib.sha256(storage.url.encode()).hexdigest()
+    path = root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
+    if not path.exists():
+        if not may_be_new:
+            check_repository(storage)
+        try:
+            for folder in (root, root / "hub_tfx"):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{root} cannot be written: {why(error)}; {MAKE_ROOM}") from error
+    return path
 
 
 def _refresh(catalogue: "Catalogue", storage: "Storage") -> None:

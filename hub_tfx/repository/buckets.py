@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from hub_tfx.errors import (
-    ConfigError,
     DigestMismatchError,
     HandleError,
     HubTfxError,
@@ -31,16 +30,14 @@ from hub_tfx.repository import layout
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.storage import Content, Garbage
+from hub_tfx.store.bucket_filesystem import open_bucket, told_by
 
 _COLLECTOR = f"{layout.WORK}/collector.json"
 _BLOCK_BYTES = 4 << 20
 _LISTED_AT_ONCE = 16
 _TELLING = ("ETag", "etag", "generation", "md5Hash", "created")
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "memory": ""}
-"""Scheme -> the extra of our package that has what reaches it.
-
-These stores create a file only where it is absent. Others of fsspec take the option and overwrite.
-"""
+_CREATE_ONCE = ("s3", "s3a", "gs", "gcs", "memory")
+"""Stores that create a file only where it is absent. Others take the option and overwrite."""
 
 
 class BucketStorage:
@@ -55,7 +52,7 @@ class BucketStorage:
         """
         self.url = url.rstrip("/")
         scheme, _, path = self.url.partition("://")
-        if scheme not in _EXTRAS:
+        if scheme not in _CREATE_ONCE:
             raise HandleError(
                 f"{scheme}://… cannot hold a repository: use a directory, s3:// or gs://, which "
                 "are known to let one of two publishers win"
@@ -65,7 +62,7 @@ class BucketStorage:
                 f"{scheme}://… is not the URL of a repository: give bucket and folder, without "
                 "credentials, which come from where the store's own tools look for them"
             )
-        self._fs, root = _filesystem(self.url, scheme)
+        self._fs, root = open_bucket(self.url)
         self._root = root.rstrip("/")
 
     def read(self, key: str) -> bytes | None:
@@ -262,30 +259,14 @@ class BucketStorage:
             kind = OutputError if writing else InputError
             verb = "written" if writing else "read"
             raise kind(
-                f"{self.url}/{key} cannot be {verb}: {_line(error)}; check that the bucket is "
+                f"{self.url}/{key} cannot be {verb}: {told_by(error)}; check that the bucket is "
                 "there and that you may use it"
             ) from error
         except Exception as error:
             raise TransientFetchError(
-                f"{self.url}/{key}: the store cannot be asked: {_line(error)}; check the network "
+                f"{self.url}/{key}: the store cannot be asked: {told_by(error)}; check the network "
                 "and your credentials, or try again later"
             ) from error
-
-
-def _filesystem(url: str, scheme: str) -> tuple[Any, str]:
-    """The filesystem of a URL and the path in it; nothing that it lists is remembered."""
-    if "STORAGE_EMULATOR_HOST" in os.environ:
-        # Otherwise gcsfs asks a server that is not Google's by gRPC over TLS, without end.
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    from fsspec.core import url_to_fs
-
-    try:
-        filesystem, root = url_to_fs(url, use_listings_cache=False)
-    except ImportError as error:
-        raise ConfigError(
-            f"{url}: what reaches {scheme}:// is not installed: install hub-tfx[{_EXTRAS[scheme]}]"
-        ) from error
-    return filesystem, str(root)
 
 
 def _never_changes(key: str) -> bool:
@@ -303,7 +284,3 @@ def _stamp(info: Mapping[str, Any]) -> str:
 
 def _whose() -> bytes:
     return json.dumps({"who": whoami(), "when": now()}).encode()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

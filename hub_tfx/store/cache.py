@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from hub_tfx._files import odd_name, read_regular, remove_older, replacing, sync, why
 from hub_tfx.errors import (
@@ -41,19 +41,28 @@ from hub_tfx.store.entry import (
     module_path,
     read_entry,
 )
-from hub_tfx.store.fetch.base import Fetcher, Pinned, PinningFetcher, fetcher_for
+from hub_tfx.store.fetch.base import (
+    Fetcher,
+    Pinned,
+    PinningFetcher,
+    TaggingFetcher,
+    fetcher_for,
+)
 from hub_tfx.store.fetch.local import checked_source
 
 _log = logging.getLogger(__name__)
 _COMMIT_ATTEMPTS = 3
+NewBytes = Literal["refuse", "follow"]
+"""What to do where a handle stands for other bytes than it did before."""
 
 
 class ModuleCache:
     """Modules by digest, and which digest each handle gave.
 
     A remote handle is fetched once; from then on it is what it was, with or without a version, as
-    with TF Hub. A local directory or archive is followed as it changes. An alias of a repository is
-    followed, too: it becomes a version's number first, and that version never changes.
+    with TF Hub, unless ``new_bytes`` has the server asked. A local directory or archive is followed
+    as it changes. An alias of a repository is followed, too: it becomes a version's number first,
+    and that version never changes.
     """
 
     def __init__(
@@ -89,13 +98,22 @@ class ModuleCache:
         key = verify_key or os.environ.get("HUB_TFX_VERIFY_KEY") or None
         self._verify_key = None if key is None else Path(os.path.abspath(key))
 
-    def resolve(self, handle: str | ModuleHandle, *, digest: str | None = None) -> ResolvedModule:
+    def resolve(
+        self,
+        handle: str | ModuleHandle,
+        *,
+        digest: str | None = None,
+        new_bytes: NewBytes | None = None,
+    ) -> ResolvedModule:
         """Returns a module from the cache, and fetches it first where it is missing.
 
         Args:
           handle: URL, archive or directory.
           digest: digest that the module must have, 64 hex digits. If the cache has it already, the
             handle is not looked at.
+          new_bytes: what to do where a remote handle stands for other bytes than before: ``refuse``
+            or ``follow`` them. The server is asked then, and the module is fetched again unless its
+            entity tag shows that it is the same. None does not look.
 
         Raises:
           HandleError, ConfigError: handle or digest cannot be read.
@@ -113,7 +131,7 @@ class ModuleCache:
             fetcher = fetcher or fetcher_for(handle)
             if isinstance(fetcher, PinningFetcher):
                 return self._of_repository(handle, fetcher, pinned)
-        return self._resolve(handle, pinned)
+        return self._resolve(handle, pinned, new_bytes)
 
     def take(
         self, digest: str, fetcher: Fetcher, handles: Iterable[ModuleHandle] = ()
@@ -182,12 +200,17 @@ class ModuleCache:
             raise _damaged(known, f"digest {module.digest}, not {known.digest}")
         return replace(module, cache_hit=True, signed_by=known.signed_by)
 
-    def _resolve(self, handle: ModuleHandle, pinned: str | None) -> ResolvedModule:
+    def _resolve(
+        self, handle: ModuleHandle, pinned: str | None, new_bytes: NewBytes | None = None
+    ) -> ResolvedModule:
+        looks = new_bytes is not None and pinned is None and not handle.is_local
         try:
             hit, damage = self._look_up(handle, pinned)
-            if hit is not None:
+            if hit is not None and not looks:
                 return hit
             fetcher = fetcher_for(handle) if self._fetcher is None else self._fetcher
+            if looks:
+                return self._look_again(handle, fetcher, follow=new_bytes == "follow")
             self._prepare()
             if handle.is_local:  # Looking it up means hashing it, and copying it costs no more.
                 return self._fill(handle, fetcher, pinned, damage)
@@ -197,6 +220,19 @@ class ModuleCache:
         except OSError as error:
             message = f"{handle}: the cache {self.root} cannot be used: {why(error)}"
             raise OutputError(f"{message}; {_WHAT_TO_SET}") from error
+
+    def _look_again(
+        self, handle: ModuleHandle, fetcher: Fetcher, *, follow: bool
+    ) -> ResolvedModule:
+        """The module as the server has it now, which is fetched unless nothing can have changed."""
+        tag = fetcher.entity_tag(handle) if isinstance(fetcher, TaggingFetcher) else ""
+        self._prepare()
+        with self._lock(handle):
+            hit, damage = self._look_up(handle, None)
+            if hit is not None and tag and self._record(handle).get("entity_tag") == tag:
+                return hit
+            # The tag is older than the bytes, so that it never vouches for those that came later.
+            return self._fill(handle, fetcher, None, damage, entity_tag=tag, follow=follow)
 
     # --- Looking up: reads only, so that it works in a read-only cache --------------------------
 
@@ -259,13 +295,21 @@ class ModuleCache:
         remove_older(self._base / "tmp", "*", _KILLED_S)
 
     def _fill(
-        self, handle: ModuleHandle, fetcher: Fetcher, pinned: str | None, damage: str
+        self,
+        handle: ModuleHandle,
+        fetcher: Fetcher,
+        pinned: str | None,
+        damage: str,
+        *,
+        entity_tag: str = "",
+        follow: bool = False,
     ) -> ResolvedModule:
         before = _sha256(handle)
         try:
             with self._work_directory() as work:
                 entry = _fetch(handle, fetcher, work)
-                self._check_digest(handle, entry.manifest.digest, pinned)
+                if not follow:
+                    self._check_digest(handle, entry.manifest.digest, pinned)
                 entry = self._commit(entry)
         except OutputError as error:  # Names a temporary file only.
             raise OutputError(f"{handle}: the cache {self.root} cannot take it: {error}") from error
@@ -277,7 +321,7 @@ class ModuleCache:
             raise type(error)(f"{error}; {note}: {fix}") from error
         # An archive that was replaced meanwhile may be either of the two.
         archive_sha256 = before if before == _sha256(handle) else ""
-        self._write_record(handle, entry.manifest.digest, archive_sha256)
+        self._write_record(handle, entry.manifest.digest, archive_sha256, entity_tag)
         return _resolved(handle, entry, cache_hit=False)
 
     def _check_digest(self, handle: ModuleHandle, digest: str, pinned: str | None) -> None:
@@ -289,7 +333,7 @@ class ModuleCache:
         if digest != earlier and not handle.is_local:
             raise DigestMismatchError(
                 f"{handle}: its bytes have changed: the digest was {earlier} and is now {digest}; "
-                "if that is intended, pin the new digest once"
+                "if that is intended, resolve it with --refresh, or pin the new digest once"
             )
 
     def _commit(self, entry: Entry) -> Entry:
@@ -319,8 +363,12 @@ class ModuleCache:
             os.rename(directory, aside)
             _log.warning("damaged cache entry moved to %s: %s", aside, damage)
 
-    def _write_record(self, handle: ModuleHandle, digest: str, archive_sha256: str) -> None:
+    def _write_record(
+        self, handle: ModuleHandle, digest: str, archive_sha256: str, entity_tag: str = ""
+    ) -> None:
         record = {"handle": str(handle), "digest": digest}
+        if entity_tag:
+            record["entity_tag"] = entity_tag
         if archive_sha256:
             record["archive_sha256"] = archive_sha256
         with replacing(self._record_path(handle)) as temporary:

@@ -162,14 +162,12 @@ def test_escape_sequences_from_a_hub_do_not_reach_a_terminal(
 ) -> None:
     results = results_to_json(Handler.catalogue.search(CatalogueQuery()))
     for module in results["modules"]:
-        module |= {"summary": "\x1b]0;title\x07\u202e", "handle": "a/\x1b[2J", "task": ["\x9b"]}
+        module |= {"summary": "\x1b]0;title\x07\u202e\ud800", "task": ["\x9b"]}
     body = json.dumps(results).encode()
     monkeypatch.setitem(Handler.odd, "/hub/.json", (200, body, {}))
     for is_terminal in (True, False):
         monkeypatch.setattr("sys.stdout.isatty", lambda shown=is_terminal: shown)
         for option in ((), ("--json",), ("-q",)):
-            if option == ("-q",) and not is_terminal:
-                continue  # What is to be used is printed as it is.
             code, out, _ = ran("--hub", hub, *option)
             assert code == 0
             assert not re.search("[\x00-\x08\x0b-\x1a\x7f-\x9f\u202e]|\x1b(?!\\[[0-9;]*m)", out)
@@ -243,6 +241,7 @@ def test_the_environment_names_a_repository_unless_a_hub_is_typed(
 def test_the_index_is_kept_in_the_cache(ran: Any, repository: Path, cache: Path) -> None:
     ran("--repository", str(repository))
     [index] = (cache / "hub_tfx" / "catalogues").glob("*.sqlite")
+    assert (cache.stat().st_mode & 0o777, index.parents[1].stat().st_mode & 0o777) == (0o700, 0o700)
     before = index.stat().st_ino
     ran("--repository", f"{repository}/")
     assert [p.stat().st_ino for p in index.parent.glob("*.sqlite")] == [before]
@@ -271,15 +270,43 @@ def test_what_is_damaged_is_told_and_the_rest_is_found(ran: Any, tmp_path: Path)
     assert "and 1 more problems: see `hub-tfx repo verify`" in err
 
 
+LISTED = json.dumps(
+    {
+        "total": 1,
+        "page": 1,
+        "pages": 1,
+        "facets": {},
+        "modules": [
+            {
+                "handle": "acme/words",
+                "version": 1,
+                "when": "2026-01-01T00:00:00+00:00",
+                "digest": "0" * 64,
+                "size_bytes": 115,
+                "versions": 1,
+                "yanked": False,
+            }
+        ],
+    }
+).encode()
 ANSWERS: dict[str, tuple[tuple[int, bytes, dict[str, str]], int, str]] = {
     "a page": ((200, b"<html>", {}), 1, "the answer is not JSON"),
     "another document": ((200, b"{}", {}), 1, "is not that of a hub: it lacks the list 'modules'"),
     "a list": ((200, b"[]", {}), 1, "the answer is not JSON"),
     "deep": ((200, b'{"a":' + b"[" * 100_000, {}), 1, "the answer is not JSON"),
+    "a handle that is none": (
+        (200, LISTED.replace(b"acme/words", b"acme/$(reboot)"), {}),
+        1,
+        "'acme/$(reboot)' is not the name of a module",
+    ),
+    "a large number": ((200, LISTED.replace(b"115", b"9" * 400), {}), 1, "is out of bounds"),
+    "a negative page": ((200, LISTED.replace(b'"pages": 1', b'"pages": -1'), {}), 0, ""),
     "an error": ((404, b"nothing", {}), 1, "the server answered 404"),
     "busy": ((503, b'{"error": "busy"}', {}), 1, "busy; try again later"),
     "out of HTTP": ((302, b"", {"Location": "ftp://x/"}), 5, "which is not HTTP"),
-    "a loop": ((302, b"", {"Location": "/hub/.json"}), 1, "more than 10 redirects"),
+    "a loop": ((302, b"", {"Location": "/hub/.json"}), 1, "redirects in a loop"),
+    "no token": ((401, b'{"error": "Send a token."}', {}), 1, "Send a token; name the variable"),
+    "nearest": ((400, b'{"error": "No.", "nearest": ["a", 1]}', {}), 2, "No; nearest: a, 1"),
     "nowhere": ((302, b"", {}), 1, "without saying where to"),
     "cut short": ((200, b"{", {"Content-Length": "5"}), 1, "closed too early"),
 }
@@ -292,7 +319,7 @@ def test_an_answer_that_is_not_a_hubs_is_one_error(
     answer, code, told = ANSWERS[what]
     monkeypatch.setitem(Handler.odd, "/hub/.json", answer)
     ended, out, err = ran("--hub", hub)
-    assert (ended, out) == (code, "")
+    assert (ended, bool(out)) == (code, not code)
     assert told in err
     assert "unexpected" not in err
 
@@ -302,13 +329,26 @@ def test_an_answer_without_an_end_is_refused(
 ) -> None:
     monkeypatch.setattr("hub_tfx.repository.catalogue.remote._MAX_BYTES", 1000)
     monkeypatch.setitem(Handler.odd, "/hub/.json", (200, b" " * 2000, {}))
-    assert "the answer has more than 1000 bytes" in ran("--hub", hub)[2]
+    assert "the answer has over 1000 bytes" in ran("--hub", hub)[2]
 
 
 def test_redirects_are_followed(ran: Any, hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(Handler.odd, "/old/.json", (301, b"", {"Location": "/hub/.json"}))
     _, out, _ = ran("-q", "--hub", hub.replace("/hub", "/old"))
     assert len(out.splitlines()) == 2
+
+
+def test_a_token_is_sent_to_the_hub(ran: Any, hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_TOKEN", "s3cret")
+    answer, sent = Handler.do_GET, list[str | None]()
+
+    def noting(self: Handler) -> None:
+        sent.append(self.headers["Authorization"])
+        answer(self)
+
+    monkeypatch.setattr(Handler, "do_GET", noting)
+    assert ran("-q", "--hub", hub, "--token-env", "MY_TOKEN")[0] == 0
+    assert sent == ["Bearer s3cret"]
 
 
 def test_credentials_of_a_hub_are_not_printed(ran: Any, hub: str) -> None:

@@ -22,6 +22,7 @@ from hub_tfx.errors import (
 )
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.repository.publish import publish
+from hub_tfx.store.lock_file import Locked, add_to_lock_file
 from hub_tfx.testing import minimal_module, serve
 
 
@@ -139,11 +140,33 @@ def test_a_fallback_that_makes_no_sense_is_refused(parameters, complaint):
         ("repo+/r//a/b@stable", "0" * 64, False),
         ("/a", None, True),
         ("/a", "0" * 64, False),
-        ("https://example.org/text/1", None, False),
+        ("https://example.org/text/1", None, True),
+        ("https://example.org/text/1", "0" * 64, False),
     ],
 )
 def test_only_a_handle_that_may_stand_for_another_module_is_read_each_time(handle, digest, reads):
     assert reads_remote_state(ModuleResolver(handle, digest)) is reads
+
+
+def test_a_lock_file_gives_the_digest_and_the_number_of_an_alias(tmp_path):
+    lock = tmp_path / "x.json"
+    url, alias = "https://example.org/text/1", "repo+/r//a/b@stable"
+    add_to_lock_file(lock, {url: Locked("1" * 64), alias: Locked("2" * 64, "repo+/r//a/b/3")})
+    first, second = (ModuleResolver(handle, lock_file=lock) for handle in (url, alias))
+    assert (first.exec_properties["handle"], first.exec_properties["digest"]) == (url, "1" * 64)
+    assert second.exec_properties["handle"] == "repo+/r//a/b/3"
+    assert second.exec_properties["digest"] == "2" * 64
+    assert not reads_remote_state(first)
+    for given_too, complaint in [
+        ({"handle": "/other"}, "is not in the lock file"),
+        ({"handle": url, "digest": "3" * 64}, "but the lock file"),
+        ({"handle": alias, "optional": True}, "leave fallback and optional out"),
+        ({"handle": tfx.dsl.experimental.RuntimeParameter("h", str)}, "before the pipeline runs"),
+    ]:
+        with pytest.raises(ConfigError, match=complaint):
+            ModuleResolver(**given_too, lock_file=lock)
+    with pytest.raises(ConfigError, match="refuse or follow"):
+        ModuleResolver(url, new_bytes="ignore")
 
 
 def test_the_copy_does_not_share_its_files_with_the_cache(artifact, source, cache_dir):
@@ -273,6 +296,7 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
         "fallback": None,
         "fallback_digest": None,
         "optional": None,
+        "new_bytes": None,
         "this_run": None,
         "hub_tfx_version": hub_tfx.__version__,
     }

@@ -1,47 +1,17 @@
 """Every storage of ours keeps the contract of storages."""
 
-import subprocess
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
 import pytest
-from built import ROOT, require
 from overlapping import Runs
-from ports import free_port, wait_for
 from published import published
 
 from hub_tfx.repository.storage import Storage, open_storage
 from hub_tfx.repository.verify import verify
 from hub_tfx.testing.repositories import StorageContract
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def gcs() -> Iterator[str]:
-    program = require(ROOT / ".tools" / "fake-gcs-server")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
-    options = ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url]
-    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
-        try:
-            wait_for(port, running)
-            yield url
-        finally:
-            running.terminate()
 
 
 class Repository(StorageContract):

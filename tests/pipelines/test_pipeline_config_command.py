@@ -117,9 +117,13 @@ OF_FINE_TUNING = """\
         (
             "embed",
             OF_EMBEDDING,
-            {"--config", "--set", "--metadata", "--metadata-password-env"},
+            {"--config", "--set", "--lock-file", "--metadata", "--metadata-password-env"},
         ),
-        ("fine-tune", OF_FINE_TUNING, {"--config", "--set", "--module-fn", "--pair"}),
+        (
+            "fine-tune",
+            OF_FINE_TUNING,
+            {"--config", "--set", "--lock-file", "--module-fn", "--pair"},
+        ),
     ],
 )
 def test_options_and_the_file_that_show_prints_are_equal(

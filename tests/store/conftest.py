@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hub_tfx.store.archive import pack
+from hub_tfx.store.fetch import hosts
 from hub_tfx.testing import minimal_module
 
 
@@ -38,15 +39,15 @@ class ScriptedServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
         self.answers: dict[str, list[Answer]] = {}
         self.targets: list[str] = []
         self.headers: list[dict[str, str]] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]}:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
         """Clients that hang up are part of the tests."""
@@ -86,6 +87,18 @@ def server() -> Iterator[ScriptedServer]:
 @pytest.fixture
 def other_server() -> Iterator[ScriptedServer]:
     yield from _running(ScriptedServer())
+
+
+@pytest.fixture
+def public_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """At an address of this machine that passes for a public one."""
+    reach = hosts._reach
+
+    def of(ip: hosts.Address) -> hosts.Reach:
+        return hosts.Reach.PUBLIC if str(ip) == "127.0.0.2" else reach(ip)
+
+    monkeypatch.setattr(hosts, "_reach", of)
+    yield from _running(ScriptedServer("127.0.0.2"))
 
 
 def _running(server: ScriptedServer) -> Iterator[ScriptedServer]:

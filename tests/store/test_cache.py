@@ -327,8 +327,8 @@ def test_a_damaged_archive_at_every_byte_is_never_cached(
 
 
 def test_an_unknown_scheme_lists_the_known_ones(root: Path) -> None:
-    with pytest.raises(HandleError, match=r"s3:// handles: use one of file, http, https,"):
-        ModuleCache(root).resolve("s3://bucket/module")
+    with pytest.raises(HandleError, match=r"ftp:// handles: use one of file, http, https,"):
+        ModuleCache(root).resolve("ftp://bucket/module")
     assert not root.exists()
 
 
@@ -732,3 +732,21 @@ def test_what_the_cache_holds_can_be_packed_again(
     assert (tmp_path / "again.tar.gz").read_bytes() == archive.read_bytes()
     unpack(tmp_path / "again.tar.gz", tmp_path / "copy")
     assert Manifest.of_directory(tmp_path / "copy").digest == resolved.digest
+
+
+def test_new_bytes_are_followed_or_refused_as_the_caller_says(
+    root: Path, tmp_path: Path, module_dir: Path
+) -> None:
+    other = minimal_module(tmp_path / "other")
+    (other / "new.txt").write_text("new")
+    first = ModuleCache(root, fetcher=FakeFetcher({VERSIONED: module_dir})).resolve(VERSIONED)
+    now = ModuleCache(root, fetcher=FakeFetcher({VERSIONED: other}))
+    assert now.resolve(VERSIONED).digest == first.digest
+    with pytest.raises(DigestMismatchError, match=r"its bytes have changed.*--refresh"):
+        now.resolve(VERSIONED, new_bytes="refuse")
+    assert now.resolve(VERSIONED).digest == first.digest
+    second = now.resolve(VERSIONED, new_bytes="follow")
+    assert second.digest == Manifest.of_directory(other).digest
+    assert now.resolve(VERSIONED).digest == second.digest
+    assert now.resolve(VERSIONED, digest=first.digest, new_bytes="follow").digest == first.digest
+    assert first.path.is_dir()

@@ -1,5 +1,6 @@
 """HttpFetcher against a real server on the loopback."""
 
+import gzip
 import shutil
 import socket
 import ssl
@@ -26,8 +27,11 @@ from hub_tfx.errors import (
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import Manifest, hash_file
 from hub_tfx.store.archive import Limits
-from hub_tfx.store.fetch.http import HttpFetcher, authorization, redirect_target, request_url
+from hub_tfx.store.cache import ModuleCache
+from hub_tfx.store.fetch.access import Access
+from hub_tfx.store.fetch.http import HttpFetcher, request_urls
 from hub_tfx.store.fetch.promises import repr_digest, verify_promises
+from hub_tfx.store.fetch.web import redirect_target
 
 _FETCHER = HttpFetcher(connect_timeout_s=2, read_timeout_s=2, attempts=3, max_wait_s=0.01)
 
@@ -88,17 +92,40 @@ def test_the_url_of_an_archive_is_sent_byte_for_byte(
 
 
 @pytest.mark.parametrize(
-    ("handle", "url"),
+    ("handle", "urls"),
     [
-        ("https://tfhub.dev/a/b/1", "https://tfhub.dev/a/b/1?tf-hub-format=compressed"),
-        ("https://tfhub.dev/a/b/", "https://tfhub.dev/a/b?tf-hub-format=compressed"),
-        ("https://h", "https://h/?tf-hub-format=compressed"),
-        ("https://h/a?sig=%2f&x=", "https://h/a?sig=%2f&x=&tf-hub-format=compressed"),
-        ("https://u:p@h:8443/a.tar.gz?b", "https://h:8443/a.tar.gz?b"),
+        ("https://tfhub.dev/a/b/1", ["https://tfhub.dev/a/b/1?tf-hub-format=compressed"]),
+        ("https://tfhub.dev/a/b/", ["https://tfhub.dev/a/b?tf-hub-format=compressed"]),
+        ("https://h", ["https://h/?tf-hub-format=compressed"]),
+        ("https://h/a?sig=%2f&x=", ["https://h/a?sig=%2f&x="]),
+        ("https://h/a?x=&X-Amz-Signature=%2f", ["https://h/a?x=&X-Amz-Signature=%2f"]),
+        ("https://h/a?t=%2f", ["https://h/a?t=%2f", "https://h/a?t=%2f&tf-hub-format=compressed"]),
+        ("https://h/a?tf-hub-format=compressed", ["https://h/a?tf-hub-format=compressed"]),
+        ("https://u:p@h:8443/a.tar.gz?b", ["https://h:8443/a.tar.gz?b"]),
+        ("https://h/A.TGZ", ["https://h/A.TGZ"]),
     ],
 )
-def test_what_is_asked_for(handle: str, url: str) -> None:
-    assert request_url(ModuleHandle.parse(handle)) == url
+def test_what_is_asked_for(handle: str, urls: list[str]) -> None:
+    assert list(request_urls(ModuleHandle.parse(handle))) == urls
+
+
+@pytest.mark.parametrize("query", ["X-Goog-Signature=a%2fb&e=", "sig=a%2fb", "token=a%2fb&e="])
+def test_a_url_that_may_be_signed_is_sent_byte_for_byte_whatever_its_ending(
+    query: str, server: Server, answer: Answer, archive: Path, into: Path
+) -> None:
+    url = server.on("/download", answer(body=archive.read_bytes()))
+    _fetch(f"{url}?{query}", into)
+    assert server.targets == [f"/download?{query}"]
+
+
+def test_a_page_at_a_url_with_a_query_is_asked_for_the_module(
+    server: Server, answer: Answer, archive: Path, into: Path
+) -> None:
+    page = answer(body=b"<!DOCTYPE html><title>A module</title>")
+    url = server.on("/acme/text/1", page, answer(body=archive.read_bytes()))
+    _fetch(f"{url}?lang=de", into)
+    asked = ["lang=de", "lang=de&tf-hub-format=compressed"]
+    assert server.targets == [f"/acme/text/1?{query}" for query in asked]
 
 
 def test_letters_that_are_not_ascii_are_encoded(
@@ -184,7 +211,7 @@ def test_redirect_targets(location: str, target: str) -> None:
 
 
 def test_no_credentials_without_any() -> None:
-    assert authorization(ModuleHandle.parse("https://h/m"), "https://h/m") == {}
+    assert Access().authorization(ModuleHandle.parse("https://h/m"), "https://h/m") == {}
 
 
 def test_a_redirect_to_nowhere_fails(server: Server, answer: Answer, into: Path) -> None:
@@ -204,6 +231,16 @@ def test_a_refusal_is_not_asked_for_again(
     assert str(status) in message
     assert "token=…" in message
     assert len(server.targets) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_only_where_nothing_is_found_the_other_form_is_asked_for(
+    status: int, server: Server, answer: Answer, into: Path
+) -> None:
+    url = server.on("/m", answer(status, b"no"))
+    assert str(status) in _fails(FetchError, url, into)
+    forms = [target.partition("tf-hub-format=")[2] for target in server.targets]
+    assert forms == ["compressed", "uncompressed"][: 1 + (status == 404)]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -238,7 +275,7 @@ def test_what_is_no_archive_is_no_module(
     message = _fails(NotAModuleError, url, into)
     assert "is not a module" in message
     assert why in message
-    assert len(server.targets) == 1
+    assert [target.endswith("=compressed") for target in server.targets] == [True, False]
 
 
 @pytest.mark.parametrize("promise", ["Repr-Digest", "hub-tfx-digest"])
@@ -293,6 +330,15 @@ def test_a_short_body_of_unknown_length_is_asked_for_again(
     shutil.rmtree(into)
     into.mkdir()
     assert "cut short" in _fails(ArchiveError, url, into)
+
+
+def test_a_page_that_is_packed_unasked_is_a_page(
+    server: Server, answer: Answer, into: Path
+) -> None:
+    page = gzip.compress(b"<!DOCTYPE html><title>Sign in</title>" + bytes(range(256)) * 20)
+    url = server.on("/m.tgz", answer(body=page, headers={"Content-Encoding": "gzip"}))
+    assert "HTML page" in _fails(NotAModuleError, url, into)
+    assert len(server.targets) == 1
 
 
 def test_a_broken_chunked_body_is_asked_for_again(
@@ -475,12 +521,36 @@ def test_a_disk_that_is_full_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from hub_tfx.errors import OutputError
-    from hub_tfx.store.fetch import http
+    from hub_tfx.store.fetch import part
 
     def full(*_: object, **__: object) -> Callable[[], None]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(http, "NamedTemporaryFile", full)
+    monkeypatch.setattr(part, "NamedTemporaryFile", full)
     url = server.on("/m", answer(body=archive.read_bytes()))
     with pytest.raises(OutputError, match="No space left"):
         _FETCHER.fetch(ModuleHandle.parse(url), into)
+
+
+def test_a_strong_entity_tag_saves_the_second_download(
+    server: Server, answer: Answer, archive: Path, tmp_path: Path
+) -> None:
+    body = archive.read_bytes()
+    answers = [answer(body=body, headers={"ETag": tag}) for tag in ('"1"', '"1"', '"1"', '"2"')]
+    url = server.on("/m.tar.gz", *answers)
+    cache = ModuleCache(tmp_path / "cache", fetcher=HttpFetcher())
+    assert not cache.resolve(url, new_bytes="refuse").cache_hit  # A look, and a download.
+    assert cache.resolve(url, new_bytes="refuse").cache_hit
+    assert len(server.targets) == 3
+    assert not cache.resolve(url, new_bytes="refuse").cache_hit
+    assert len(server.targets) == 5
+
+
+@pytest.mark.parametrize("tag", ["", 'W/"1"', "1", '"' + "1" * 300 + '"'])
+def test_what_is_not_a_strong_entity_tag_vouches_for_nothing(
+    tag: str, server: Server, answer: Answer, archive: Path, tmp_path: Path
+) -> None:
+    url = server.on("/m.tar.gz", answer(body=archive.read_bytes(), headers={"ETag": tag}))
+    assert HttpFetcher().entity_tag(ModuleHandle.parse(url)) == ""
+    cache = ModuleCache(tmp_path / "cache", fetcher=HttpFetcher())
+    assert not any(cache.resolve(url, new_bytes="follow").cache_hit for _ in range(2))

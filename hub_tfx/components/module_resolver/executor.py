@@ -30,8 +30,8 @@ class Executor(BaseExecutor):  # type: ignore[misc]
           output_dict:
             - module: one HubModule, which is left out where there is no version yet and no
               fallback.
-          exec_properties: handle; digest, cache_dir, fallback, fallback_digest and optional, or
-            None. Of ``this_run`` only TFX's cache takes notice.
+          exec_properties: handle; digest, cache_dir, fallback, fallback_digest, optional and
+            new_bytes, or None. Of ``content`` and ``this_run`` only TFX's cache takes notice.
 
         Raises:
           HubTfxError: see ModuleCache.resolve; no artifact is published.
@@ -42,7 +42,9 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             leave_out(output_dict, ["module"], self._context)
             return
         cache = ModuleCache(exec_properties.get("cache_dir"))
-        resolved = cache.resolve(checked_handle(handle), digest=digest)
+        resolved = cache.resolve(
+            checked_handle(handle), digest=digest, new_bytes=exec_properties.get("new_bytes")
+        )
         resolved.verify()
         write_module(
             artifact_utils.get_single_instance(output_dict["module"]),

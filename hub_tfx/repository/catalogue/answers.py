@@ -6,7 +6,7 @@ from typing import Any
 
 from hub_tfx._text import hint, nearest, quoted
 from hub_tfx._typed_json import from_plain, known_only
-from hub_tfx.errors import ConfigError
+from hub_tfx.errors import ConfigError, HandleError
 from hub_tfx.repository.catalogue.entries import (
     FACETS,
     NO,
@@ -15,10 +15,12 @@ from hub_tfx.repository.catalogue.entries import (
     CatalogueQuery,
     CatalogueResults,
 )
+from hub_tfx.repository.names import ModuleName
 
 _TEXTS = tuple(name for name in FACETS if name != "fine_tunable")
 _NUMBERS = ("page", "per_page")
 _YES_OR_NO = ("fine_tunable", "yanked")
+_MAX_NUMBER = 2**63 - 1
 PARAMETERS = ("q", *_TEXTS, *_YES_OR_NO, "sort", *_NUMBERS)
 """Names that the query of a URL may hold; those of ``_TEXTS`` may be repeated."""
 
@@ -91,7 +93,7 @@ def results_from_json(document: Mapping[str, Any]) -> CatalogueResults:
     """The results that a server has sent, which may tell more than this version knows.
 
     Raises:
-      ValueError: a key is missing, or a value is of another type.
+      ValueError: a key is missing, or a value is not one that it can have.
     """
     known = _known(CatalogueResults, document)
     modules = document.get("modules")
@@ -102,7 +104,20 @@ def results_from_json(document: Mapping[str, Any]) -> CatalogueResults:
     results: CatalogueResults = from_plain(
         CatalogueResults, {**known, "query": query, "entries": entries}
     )
+    for entry in results.entries:
+        _check(entry)
     return results
+
+
+def _check(entry: CatalogueEntry) -> None:
+    """Raises ValueError for a handle that no module can have, or a number that no file can."""
+    try:
+        ModuleName.parse(entry.handle)
+    except HandleError as error:
+        raise ValueError(str(error)) from None
+    for number in (entry.version, entry.versions, entry.size_bytes):
+        if not 0 <= number <= _MAX_NUMBER:
+            raise ValueError(f"{entry.handle} has a number that is out of bounds")
 
 
 def _known(kind: type, value: Any) -> dict[str, Any]:

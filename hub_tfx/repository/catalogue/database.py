@@ -21,8 +21,9 @@ from hub_tfx.errors import OutputError
 _SCHEMA = 1
 _APPLICATION = 0x68756263  # "hubc": see https://www.sqlite.org/pragma.html#pragma_application_id
 _WAIT_S = 30.0
+_CUT = ("no such table", "disk I/O error")
 _TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE states (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE modules (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   handle TEXT NOT NULL UNIQUE,
@@ -100,10 +101,11 @@ class Database:
         with self._alone():
             # Connections of others remove the log by its name when they are closed: first they.
             self._close_all()
-            with _told(self.path), suppress(FileNotFoundError):
-                os.replace(self.path, f"{self.path}.damaged")
-            for suffix in ("-wal", "-shm"):
-                Path(f"{self.path}{suffix}").unlink(missing_ok=True)
+            with _told(self.path):
+                with suppress(FileNotFoundError):
+                    os.replace(self.path, f"{self.path}.damaged")
+                for suffix in ("-wal", "-shm"):
+                    Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         self._prepare()
 
     def close(self) -> None:
@@ -127,7 +129,7 @@ class Database:
     def _fits(self, connection: sqlite3.Connection) -> bool:
         if connection.execute("PRAGMA user_version").fetchone() != (_SCHEMA,):
             return False
-        query = "SELECT value FROM facts WHERE name = 'repository'"
+        query = "SELECT value FROM states WHERE name = 'repository'"
         known: bool = connection.execute(query).fetchone() == (self._repository,)
         return known
 
@@ -135,8 +137,8 @@ class Database:
         for statement in filter(str.strip, _TABLES.split(";")):
             connection.execute(statement)
         # Not from 0, since another process may remember a state of the file before.
-        facts = (("repository", self._repository), ("generation", time.time_ns()))
-        connection.executemany("INSERT INTO facts VALUES (?, ?)", facts)
+        states = (("repository", self._repository), ("generation", time.time_ns()))
+        connection.executemany("INSERT INTO states VALUES (?, ?)", states)
         connection.execute(f"PRAGMA user_version = {_SCHEMA}")
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
@@ -204,7 +206,7 @@ class Database:
 
 def generation(connection: sqlite3.Connection) -> int:
     """A number that is another one after every change."""
-    query = "SELECT value FROM facts WHERE name = 'generation'"
+    query = "SELECT value FROM states WHERE name = 'generation'"
     row = connection.execute(query).fetchone()
     if row is None:
         raise DamagedIndexError
@@ -213,7 +215,7 @@ def generation(connection: sqlite3.Connection) -> int:
 
 def count_change(connection: sqlite3.Connection) -> None:
     """Has ``generation`` give another number from now on."""
-    connection.execute("UPDATE facts SET value = value + 1 WHERE name = 'generation'")
+    connection.execute("UPDATE states SET value = value + 1 WHERE name = 'generation'")
 
 
 def _check_kind(path: Path) -> None:
@@ -267,8 +269,9 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        # Tables are missing in a file that was emptied, which is a sound database otherwise.
-        if type(error) is sqlite3.DatabaseError or "no such table" in str(error):
+        # The other classes are derived from this one, and mean a file that is sound, except where
+        # it was emptied or cut short.
+        if type(error) is sqlite3.DatabaseError or any(told in str(error) for told in _CUT):
             raise DamagedIndexError(str(error)) from error
         message = f"the index {path} cannot be used: {error}; {MAKE_ROOM}"
         raise OutputError(message) from error

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from typing import cast
+from functools import partial
+from typing import TypeVar, cast
 
 from hub_tfx.errors import DigestMismatchError, HubTfxError, TransientFetchError
 from hub_tfx.repository import layout, records
@@ -15,7 +16,13 @@ from hub_tfx.repository.facts import ModuleFacts
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.names import ModuleName
 from hub_tfx.repository.storage import Storage
-from hub_tfx.repository.versions import aliases, card_key, found, numbers, read_version, yanked
+from hub_tfx.repository.versions import aliases, card_key, numbers, read_version, yanked
+
+_T = TypeVar("_T")
+_OF_CARD = ("summary", "task", "license", "language", "owners")
+_OF_FACTS = ("format", "fine_tunable", "embedding_dim")
+_MAX_BYTES = 64 << 20
+"""Of a card or of facts, which list files; more is not read."""
 
 
 @dataclass(frozen=True)
@@ -71,77 +78,61 @@ def gather(
       HubTfxError: nothing is known of it then, such as where no version can be read.
     """
     listing = cast("Storage", _Listing(storage, stamps))
-    hidden, problems = yanked(listing, name), list[str]()
-    rows = dict[int, Row]()
-    for number in numbers(listing, name):
-        stamp = stamps[f"{layout.version_key(name, number)}/{layout.MARKER}"]
-        try:
-            row = known.get(number)
-            if row is None or row.stamp != stamp:
-                row = Row(number, stamp, _when(read_version(listing, name, number)), False)
-            rows[number] = replace(row, yanked=number in hidden)
-        except TransientFetchError:
-            raise
-        except HubTfxError as error:
-            problems.append(_line(error))
-    shown = [number for number, row in rows.items() if not row.yanked]
+    problems = list[str]()
+    rows = _rows(listing, name, stamps, known, problems)
     if not rows:
         raise DigestMismatchError("; ".join(problems))
-    version = found(listing, name, max(shown or rows))
-    if version is None:
-        raise DigestMismatchError(f"{name}/{max(shown or rows)} vanished while it was read")
+    shown = [row for row in rows if not row.yanked]
+    row = (shown or rows)[-1]
+    version = read_version(listing, name, row.number)
+    card = _or_told(lambda: _card(listing, version), problems)
+    facts = _or_told(lambda: _facts(listing, version), problems)
     entry = CatalogueEntry(
         handle=str(name),
         version=version.number,
-        when=rows[version.number].when,
+        when=row.when,
         digest=version.digest,
         size_bytes=version.size_bytes,
         versions=len(rows),
         yanked=not shown,
         aliases=aliases(listing, name),
         variants=tuple(sorted({entry.path.split("/")[1] for entry in version.variants})),
+        **{name: getattr(card, name) for name in _OF_CARD if card},
+        **{name: getattr(facts, name) for name in _OF_FACTS if facts},
+        blessed=facts.blessing.blessed if facts and facts.blessing else None,
     )
-    return _described(listing, version, entry, tuple(rows.values()), problems)
+    return Gathered(entry, rows, _labels(entry, card), card.body if card else "", tuple(problems))
 
 
-def _described(
-    storage: Storage,
-    version: Version,
-    entry: CatalogueEntry,
-    rows: tuple[Row, ...],
+def _rows(
+    listing: Storage,
+    name: ModuleName,
+    stamps: Mapping[str, str],
+    known: Mapping[int, Row],
     problems: list[str],
-) -> Gathered:
-    """Adds what the card and the facts say, as far as they can be read."""
-    card: Card | None = None
+) -> tuple[Row, ...]:
+    """The versions that can be read, by number."""
+    hidden, rows = yanked(listing, name), list[Row]()
+    for number in numbers(listing, name):
+        stamp = stamps[f"{layout.version_key(name, number)}/{layout.MARKER}"]
+        row = known.get(number)
+        if row is None or row.stamp != stamp:
+            when = _or_told(partial(_published, listing, name, number), problems)
+            row = None if when is None else Row(number, stamp, when, False)
+        if row is not None:
+            rows.append(replace(row, yanked=number in hidden))
+    return tuple(rows)
+
+
+def _or_told(read: Callable[[], _T | None], problems: list[str]) -> _T | None:
+    """What is read; None, and what is wrong among the problems, where it is damaged."""
     try:
-        card = _card(storage, version)
-        entry = replace(
-            entry,
-            summary=card.summary,
-            task=card.task,
-            license=card.license,
-            language=card.language,
-            owners=card.owners,
-        )
-    except TransientFetchError:
+        return read()
+    except TransientFetchError:  # It may be as good as ever.
         raise
     except HubTfxError as error:
-        problems.append(_line(error))
-    try:
-        if (facts := _facts(storage, version)) is not None:
-            entry = replace(
-                entry,
-                format=facts.format,
-                fine_tunable=facts.fine_tunable,
-                embedding_dim=facts.embedding_dim,
-                blessed=None if facts.blessing is None else facts.blessing.blessed,
-            )
-    except TransientFetchError:
-        raise
-    except HubTfxError as error:
-        problems.append(_line(error))
-    body = card.body if card else ""
-    return Gathered(entry, rows, _labels(entry, card), body, tuple(problems))
+        problems.append(line_of(error))
+        return None
 
 
 def _labels(entry: CatalogueEntry, card: Card | None) -> str:
@@ -177,6 +168,8 @@ def _beside(storage: Storage, version: Version, path: str) -> bytes | None:
     entry = version.entry(path)
     if entry is None:
         return None
+    if entry.size_bytes > _MAX_BYTES:
+        raise DigestMismatchError(f"{version.key}/{path} has {entry.size_bytes} bytes: too many")
     text = storage.read(f"{version.key}/{path}")
     if text is None:
         text = storage.read(layout.blob_key(entry.sha256))
@@ -186,8 +179,9 @@ def _beside(storage: Storage, version: Version, path: str) -> bytes | None:
     return text
 
 
-def _when(version: Version) -> str:
+def _published(storage: Storage, name: ModuleName, number: int) -> str:
     """When a version was published, in one form, so that texts sort as times do."""
+    version = read_version(storage, name, number)
     try:
         when = datetime.fromisoformat(version.when.removesuffix("Z"))
         if when.tzinfo is None:
@@ -199,7 +193,8 @@ def _when(version: Version) -> str:
         ) from error
 
 
-def _line(error: HubTfxError) -> str:
+def line_of(error: HubTfxError) -> str:
+    """The first line of an error, as one line."""
     return " ".join(error.lines[0].split())
 
 

@@ -23,9 +23,10 @@ from hub_tfx.repository.catalogue.refresh import refresh
 from hub_tfx.repository.catalogue.snapshot import (
     Snapshot,
     entry_of,
-    in_order,
     number_of,
+    page_of,
     take_snapshot,
+    width_of,
 )
 from hub_tfx.repository.names import ModuleName
 from hub_tfx.repository.storage import Storage
@@ -116,16 +117,13 @@ class Catalogue:
         with self._read() as (connection, snapshot):
             snapshot.check(query)
             match = _match_expression(query.text)
+            ranked, matching = None, snapshot.everything
             if match:
-                order, matching = self._match(connection, snapshot, match)
-                if query.sort != "relevance":
-                    order = snapshot.orders[query.sort]
-            else:
-                name = "newest" if query.sort == "relevance" else query.sort
-                order, matching = snapshot.orders[name], snapshot.everything
+                ranked, matching = self._match(connection, snapshot, match)
+            order = ranked if query.sort == "relevance" else snapshot.orders.get(query.sort)
             found = snapshot.among(query) & matching
             first = (query.page - 1) * query.per_page
-            places = in_order(order, found, first, query.per_page)
+            places = page_of(found, order, width_of(snapshot.ids), first, query.per_page)
             total = found.bit_count()
             return CatalogueResults(
                 query=query,
@@ -232,7 +230,7 @@ def _matching(connection: sqlite3.Connection, snapshot: Snapshot, match: str) ->
     query = f"SELECT rowid, bm25(words, {_WEIGHTS}) FROM words WHERE words MATCH ?"
     rows = connection.execute(query, (match,)).fetchall()
     ranked = [place for _, place in sorted((rank, snapshot.places[id_]) for id_, rank in rows)]
-    found = bytearray(len(snapshot.ids) // 8 + 1)
+    found = bytearray(width_of(snapshot.ids))
     for place in ranked:
         found[place >> 3] |= 1 << (place & 7)
     return array("I", ranked), number_of(found)

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from heapq import nlargest
 from itertools import pairwise
 
 _BITS = 256
@@ -19,9 +20,7 @@ def pairs_mask(text: str) -> int:
     return mask
 
 
-def nearest_handles(
-    text: str, handles: Sequence[str], masks: Sequence[int], limit: int
-) -> list[str]:
+def nearest_handles(text: str, handles: Sequence[tuple[str, int]], limit: int) -> list[str]:
     """The handles that are most like a text, the nearest first.
 
     Comparing letter by letter takes half a second among ten thousand handles, so it is done only
@@ -29,18 +28,16 @@ def nearest_handles(
 
     Args:
       text: a handle, or a part of one.
-      handles: all handles, in a fixed order.
-      masks: ``pairs_mask`` of each.
+      handles: all handles, in a fixed order, each with its ``pairs_mask``.
       limit: how many to give at most.
     """
     text = text[:_MAX_CHARS].lower()
     mask = pairs_mask(text)
-    # What the handle has more counts a little, so that long ones do not win by their length.
-    scores = [4 * (mask & other).bit_count() - other.bit_count() for other in masks]
-    best = sorted(range(len(handles)), key=lambda at: -scores[at])[:_COMPARED]
-    likeness = [(_likeness(text, handles[at].lower()), handles[at]) for at in best]
-    ordered = sorted(likeness, key=lambda one: (-one[0], one[1]))
-    return [handle for like, handle in ordered if like >= _CUTOFF][:limit]
+    # What a handle has besides counts a little, so that long ones do not win by their length.
+    scored = ((4 * (mask & m).bit_count() - m.bit_count(), handle) for handle, m in handles)
+    best = nlargest(_COMPARED, scored)
+    likeness = sorted((-_likeness(text, handle.lower()), handle) for _, handle in best)
+    return [handle for unlike, handle in likeness if unlike <= -_CUTOFF][:limit]
 
 
 def _likeness(text: str, handle: str) -> float:

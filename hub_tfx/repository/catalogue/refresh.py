@@ -19,11 +19,10 @@ from dataclasses import dataclass
 
 from hub_tfx._typed_json import known_only
 from hub_tfx.errors import HandleError, HubTfxError, TransientFetchError
-from hub_tfx.repository import layout
 from hub_tfx.repository.catalogue.database import Database, count_change
 from hub_tfx.repository.catalogue.entries import Changes
-from hub_tfx.repository.catalogue.gather import Gathered, Row, gather
-from hub_tfx.repository.names import ModuleName
+from hub_tfx.repository.catalogue.gather import Gathered, Row, gather, line_of
+from hub_tfx.repository.names import ModuleName, is_version
 from hub_tfx.repository.storage import Storage
 from hub_tfx.repository.versions import check_repository
 
@@ -110,8 +109,7 @@ def _list(storage: Storage) -> _Listing:
 
 def _is_module(handle: str, keys: Stamps) -> bool:
     """Whether a folder is that of a module with a version."""
-    records = f"{handle}/{layout.RESERVED}/"
-    return _is_name(handle) and not all(key.startswith(records) for key in keys)
+    return _is_name(handle) and any(is_version(key.split("/")[2]) for key in keys)
 
 
 def _is_name(name: str) -> bool:
@@ -153,7 +151,7 @@ class _Refresh:
         gone = list[str]()
         for handle, result in zip(handles, found, strict=True):
             if isinstance(result, HubTfxError):
-                self._problems.append(f"{handle}: {_line(result)}")
+                self._problems.append(f"{handle}: {line_of(result)}")
                 if not isinstance(result, TransientFetchError):  # Then it stays as it was.
                     gone.append(handle)
         self._write({r.entry.handle: r for r in found if isinstance(r, Gathered)})
@@ -229,7 +227,3 @@ def _delete(connection: sqlite3.Connection, handle: str) -> None:
         connection.execute("DELETE FROM words WHERE rowid = ?", row)
         connection.execute("DELETE FROM versions WHERE module = ?", row)
         connection.execute("DELETE FROM modules WHERE id = ?", row)
-
-
-def _line(error: HubTfxError) -> str:
-    return " ".join(error.lines[0].split())

@@ -8,11 +8,11 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from sys import intern
 
-from hub_tfx._text import hint, nearest, quoted
+from hub_tfx._text import hint, quoted
 from hub_tfx.errors import ConfigError
 from hub_tfx.repository.catalogue.database import generation
 from hub_tfx.repository.catalogue.entries import (
@@ -29,6 +29,7 @@ _MAX_FACET_VALUES = 100
 _MAX_CHOICES = 20
 _MAX_IN_QUERY = 500
 _FORMATS = ("tf1_hub", "saved_model")
+_CHECKED = tuple(facet for facet in FACETS if facet != "fine_tunable")
 _ALWAYS: Mapping[str, tuple[str, ...]] = {"task": TASKS, "format": _FORMATS}
 """Values that may be asked for though no module has them yet."""
 
@@ -59,13 +60,16 @@ class Light:
 class Snapshot:
     """What is known of all modules at one state of the index; the n-th bit is the n-th module.
 
+    The newest module comes first, since that is the order in which most pages list them: the first
+    bits are a page then.
+
     Attributes:
       generation: the state.
-      ids: id of each module, by handle.
+      ids: id of each module, the newest first, and by handle among equally new ones.
       lights: the same modules.
       shown: the modules that have a version that is not yanked.
       facets: facet -> value -> the modules that have it.
-      orders: order -> the modules in this order.
+      orders: other orders -> the modules in this order.
     """
 
     generation: int
@@ -85,8 +89,9 @@ class Snapshot:
         return {id_: place for place, id_ in enumerate(self.ids)}
 
     @cached_property
-    def _masks(self) -> Sequence[int]:
-        return [pairs_mask(light.handle) for light in self.lights if not light.yanked]
+    def _handles(self) -> Sequence[tuple[str, int]]:
+        shown = (light.handle for light in self.lights if not light.yanked)
+        return [(handle, pairs_mask(handle)) for handle in sorted(shown)]
 
     def among(self, query: CatalogueQuery, without: str = "") -> int:
         """The modules that all filters of a query let through, but for those of one facet."""
@@ -99,11 +104,11 @@ class Snapshot:
 
     def check(self, query: CatalogueQuery) -> None:
         """Raises ConfigError for a value to filter by that nothing in the catalogue has."""
-        for facet in FACETS:
-            choices = self.facets[facet].keys() | set(_ALWAYS.get(facet, ()))
+        for facet in _CHECKED:
+            there, always = self.facets[facet], _ALWAYS.get(facet, ())
             for value in query.values(facet):
-                if value not in choices and facet != "fine_tunable":
-                    raise ConfigError(_unknown(facet, value, self.facets[facet].keys() or choices))
+                if value not in there and value not in always:
+                    raise ConfigError(_unknown(facet, value, there or always))
 
     def counted(self, query: CatalogueQuery, matching: int) -> dict[str, tuple[Facet, ...]]:
         """The values of each facet, among the modules that the words of a query match."""
@@ -120,8 +125,7 @@ class Snapshot:
 
     def nearest(self, text: str, limit: int) -> list[str]:
         """Handles of modules that are shown, those most like a text first."""
-        shown = [light.handle for light in self.lights if not light.yanked]
-        return nearest_handles(text, shown, self._masks, limit)
+        return nearest_handles(text, self._handles, limit)
 
     def publishers(self) -> Iterator[Publisher]:
         """Every publisher, by name."""
@@ -145,6 +149,8 @@ def take_snapshot(connection: sqlite3.Connection, before: Snapshot | None) -> Sn
     known = dict(zip(before.ids, before.lights, strict=True)) if before else {}
     ids = [row[0] for row in connection.execute("SELECT id FROM modules ORDER BY handle")]
     known |= _lights(connection, [id_ for id_ in ids if id_ not in known])
+    by_name = {id_: place for place, id_ in enumerate(ids)}
+    ids.sort(key=lambda id_: known[id_].when, reverse=True)
     lights, places = [known[id_] for id_ in ids], range(len(ids))
     facets, shown = _marked(lights)
     return Snapshot(
@@ -154,9 +160,8 @@ def take_snapshot(connection: sqlite3.Connection, before: Snapshot | None) -> Sn
         shown=shown,
         facets=facets,
         orders={
-            "name": places,
-            "newest": sorted(places, key=lambda at: lights[at].when, reverse=True),
-            "size": sorted(places, key=lambda at: lights[at].size_bytes),
+            "name": sorted(places, key=lambda at: by_name[ids[at]]),
+            "size": sorted(places, key=lambda at: (lights[at].size_bytes, by_name[ids[at]])),
         },
     )
 
@@ -167,12 +172,12 @@ def _lights(connection: sqlite3.Connection, ids: Sequence[int]) -> dict[int, Lig
     else:
         marks = ", ".join("?" * len(ids))
         rows = connection.execute(f"SELECT id, entry FROM modules WHERE id IN ({marks})", ids)
-    return {id_: Light.of(entry_of(entry)) for id_, entry in rows}
+    return {id_: Light.of(_entry(entry)) for id_, entry in rows}
 
 
 def _marked(lights: Sequence[Light]) -> tuple[dict[str, dict[str, int]], int]:
     """Facet -> value -> the modules that have it, and the modules that are shown."""
-    width = len(lights) // 8 + 1
+    width = width_of(lights)
     marked: dict[tuple[str, str], bytearray] = {}
     shown = bytearray(width)
     for place, light in enumerate(lights):
@@ -189,11 +194,21 @@ def _marked(lights: Sequence[Light]) -> tuple[dict[str, dict[str, int]], int]:
     return facets, number_of(shown)
 
 
+@lru_cache(maxsize=2048)
 def entry_of(text: str) -> CatalogueEntry:
-    """The entry of its JSON in the index."""
+    """The entry of its JSON in the index; those of the pages that are asked for are remembered."""
+    return _entry(text)
+
+
+def _entry(text: str) -> CatalogueEntry:
     document = json.loads(text)
     lists = {name: tuple(value) for name, value in document.items() if isinstance(value, list)}
     return CatalogueEntry(**{**document, **lists})
+
+
+def width_of(modules: Sequence[object]) -> int:
+    """How many bytes a bit for each module takes."""
+    return len(modules) // 8 + 1
 
 
 def number_of(bytes_of_bits: bytearray) -> int:
@@ -207,10 +222,21 @@ def bits(number: int) -> Iterator[int]:
             yield from (byte * 8 + bit for bit in range(8) if value >> bit & 1)
 
 
-def in_order(order: Sequence[int], found: int, first: int, count: int) -> list[int]:
-    """The half-open page of the modules that were found, which all have a place in the order."""
-    most = max(order, default=0)
-    is_found = found.to_bytes(max(most // 8, found.bit_length() // 8) + 1, "little")
+def page_of(
+    found: int, order: Sequence[int] | None, width: int, first: int, count: int
+) -> list[int]:
+    """A page of the modules that were found.
+
+    Args:
+      found: their bits.
+      order: all of them, and perhaps others, in order; None for the newest first.
+      width: how many bytes all bits take.
+      first: how many modules are on the pages before.
+      count: how many modules a page has.
+    """
+    if order is None:
+        return list(islice(bits(found), first, first + count))
+    is_found = found.to_bytes(width, "little")
     those = (place for place in order if is_found[place >> 3] >> (place & 7) & 1)
     return list(islice(those, first, first + count))
 
@@ -227,5 +253,5 @@ def _unknown(facet: str, value: str, choices: Iterable[str]) -> str:
     if not known:
         return f"no module has a {facet} yet: leave {facet} {quoted(value)} out"
     listed = ", ".join(known[:_MAX_CHOICES]) + (", …" if len(known) > _MAX_CHOICES else "")
-    near = hint(nearest(value, known))
-    return f"no module has the {facet} {quoted(value)}: use one of {listed}{near}"
+    [near] = nearest_handles(value, [(choice, pairs_mask(choice)) for choice in known], 1) or [""]
+    return f"no module has the {facet} {quoted(value)}: use one of {listed}{hint(near)}"

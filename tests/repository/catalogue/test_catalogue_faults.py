@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,14 @@ def test_a_time_that_is_not_one_is_damage(catalogue: Catalogue, tmp_path: Path) 
 
 
 def test_folders_that_are_not_modules_are_passed_over(catalogue: Catalogue, tmp_path: Path) -> None:
-    for name in ("lost+found/x/1", ".snapshot/x/1", "acme/one.json/1", "acme/empty", "acme/1/x"):
+    for name in (
+        "lost+found/x/1",
+        ".snapshot/x/1",
+        "acme/one.json/1",
+        "acme/empty",
+        "acme/1/x",
+        "acme/z/x",
+    ):
         (tmp_path / "r" / name).mkdir(parents=True)
         (tmp_path / "r" / name / "version.json").write_text("{}")
     (tmp_path / "r" / "acme" / "file").write_text("x")
@@ -148,6 +156,18 @@ def damage(index: Path, how: str) -> None:
             index.write_bytes(content[: len(content) // 2])
         case "zeros inside":
             index.write_bytes(content[:4096] + bytes(len(content) - 4096))
+
+
+def test_a_file_that_is_cut_short_while_it_is_open_is_built_again(
+    catalogue: Catalogue, index: Path
+) -> None:
+    catalogue.refresh()
+    for path in (index, Path(f"{index}-wal")):
+        os.truncate(path, 0)
+    with suppress(OutputError):
+        catalogue.search(CatalogueQuery())
+    catalogue.refresh()
+    assert handles(catalogue, "version") == ["acme/one/2", "acme/two/2"]
 
 
 @pytest.mark.parametrize("how", ["not a database", "empty", "cut short", "zeros inside"])
@@ -226,7 +246,7 @@ def test_a_place_for_the_index_that_cannot_be_one_is_named(
 # --- At work --------------------------------------------------------------------------------------
 
 
-def test_a_build_that_is_killed_goes_on_where_it_was(
+def test_a_build_that_is_killed_is_resumed_where_it_was(
     storage: Storage, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed in the middle of a transaction: what was committed is there, and nothing else."""
