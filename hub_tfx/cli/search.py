@@ -85,7 +85,7 @@ def _options(command: Any) -> Any:
             type=click.IntRange(1, _MAX_LIMIT),
             default=50,
             metavar="N",
-            help=f"List at most N modules, up to {_MAX_LIMIT}.  [50]",
+            help="List at most N modules.  [50]",
         ),
         cache_dir_option,
         click.option("-q", "--quiet", is_flag=True, help="Print nothing but the handles."),
