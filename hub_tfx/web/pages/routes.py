@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from hub_tfx._text import quoted
+from hub_tfx._text import printable, quoted
 from hub_tfx.errors import FetchError, HubTfxError, UsageError
 from hub_tfx.repository.catalogue import (
     CatalogueQuery,
@@ -47,6 +47,7 @@ from hub_tfx.web.site import Site
 
 _log = logging.getLogger(__name__)
 _NEAREST = 5
+_LOGGED_CHARS = 200
 _RETRY = {"Retry-After": "30"}
 
 Shown = Callable[[Request], Answer | Response]
@@ -93,7 +94,7 @@ def _answer(shown: Shown, request: Request) -> Answer | Response:
     except (UsageError, FetchError):  # The application tells these.
         raise
     except HubTfxError as error:
-        _log.warning("%s: %s", request.scope["path"], error)
+        _log.warning("%s: %s", printable(request.scope["path"][:_LOGGED_CHARS]), error)
         why = "The repository or its index cannot be read now: the server's log says why."
         raise ProblemError(503, why, headers=_RETRY) from error
 
@@ -214,15 +215,16 @@ class _Pages:
     def _lineage(
         self, place: Place, version: Version, parts: Parts, generations: int
     ) -> Graph | None:
-        """What ML Metadata knows of a version; None without it, or where it cannot be asked."""
+        """What ML Metadata knows of a version; None where that is nothing, or cannot be had."""
         metadata = self._metadata
         if metadata is None:
             return None
-        return parts.read(
+        known = parts.read(
             "lineage",
             lambda: metadata.lineage(place, version.key, version.digest, generations),
             None,
         )
+        return None if known is None or known.is_alone else known
 
     # --- Two modules ------------------------------------------------------------------------------
 
