@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from browser import opened_browser, quantised, served
+from demo_metadata import make_metadata
 from hostile import BODY as HOSTILE
 from published import published
 from serving import opened_site
@@ -52,7 +53,9 @@ def browser() -> Iterator[Any]:
 def url(demo_storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("index")
     options = ServeOptions(public_url=PUBLIC)  # As the pictures in docs show it.
-    with opened_site(demo_storage, folder, options=options) as site, served(create_app(site)) as at:
+    metadata = make_metadata(folder, demo_storage)
+    known = {"options": options, "metadata": metadata}
+    with opened_site(demo_storage, folder, **known) as site, served(create_app(site)) as at:
         yield at
 
 
