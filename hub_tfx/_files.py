@@ -107,13 +107,13 @@ def _changed_s(path: Path) -> float:
     changed_s = 0.0
     # Path.rglob fails where a process that is alive after all removes a directory meanwhile.
     inside = (
-        os.path.join(folder, name)
+        Path(folder, name)
         for folder, folders, names in os.walk(path)
         for name in (*folders, *names)
     )
     for found in (path, *inside):
         with suppress(FileNotFoundError):
-            changed_s = max(changed_s, os.lstat(found).st_mtime)
+            changed_s = max(changed_s, found.lstat().st_mtime)
     return changed_s
 
 
@@ -156,9 +156,9 @@ def open_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> B
     return open(descriptor, "rb")
 
 
-def read_regular(path: str | os.PathLike[str]) -> bytes:
+def read_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> bytes:
     """What a file of this machine holds; raises OSError as ``open_regular`` does."""
-    with open_regular(path) as file:
+    with open_regular(path, follow_link=follow_link) as file:
         return file.read()
 
 
@@ -206,7 +206,7 @@ def _beside(path: Path) -> Path:
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
     """Puts ``new`` in the place of ``path``, and what was there in the place of ``new``."""
-    if _exchange(new, path):
+    if exchange(new, path):
         return
     os.rename(path, aside)
     try:
@@ -227,7 +227,7 @@ def _recover(path: Path, aside: Path) -> None:
         os.rename(aside, path)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange(one: Path, other: Path) -> bool:
     """Swaps two names in one step; False where the system or the filesystem cannot."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))

@@ -215,7 +215,7 @@ def _resolved(handle: str, digest: str | None) -> tuple[str, str]:
     """Resolves a module; the handle to name it by in the pipeline, and its digest."""
     from hub_tfx.store.cache import ModuleCache
 
-    module = ModuleCache().resolve(handle, digest=digest)
+    module = ModuleCache().resolve(handle, digest=digest, verify=True)
     return _pinned(handle, module.handle), module.digest
 
 

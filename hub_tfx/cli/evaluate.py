@@ -122,8 +122,10 @@ def evaluate(
         raise UsageError("--baseline-sha256 is that of --baseline: give both")
     beam_arguments = engine_options()
     cache = ModuleCache(cache_dir)
-    module = cache.resolve(handle, digest=digest)
-    other = None if baseline is None else cache.resolve(baseline, digest=baseline_digest)
+    module = cache.resolve(handle, digest=digest, verify=True)
+    other = (
+        None if baseline is None else cache.resolve(baseline, digest=baseline_digest, verify=True)
+    )
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     with shown_progress(), errors_told_once():
         evaluation = evaluate_files(

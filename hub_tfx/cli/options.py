@@ -345,7 +345,7 @@ def resolve_preprocessor(
       UsageError: a digest is given for none.
     """
     check_preprocessor_digest(handle, digest)
-    return None if handle is None else cache.resolve(handle, digest=digest)
+    return None if handle is None else cache.resolve(handle, digest=digest, verify=True)
 
 
 def check_preprocessor_digest(handle: str | None, digest: str | None) -> None:
@@ -368,9 +368,7 @@ def located(
 
     parsed = ModuleHandle.parse(handle)
     if not (parsed.is_local and os.path.isdir(parsed.path)):
-        resolved = ModuleCache(cache_dir).resolve(parsed, digest=pinned)
-        resolved.verify()
-        return resolved
+        return ModuleCache(cache_dir).resolve(parsed, digest=pinned, verify=True)
     module = ResolvedModule.of_directory(parsed.path, str(parsed))
     if pinned not in (None, module.digest):
         raise DigestMismatchError(

@@ -118,7 +118,7 @@ def publish(
     from hub_tfx.repository.publish import publish as publish_module
     from hub_tfx.store.cache import ModuleCache
 
-    resolved = ModuleCache(cache_dir).resolve(module, digest=digest)
+    resolved = ModuleCache(cache_dir).resolve(module, digest=digest, verify=True)
     published = publish_module(
         resolved,
         repository,

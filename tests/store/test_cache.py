@@ -359,13 +359,15 @@ def test_a_cache_inside_a_directory_that_others_may_write_is_private_too(
 ) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
-    shared.chmod(0o777)
+    shared.chmod(0o1777)
     before = os.umask(0)
     try:
         ModuleCache(shared, fetcher=fetcher).resolve(VERSIONED)
     finally:
         os.umask(before)
     assert stat.S_IMODE((shared / "hub_tfx").stat().st_mode) == 0o700
+    assert [p for p in (shared / "hub_tfx").rglob("*") if p.stat().st_mode & 0o022] == []
+    assert ModuleCache(shared, fetcher=fetcher).resolve(VERSIONED).cache_hit
 
 
 def test_an_entry_is_on_the_disk_before_it_has_its_name(
@@ -444,7 +446,7 @@ def test_somebody_else_may_read_a_cache_but_not_write_it(
             os.setgid(65534)
             os.setuid(65534)
             cache = ModuleCache(".", fetcher=FakeFetcher({}))
-            cache._folder.base = Path("hub_tfx")
+            cache._folder.root, cache._folder.base = Path(), Path("hub_tfx")
             hit = cache.resolve(VERSIONED)
             try:
                 cache.resolve(UNVERSIONED)
@@ -713,7 +715,12 @@ def test_scratch_of_a_careless_fetcher_stays_out_of_the_entry(root: Path, module
             (into.parent / "download").write_text("scratch")
 
     resolved = ModuleCache(root, fetcher=Careless({VERSIONED: module_dir})).resolve(VERSIONED)
-    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec-2.json"]
+    assert _names(resolved.path.parent) == [
+        "manifest.json",
+        "module",
+        "spec-2.json",
+        "stamps.json",
+    ]
 
 
 def test_a_source_that_cannot_be_read_is_an_input_error(

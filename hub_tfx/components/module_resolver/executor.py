@@ -42,8 +42,7 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             leave_out(output_dict, ["module"], self._context)
             return
         cache = ModuleCache(exec_properties.get("cache_dir"))
-        resolved = cache.resolve(checked_handle(handle), digest=digest)
-        resolved.verify()
+        resolved = cache.resolve(checked_handle(handle), digest=digest, verify=True)
         write_module(
             artifact_utils.get_single_instance(output_dict["module"]),
             resolved.path,
