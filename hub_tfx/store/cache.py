@@ -217,7 +217,7 @@ class ModuleCache:
             hit, damage = self._look_up(handle, pinned, full)
             if hit is not None and not looks:
                 return hit
-            self._check_online(handle, damage)
+            self._check_online(handle, damage, is_there=hit is not None)
             fetcher = fetcher_for(handle) if self._fetcher is None else self._fetcher
             if looks:
                 return self._look_again(handle, fetcher, full, follow=new_bytes == "follow")
@@ -262,16 +262,21 @@ class ModuleCache:
                 entry, damage = find_entry(self._folder, known, full=full)
         return (_resolved(handle, entry, cache_hit=True) if entry is not None else None), damage
 
-    def _check_online(self, handle: ModuleHandle, damage: str = "") -> None:
+    def _check_online(
+        self, handle: ModuleHandle, damage: str = "", *, is_there: bool = False
+    ) -> None:
         """Raises FetchError for what has to be fetched from elsewhere, where nothing may be."""
         if not self._offline or handle.is_local:
             return
         if handle.is_in_repository and "://" not in handle.authority:
             return
-        there = f"is damaged there ({damage})" if damage else "is not there"
+        if is_there:
+            said = "which does not tell whether its bytes have changed"
+        else:
+            said = f"where it is damaged ({damage})" if damage else "where it is not"
         raise FetchError(
-            f"{handle}: only the cache {self.root} may be used (HUB_TFX_OFFLINE or --offline), and "
-            f"it {there}: connect to the network without these, or put it there by `hub-tfx cache "
+            f"{handle}: only the cache {self.root} may be used (HUB_TFX_OFFLINE or --offline), "
+            f"{said}: connect to the network without these, or put it there by `hub-tfx cache "
             "import`"
         )
 

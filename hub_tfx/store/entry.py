@@ -140,7 +140,8 @@ def expected_files(
 
 def record_stamps(directory: Path, stamps: Mapping[str, Stamp], spec: ModuleSpec) -> None:
     """Records what files look like whose bytes are right, where the cache can be written."""
-    if not all(stamp.is_settled for stamp in stamps.values()):
+    known = (dict(stamps), _sha256(spec.to_json()))
+    if not all(stamp.is_settled for stamp in stamps.values()) or _recorded(directory) == known:
         return
     with suppress(OSError):
         for name, text in ((_SPEC, spec.to_json()), (_STAMPS, _stamps_json(stamps, spec))):

@@ -232,7 +232,7 @@ def test_a_local_archive_is_hashed_once_and_after_its_limits(
     with hostile.open("wb") as file:
         file.truncate(1 << 40)
     read.clear()
-    with pytest.raises(UnsafeArchiveError, match="more than 34359738368: give"):
+    with pytest.raises(UnsafeArchiveError, match="more than 34359738368; pack"):
         cache.resolve(str(hostile))
     assert read == []
 
