@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -619,7 +620,7 @@ def _resolve_in_processes(
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(count)
     ]
-    outputs = [process.communicate(timeout=60) for process in processes]
+    outputs = [process.communicate(timeout=300) for process in processes]
     return [
         subprocess.CompletedProcess(command, process.returncode, *output)
         for process, output in zip(processes, outputs, strict=True)
@@ -757,3 +758,20 @@ def test_new_bytes_are_followed_or_refused_as_the_caller_says(
     assert now.resolve(VERSIONED).digest == second.digest
     assert now.resolve(VERSIONED, digest=first.digest, new_bytes="follow").digest == first.digest
     assert first.path.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("count", "size_mb"), [(4, 1), pytest.param(16, 200, marks=pytest.mark.slow)]
+)
+def test_many_processes_cause_one_download(
+    count: int, size_mb: int, root: Path, module_dir: Path, server: Any, answer: Any, tmp_path: Path
+) -> None:
+    """A server that counts; each process checks every byte of what it got."""
+    (module_dir / "variables" / "weights").write_bytes(os.urandom(size_mb << 20))
+    pack(module_dir, tmp_path / "large.tar.gz")
+    url = server.on("/m.tar.gz", answer(body=(tmp_path / "large.tar.gz").read_bytes()))
+    results = _resolve_in_processes(count, root, url)
+    digest = Manifest.of_directory(module_dir).digest
+    assert [(r.returncode, r.stdout) for r in results] == [(0, f"{digest}\n")] * count
+    assert len(server.targets) == 1
+    assert _entries(root) == [digest]
