@@ -220,6 +220,7 @@ def test_with_a_proxy_names_and_spelled_addresses_are_checked(
         monkeypatch.delenv(name, raising=False)
     _refused("http://0xA9FEA9FE/m", into, "check the handle")
     _refused("http://hub.example/m", into, "is denied", HostPolicy(deny=("hub.example",)))
+    _refused("http://0x0a000001/m", into, "is denied", HostPolicy(deny=("10.0.0.0/8",)))
     _refused("http://hub.example/m", into, "not among", HostPolicy(allow=("10.0.0.0/8",)))
     assert server.targets == []
 

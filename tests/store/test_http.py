@@ -3,8 +3,6 @@
 import gzip
 import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import traceback
 from collections.abc import Callable
@@ -437,32 +435,6 @@ def test_unverified_certificates_are_refused(
     message = _fails(RefusedError, server.url + "/m?token=s3cret", into)
     assert "TFHUB_DISABLE_CERT_VALIDATION" in message
     assert server.targets == []
-
-
-@pytest.fixture
-def tls(server: Server, tmp_path: Path) -> Path:
-    """Makes the server speak TLS under a certificate of its own; gives that certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    return certificate
 
 
 def test_only_a_certificate_of_a_known_authority_is_trusted(

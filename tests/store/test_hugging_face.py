@@ -3,7 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -24,6 +24,7 @@ from hub_tfx.store.cache import ModuleCache
 from hub_tfx.store.fetch.access import Access, using
 from hub_tfx.store.fetch.hugging_face import HuggingFaceFetcher
 from hub_tfx.store.fetch.places import HuggingFaceRepo, hugging_face_repo
+from hub_tfx.store.fetch.progress import Download, LogLines, showing
 
 Server = Any
 Answer = Any
@@ -143,6 +144,24 @@ def test_a_commit_that_was_fetched_is_not_fetched_again(
     assert cache.resolve("hf://acme/words", new_bytes="refuse").cache_hit
     assert server.targets[count:] == [f"{API}/revision/main"]
     assert COMMIT in next((tmp_path / "cache").glob("hub_tfx/handles/*.json")).read_text()
+
+
+def test_the_files_are_shown_as_one_download_of_which_nothing_counts_twice(
+    imitation: Imitation, server: Server, answer: Answer, tmp_path: Path
+) -> None:
+    class Kept(LogLines):
+        seen: ClassVar[list[Download]] = []
+
+        def ended(self, download: Download) -> None:
+            self.seen.append(download)
+
+    imitation.add("variables/large", b"x" * 600)
+    imitation.list_files()
+    short = answer(body=b"x" * 300, headers={"Content-Length": "600"})
+    server.on(f"/acme/words/resolve/{COMMIT}/variables/large", short, answer(body=b"x" * 600))
+    with showing(Kept()):
+        module = _resolve(tmp_path)
+    assert [(d.done, d.expected) for d in Kept.seen] == [(module.size_bytes, module.size_bytes)]
 
 
 def test_a_folder_of_a_repository_is_a_module(
