@@ -165,7 +165,7 @@ def _site(repository: str, index: str | None, options: "ServeOptions", connectio
         check_repository(storage)
     if options.accel_prefix is not None and "://" in storage.url:
         raise UsageError("--accel-prefix is for a repository in a directory, which nginx can read")
-    path = Path(index) if index is not None else index_path(storage)
+    path = Path(index) if index else index_path(storage, may_be_new=options.allow_publish)
     return Site(storage, Catalogue.open(storage, path), connection, options)
 
 

@@ -10,6 +10,7 @@ from hub_tfx.repository.layout import REPOSITORY
 from hub_tfx.web.site import Site
 
 _log = logging.getLogger(__name__)
+_STOP_S = 5.0
 _SHARE = 10
 """A look at the repository takes at most one in so many seconds."""
 
@@ -47,8 +48,9 @@ class Refresher:
         self._thread.start()
 
     def stop(self) -> None:
+        """Ends the thread; one that reads a large repository ends with the process."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(_STOP_S)
 
     def refresh(self) -> None:
         """Brings the index up to date now; never raises, since the next look may succeed."""
@@ -57,11 +59,16 @@ class Refresher:
                 problems = () if self._is_empty() else self._site.catalogue.refresh().problems
                 state = IndexState(True, time.monotonic(), problems[0] if problems else None)
             except HubTfxError as error:
-                before = self.state
-                state = IndexState(before.is_ready, before.refreshed_s, str(error))
+                state = self._failed(str(error))
+            except Exception as error:  # noqa: BLE001  (The thread has to live on.)
+                _log.exception("the index: unexpected %s", type(error).__name__)
+                state = self._failed(f"unexpected {type(error).__name__}: {error}")
             if state.problem is not None and state.problem != self.state.problem:
                 _log.warning("the index: %s", state.problem)
             self.state = state
+
+    def _failed(self, problem: str) -> IndexState:
+        return IndexState(self.state.is_ready, self.state.refreshed_s, problem)
 
     def _is_empty(self) -> bool:
         """Whether the first version is still to be published, through us."""

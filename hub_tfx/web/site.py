@@ -1,11 +1,13 @@
 """What answering a request needs: the repository, its index, and how the server was started."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from hub_tfx.errors import HubTfxError
 from hub_tfx.repository.catalogue import Catalogue
 from hub_tfx.repository.storage import Storage
 
@@ -68,4 +70,6 @@ class Site:
 
     def nearest(self, text: str) -> tuple[str, ...]:
         """Handles of modules that look like a text."""
-        return tuple(self.catalogue.nearest(text, _NEAREST))
+        with suppress(HubTfxError):  # A hint is not worth an error.
+            return tuple(self.catalogue.nearest(text, _NEAREST))
+        return ()
