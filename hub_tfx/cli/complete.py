@@ -34,8 +34,9 @@ _MAX_OFFERED = 200
 _PLAIN = re.compile(r"[A-Za-z0-9._~:/@+%=,-]+")
 """What a shell takes as it is; other names are left out, since a shell would expand them."""
 _IN_REPOSITORY = "repo+"
-_HANDLES = ("HANDLE", "HANDLE…", "MODULE")
-_REFERENCES = ("REFERENCE", "PUBLISHER/MODEL", "[PUBLISHER/MODEL]")
+_HANDLES = ("HANDLE", "HANDLE…", "MODULE", "A", "B")
+"""What commands call an argument, or the value of an option, that is a handle."""
+_REFERENCES = ("REFERENCE", "PUBLISHER/MODEL", "[PUBLISHER/MODEL]", "PUBLISHER/MODEL/VERSION")
 _LICENSES = (
     "Apache-2.0",
     "BSD-2-Clause",

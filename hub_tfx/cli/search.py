@@ -1,6 +1,5 @@
 """`hub-tfx search`: finds modules in a repository, or on a server."""
 
-import hashlib
 import logging
 import sys
 import tempfile
@@ -85,7 +84,7 @@ def _options(command: Any) -> Any:
             type=click.IntRange(1, _MAX_LIMIT),
             default=50,
             metavar="N",
-            help=f"List at most N modules, up to {_MAX_LIMIT}.  [50]",
+            help="List at most N modules.  [50]",
         ),
         cache_dir_option,
         click.option("-q", "--quiet", is_flag=True, help="Print nothing but the handles."),
@@ -208,9 +207,7 @@ def index_path(
     from hub_tfx.repository.versions import check_repository
     from hub_tfx.store.cache import ModuleCache
 
-    root = ModuleCache(cache_dir).root
-    key = hashlib.sha256(storage.url.encode()).hexdigest()
-    path = root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
+    root, path = ModuleCache(cache_dir).root, index_path(storage, cache_dir)
     if not path.exists():
         if not may_be_new:
             check_repository(storage)

@@ -58,7 +58,7 @@ def offers(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def test_commands_and_options(offers) -> None:  # type: ignore[no-untyped-def]
-    assert offers("hub-tfx se") == ["search"]
+    assert offers("hub-tfx sea") == ["search"]
     assert offers("hub-tfx search --so") == ["--sort"]
     assert offers("hub-tfx search --sort n") == ["newest", "name"]
     assert "search" in offers("hub-tfx ")
@@ -71,6 +71,7 @@ def test_handles_of_the_cache(offers) -> None:  # type: ignore[no-untyped-def]
     assert offers("hub-tfx cache export https://tf") == [NNLM]
     assert offers("hub-tfx embed --input x --module http") == [NNLM]
     assert offers("hub-tfx publish https") == [NNLM]
+    assert offers("hub-tfx diff ./module https") == [NNLM]
     assert offers("hub-tfx run embed --module https") == [NNLM]
     assert offers("hub-tfx resolve ./mod") == ["file,./mod"]
     assert offers("hub-tfx resolve repo+s3") == ["repo+s3://bucket/r//acme/far/3"]
@@ -88,6 +89,7 @@ def test_names_of_a_repository(offers, repository: Path) -> None:  # type: ignor
         "acme/words@stable",
         "acme/words@latest",
     ]
+    assert offers(f"hub-tfx repo yank --repository {repository} bob/code/") == ["bob/code/1"]
     assert offers(f"hub-tfx repo ls --repository {repository} b") == ["bob/code"]
 
 

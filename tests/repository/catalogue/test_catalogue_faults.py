@@ -1,9 +1,11 @@
 """A catalogue whose repository or file is damaged, and one that is read and killed at work."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from catalogues import add
+from killing import kill_points
 
 from hub_tfx.errors import InputError, OutputError
 from hub_tfx.repository import layout
@@ -270,6 +273,36 @@ def test_a_build_that_is_killed_is_resumed_where_it_was(
         assert handles(catalogue) == ["acme/one/2"]
         assert catalogue.refresh().added == (TWO,)
         assert handles(catalogue, "version") == ["acme/one/2", "acme/two/2"]
+
+
+@pytest.mark.slow
+def test_wherever_a_build_is_killed_the_index_is_of_use(
+    storage: Storage, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At every write, sync and removal of the system."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    monkeypatch.setattr(refresh, "_BATCH", 1)
+
+    def prepare() -> None:
+        for path in index.parent.glob(f"{index.name}*"):
+            path.unlink()
+
+    def build() -> None:
+        with Catalogue.open(storage, index) as catalogue:
+            catalogue.refresh()
+
+    whole, left = ["acme/one/2", "acme/two/2"], Counter[int]()
+    for call in kill_points(prepare, build, ("pwrite64", "fdatasync", "unlink", "ftruncate")):
+        with Catalogue.open(storage, index) as catalogue:
+            there = handles(catalogue)
+            assert there in ([], whole[:1], whole), call
+            left[len(there)] += 1
+            assert catalogue.refresh().problems == ()
+            assert handles(catalogue, "version") == whole, call
+    assert left[0] > 1
+    assert left[1] > 1
+    print(f"a build, killed at {sum(left.values())} points, left modules: {dict(left)}")
 
 
 def test_readers_see_whole_versions_while_others_are_published(
