@@ -19,7 +19,7 @@ PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-anno
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup system-deps browser kfp engines image-root demo demo-image test test-engines test-all mutants lint bench lock clean
+.PHONY: help setup system-deps browser kfp engines image-root demo demo-retrain demo-image test test-engines test-all mutants lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -99,6 +99,9 @@ $(IMAGE_STAMP): requirements-image.lock build-constraints.txt pyproject.toml $(S
 
 demo: $(STAMP)  ## the main job on real input, in a few minutes
 	@$(PYTHON) -m demo
+
+demo-retrain: $(STAMP)  ## the retraining loop on three spans, and its history
+	@$(PYTHON) -m demo.retrain
 
 demo-image: $(STAMP)  ## an image module of the digits 0-4, transferred to 5-9
 	@$(PYTHON) -m demo.digits

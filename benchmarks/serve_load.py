@@ -1,7 +1,7 @@
 """A server under load: pages among few modules and among many, and the bytes of an archive.
 
-    python -m benchmarks.serve_load [--modules 100 10000] [--requests 2000] [--archive-mib 512]
-        [--rounds 7] [--folder DIR]
+    python -m benchmarks.serve_load [--modules 100 10000] [--requests 2000] [--archive-mib 1024]
+        [--rounds 12] [--folder DIR]
 
 Pages: `hub-tfx serve` in a process of its own, asked over 64 connections that are kept open, each
 of which asks again as soon as it has its answer. Printed are answers a second, the median and the
@@ -257,9 +257,10 @@ def archives(folder: Path, mib: int, rounds: int) -> None:
             "nginx in front": f"{address}/{path}?{_FORMAT}",
         }
         times = {name: list[float]() for name in urls}
+        names = list(urls)
         for turn in range(rounds + 1):
-            for name, url in urls.items():
-                seconds = fetched(url, mib << 20)
+            for name in names[turn % 3 :] + names[: turn % 3]:  # None is always the first.
+                seconds = fetched(urls[name], mib << 20)
                 if turn:  # The first fills the cache of the system.
                     times[name].append(seconds)
     alone = times["nginx alone"]
@@ -274,8 +275,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--modules", type=int, nargs="+", default=[100, 10_000])
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--archive-mib", type=int, default=512)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--archive-mib", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--folder", help="where the repositories are made")
     options = parser.parse_args()
     found = []

@@ -105,9 +105,15 @@ def remove_older(folder: Path, pattern: str, age_s: float) -> None:
 def _changed_s(path: Path) -> float:
     """Unix time at which a file, or anything in a directory, was last changed."""
     changed_s = 0.0
-    for found in (path, *path.rglob("*")):
-        with suppress(FileNotFoundError):  # Its process is alive after all.
-            changed_s = max(changed_s, found.lstat().st_mtime)
+    # Path.rglob fails where a process that is alive after all removes a directory meanwhile.
+    inside: Iterator[str] = (
+        os.path.join(folder, name)
+        for folder, folders, names in os.walk(path)
+        for name in (*folders, *names)
+    )
+    for found in (os.fspath(path), *inside):
+        with suppress(FileNotFoundError):
+            changed_s = max(changed_s, os.lstat(found).st_mtime)
     return changed_s
 
 
@@ -153,9 +159,9 @@ def open_regular(
     return open(descriptor, "rb")
 
 
-def read_regular(path: str | os.PathLike[str]) -> bytes:
+def read_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> bytes:
     """What a file of this machine holds; raises OSError as ``open_regular`` does."""
-    with open_regular(path) as file:
+    with open_regular(path, follow_link=follow_link) as file:
         return file.read()
 
 
@@ -203,7 +209,7 @@ def _beside(path: Path) -> Path:
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
     """Puts ``new`` in the place of ``path``, and what was there in the place of ``new``."""
-    if _exchange(new, path):
+    if exchange(new, path):
         return
     os.rename(path, aside)
     try:
@@ -224,7 +230,7 @@ def _recover(path: Path, aside: Path) -> None:
         os.rename(aside, path)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange(one: Path, other: Path) -> bool:
     """Swaps two names in one step; False where the system or the filesystem cannot."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))

@@ -233,15 +233,17 @@ OWN = {
     "module/child.py": "reads the answer of its child",
     "module/code_digest.py": "reads the source of code that is imported already",
     "module/create/export.py": "reads the module that it has made",
+    "module/ops.py": "reads a file that hub_tfx comes with",
     "module/process.py": "reads what the system says of its cores",
     "module/vector_files.py": "opens the member of an archive that is open",
+    "repository/local.py": "opens its own folder to lock it, and reads no file",
     "repository/buckets.py": "opens an object of a store",
     "repository/signing.py": "reads the signature that it has made",
-    "store/fetch/buckets.py": "opens objects of a bucket",
-    "store/fetch/local.py": "opens directories, whose files it opens in that way",
-    "store/lock_file.py": "opens the folder that it locks",
     "web/pages/static.py": "reads what is a part of the package",
     "web/protocol.py": "asks the repository, which opens by ``open_regular``",
+    "store/lock_file.py": "opens the folder that it locks",
+    "store/fetch/buckets.py": "opens objects of a bucket",
+    "store/fetch/local.py": "opens directories, whose files it opens in that way",
 }
 READING = {"read_bytes", "read_text", "open"}
 

@@ -28,7 +28,9 @@ _COMMANDS: Mapping[str, str] = {
     "inspect": "hub_tfx.cli.modules:inspect",
     "check": "hub_tfx.cli.check:check",
     "cache": "hub_tfx.cli.cache:cache",
+    "drop-in": "hub_tfx.cli.drop_in:drop_in",
     "embed": "hub_tfx.cli.embed:embed",
+    "generations": "hub_tfx.cli.generations:generations",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
     "evaluate": "hub_tfx.cli.evaluate:evaluate",
@@ -42,8 +44,8 @@ _COMMANDS: Mapping[str, str] = {
     "completion": "hub_tfx.cli.completion:completion",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
-    "Modules": ("search", "resolve", "inspect", "check", "create", "cache"),
-    "Embeddings and training": ("embed", "fine-tune", "evaluate"),
+    "Modules": ("search", "resolve", "inspect", "check", "create", "cache", "drop-in"),
+    "Embeddings and training": ("embed", "generations", "fine-tune", "evaluate"),
     "Publishing": ("publish", "serve", "repo", "card", "diff"),
     "Pipelines": ("run", "compile", "schedule", "config"),
     "Lineage": ("lineage", "history"),

@@ -17,7 +17,7 @@ from hub_tfx.errors import ConfigError, HandleError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _VERSION = re.compile(r"^(.*)/(0|[1-9][0-9]{0,18})$")
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#\ud800-\udfff]")
 IN_REPOSITORY = "repo+"
 _REFERENCE = re.compile(
     r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:/([1-9][0-9]{0,8})|@([A-Za-z0-9._-]+))?"
@@ -71,7 +71,7 @@ class ModuleHandle:
         """
         if not text.strip():
             raise HandleError("the module handle is empty: give a URL, an archive or a directory")
-        if text.startswith(IN_REPOSITORY):
+        if text[: len(IN_REPOSITORY)].lower() == IN_REPOSITORY:
             return cls._of_repository(text)
         scheme = _SCHEME.match(text)
         if scheme is None:
@@ -99,7 +99,7 @@ class ModuleHandle:
 
     @classmethod
     def _of_repository(cls, text: str) -> "ModuleHandle":
-        root, _, named = text.removeprefix(IN_REPOSITORY).rpartition("//")
+        root, _, named = text[len(IN_REPOSITORY) :].rpartition("//")
         reference = _REFERENCE.fullmatch(named)
         if not root or root.endswith(":") or reference is None:
             raise HandleError(
@@ -160,6 +160,11 @@ class ModuleHandle:
         if not parts.hostname:
             raise HandleError(f"module handle names no host: {parts.scheme}://…{parts.path}")
         scheme = parts.scheme.lower()
+        if scheme == "repo":
+            raise HandleError(
+                "module handle begins with repo://: a module of a repository is "
+                "repo+DIRECTORY//publisher/model"
+            )
         # A query may be a signature over this very path, so with one the path is left as it is.
         path = parts.path if parts.query else parts.path.rstrip("/")
         version = None

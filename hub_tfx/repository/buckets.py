@@ -11,7 +11,7 @@ import os
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -51,17 +51,7 @@ class BucketStorage:
           ConfigError: what reaches this kind of store is not installed.
         """
         self.url = url.rstrip("/")
-        scheme, _, path = self.url.partition("://")
-        if scheme not in _CREATE_ONCE:
-            raise HandleError(
-                f"{scheme}://… cannot hold a repository: use a directory, s3:// or gs://, which "
-                "are known to let one of two publishers win"
-            )
-        if not path or any(c in path for c in "@?#"):
-            raise HandleError(
-                f"{scheme}://… is not the URL of a repository: give bucket and folder, without "
-                "credentials, which come from where the store's own tools look for them"
-            )
+        check_url(url)
         self._fs, root = open_bucket(self.url)
         self._root = root.rstrip("/")
 
@@ -100,6 +90,35 @@ class BucketStorage:
                 return False
             return True
 
+    def put(self, key: str, source: str) -> bool:
+        scheme, is_url, _ = source.partition("://")
+        if is_url and scheme not in self._schemes:
+            return False
+        with self._asked(key, writing=True):
+            if is_url:
+                self._fs.cp_file(self._fs._strip_protocol(source), self._at(key))
+            else:
+                self._fs.put_file(source, self._at(key))
+        return True
+
+    def replace(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        while (data := change(self.read(key))) is not None:
+            with self._asked(key, writing=True):
+                self._fs.pipe_file(self._at(key), data)
+
+    def remove(self, key: str) -> None:
+        with self._asked(key, writing=True), suppress(FileNotFoundError):
+            self._fs.rm_file(self._at(key))
+
+    def sweep(self) -> None:
+        """Nothing: an object appears as a whole."""
+
+    @property
+    def _schemes(self) -> Sequence[str]:
+        """The beginnings of URLs of this kind of store."""
+        schemes: str | Sequence[str] = self._fs.protocol
+        return (schemes,) if isinstance(schemes, str) else schemes
+
     @contextmanager
     def work(self) -> Iterator[Path]:
         lease = f"{layout.WORK}/{uuid.uuid4().hex}.json"
@@ -112,7 +131,7 @@ class BucketStorage:
                 yield Path(folder)
         finally:
             with suppress(HubTfxError):
-                self._remove(lease)
+                self.remove(lease)
 
     def push(self, version: Version, content: Content, work: Path) -> None:
         for entry in version.entries:
@@ -192,16 +211,16 @@ class BucketStorage:
         if not execute:
             return self._garbage(named, forget)
         if forget:
-            self._remove(_COLLECTOR)
+            self.remove(_COLLECTOR)
         if not self.create(_COLLECTOR, _whose()):
             self._refuse_collector()
         try:
             garbage = self._garbage(named, forget)
             for key, _ in garbage.files:
-                self._remove(key)
+                self.remove(key)
             return garbage
         finally:
-            self._remove(_COLLECTOR)
+            self.remove(_COLLECTOR)
 
     def _garbage(self, named: Callable[[], Set[str]], forget: bool) -> Garbage:
         leases = [k for k, _ in self.files(layout.WORK) if k != _COLLECTOR]
@@ -244,10 +263,6 @@ class BucketStorage:
             except FileNotFoundError:
                 return None
 
-    def _remove(self, key: str) -> None:
-        with self._asked(key, writing=True), suppress(FileNotFoundError):
-            self._fs.rm_file(self._at(key))
-
     @contextmanager
     def _asked(self, key: str, *, writing: bool = False) -> Iterator[None]:
         """Tells in our errors what a store answers in its own, of which each library has many."""
@@ -267,6 +282,26 @@ class BucketStorage:
                 f"{self.url}/{key}: the store cannot be asked: {told_by(error)}; check the network "
                 "and your credentials, or try again later"
             ) from error
+
+
+def check_url(url: str, what: str = "a repository") -> None:
+    """Raises HandleError for a URL that is not one of a store, or holds a credential.
+
+    Args:
+      url: the URL.
+      what: what is to lie there, in words.
+    """
+    scheme, _, path = url.partition("://")
+    if scheme not in _CREATE_ONCE:
+        raise HandleError(
+            f"{scheme}://… cannot hold {what}: use a directory, s3:// or gs://, which are known to "
+            "let one of two publishers win"
+        )
+    if not path.strip("/") or any(c in path for c in "@?#"):
+        raise HandleError(
+            f"{scheme}://… is not the URL of {what}: give bucket and folder, without credentials, "
+            "which come from where the store's own tools look for them"
+        )
 
 
 def _never_changes(key: str) -> bool:

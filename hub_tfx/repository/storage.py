@@ -47,6 +47,37 @@ class Storage(Protocol):
         Of several that create the same file one gets True. Nobody sees a part of it.
         """
 
+    def put(self, key: str, source: str) -> bool:
+        """Brings a file to the place, over what is there; a reader may see a part of it.
+
+        It is a link, or the store itself copies it, where that can be.
+
+        Args:
+          key: where it goes.
+          source: path on this machine, or the URL of a store.
+
+        Returns:
+          Whether it was brought; False, and nothing done, where it lies in another kind of store.
+        """
+
+    def replace(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        """Replaces a small file as a whole, until there is nothing to change.
+
+        Args:
+          key: where it is.
+          change: the new content after what is there now, or None where that may stay. On a disk
+            nobody else writes the file meanwhile. In a bucket somebody may, so it is asked again.
+        """
+
+    def remove(self, key: str) -> None:
+        """Removes a file, if it is there, or on a disk the folders in a folder that hold nothing.
+
+        On a disk the folders above that are empty afterwards go as well.
+        """
+
+    def sweep(self) -> None:
+        """Removes what is left of files whose writers were killed, and nothing of the others'."""
+
     def work(self) -> AbstractContextManager[Path]:
         """An empty folder of this machine for a publisher, which is known to be at work meanwhile.
 

@@ -1,46 +1,34 @@
 """ModuleCache: handle -> verified directory, kept under the digest of its files.
 
-    <root>/hub_tfx/
-      modules/<digest>/       see entry.py; appears by one rename, complete
-      handles/<key>.json      which digest a handle gave
-      quarantine/             damaged entries, kept for inspection
-      locks/, tmp/            used by running processes; may be deleted when there are none
-
-Two processes that race write the same bytes under the same name, and the loser of the rename takes
-the winner's. So nothing depends on the lock, which only saves the second download.
+folder.py says what lies where. Two processes that race write the same bytes under the same name,
+and the loser of the rename takes the winner's. So nothing depends on the lock, which only saves the
+second download.
 """
 
-import errno
-import json
 import logging
 import os
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from hub_tfx._files import odd_name, read_regular, remove_older, replacing, sync, why
+from hub_tfx._files import why
 from hub_tfx.errors import (
     DigestMismatchError,
     FetchError,
     HubTfxError,
     NotAModuleError,
     OutputError,
+    UnsafeModuleError,
 )
 from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.module.manifest import Manifest, hash_file, is_digest, parse_digest
+from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
-from hub_tfx.store.entry import (
-    DamagedEntryError,
-    Entry,
-    finish_entry,
-    module_path,
-    read_entry,
-)
+from hub_tfx.store import leases
+from hub_tfx.store.entries import commit_entry, find_entry
+from hub_tfx.store.entry import Entry, finish_entry, module_path
 from hub_tfx.store.fetch.base import (
     Fetcher,
     Pinned,
@@ -48,10 +36,17 @@ from hub_tfx.store.fetch.base import (
     TaggingFetcher,
     fetcher_for,
 )
-from hub_tfx.store.fetch.local import checked_source
+from hub_tfx.store.folder import WHAT_TO_SET, CacheFolder
+from hub_tfx.store.records import (
+    archive_sha256,
+    archive_stamp,
+    known_digest,
+    record_of,
+    write_record,
+)
+from hub_tfx.store.verdicts import verdict_of
 
 _log = logging.getLogger(__name__)
-_COMMIT_ATTEMPTS = 3
 NewBytes = Literal["refuse", "follow"]
 """What to do where a handle stands for other bytes than it did before."""
 
@@ -72,31 +67,34 @@ class ModuleCache:
         fetcher: Fetcher | None = None,
         lock_timeout_s: float = 600,
         verify_key: str | os.PathLike[str] | None = None,
+        policy: SafetyPolicy | None = None,
+        offline: bool | None = None,
     ):
         """A cache in a directory. The disk is not touched yet.
 
         Args:
-          root: where the cache is; if None, TFHUB_CACHE_DIR, otherwise ``~/.cache/hub_tfx``. TF
-            Hub's own files may be there, too.
+          root: where the cache is, a path or ``file:///…``; if None, TFHUB_CACHE_DIR, otherwise
+            ``~/.cache/hub_tfx``. TF Hub's own files may be there, too.
           fetcher: fetches for every handle, in place of the registered fetchers.
           lock_timeout_s: how long to wait for another process that fetches the same handle.
           verify_key: file with the public key by which every module of a repository must be signed;
             if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
+          policy: which modules are refused for what is in their graphs, also those that are in the
+            cache already; one without exceptions if None.
+          offline: whether only what is in the cache or on this machine is taken; if None,
+            HUB_TFX_OFFLINE says so.
 
         Raises:
-          OutputError: the root is not a path on this machine, or not valid UTF-8.
+          OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
         """
-        root = os.fspath(root) if root is not None else _default_root()
-        if "://" in root:
-            raise OutputError(f"the cache {root} is not a local directory: {_WHAT_TO_SET}")
-        self.root = Path(os.path.abspath(os.path.expanduser(root)))
-        if (shown := odd_name(self.root)) is not None:
-            raise OutputError(f"the cache {shown} has a name that is not UTF-8: {_WHAT_TO_SET}")
-        self._base = self.root / "hub_tfx"
+        self._folder = CacheFolder(root)
+        self.root = self._folder.root
         self._fetcher = fetcher
         self._lock_timeout_s = lock_timeout_s
+        self._offline = is_offline() if offline is None else offline
         key = verify_key or os.environ.get("HUB_TFX_VERIFY_KEY") or None
         self._verify_key = None if key is None else Path(os.path.abspath(key))
+        self._policy = policy or SafetyPolicy()
 
     def resolve(
         self,
@@ -104,6 +102,7 @@ class ModuleCache:
         *,
         digest: str | None = None,
         new_bytes: NewBytes | None = None,
+        verify: bool = False,
     ) -> ResolvedModule:
         """Returns a module from the cache, and fetches it first where it is missing.
 
@@ -114,11 +113,16 @@ class ModuleCache:
           new_bytes: what to do where a remote handle stands for other bytes than before: ``refuse``
             or ``follow`` them. The server is asked then, and the module is fetched again unless its
             entity tag shows that it is the same. None does not look.
+          verify: whether to hash the module also where no digest is given. For whoever promises the
+            digest to others: otherwise a hit believes the sizes, times and inodes of the files.
+            Either way this process hashes a file that stays as it is once.
 
         Raises:
           HandleError, ConfigError: handle or digest cannot be read.
           DigestMismatchError: the module's digest is not the pinned one, or not the one before.
           UntrustedError: it is a module of a repository, and not signed by the key that is set.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
+          RefusedError: others may write to the cache.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
             the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
@@ -126,12 +130,20 @@ class ModuleCache:
         if isinstance(handle, str):
             handle = ModuleHandle.parse(handle)
         pinned = None if digest is None else parse_digest(digest)
+        full = verify or pinned is not None
         fetcher = self._fetcher
         if handle.is_in_repository:
             fetcher = fetcher or fetcher_for(handle)
             if isinstance(fetcher, PinningFetcher):
-                return self._of_repository(handle, fetcher, pinned)
-        return self._resolve(handle, pinned, new_bytes)
+                return self._of_repository(handle, fetcher, pinned, full)
+        return self._resolve(handle, pinned, new_bytes, full=full)
+
+    def release(self) -> None:
+        """Lets go of the modules that this process resolved: from now on they may be pruned.
+
+        The end of the process does so as well.
+        """
+        leases.release(self._folder.leases)
 
     def take(
         self, digest: str, fetcher: Fetcher, handles: Iterable[ModuleHandle] = ()
@@ -145,31 +157,35 @@ class ModuleCache:
 
         Raises:
           DigestMismatchError: it has another digest, or a handle stood for another module before.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           ArchiveError, NotAModuleError, UnsafeArchiveError, InputError: see Fetcher.fetch.
           OutputError: the cache cannot be written.
         """
         handles = tuple(handles)
         source = handles[0] if handles else ModuleHandle("sha256", "", digest)
         try:
-            self._prepare()
+            self._folder.prepare()
             for handle in handles:
                 self._check_digest(handle, digest, None)
-            entry, _ = self._entry(digest)
+            entry, _ = find_entry(self._folder, digest, full=True)
             was_there = entry is not None
-            if entry is None:
-                with self._work_directory() as work:
+            if entry is not None:
+                self._admit(source, entry)
+            else:
+                with self._folder.work_directory() as work:
                     entry = _fetch(source, fetcher, work)
                     self._check_digest(source, entry.manifest.digest, digest)
-                    entry = self._commit(entry)
+                    self._admit(source, entry)
+                    entry = commit_entry(self._folder, entry)
             for handle in handles:
-                self._write_record(handle, digest, "")
+                write_record(self._folder, handle, digest)
         except OSError as error:
             message = f"{source}: the cache {self.root} cannot be used: {why(error)}"
-            raise OutputError(f"{message}; {_WHAT_TO_SET}") from error
+            raise OutputError(f"{message}; {WHAT_TO_SET}") from error
         return _resolved(source, entry, cache_hit=was_there)
 
     def _of_repository(
-        self, handle: ModuleHandle, fetcher: PinningFetcher, pinned: str | None
+        self, handle: ModuleHandle, fetcher: PinningFetcher, pinned: str | None, full: bool
     ) -> ResolvedModule:
         """A module of a repository, which says by itself which bytes a version has.
 
@@ -177,10 +193,11 @@ class ModuleCache:
         a hard link would let a change of the repository change the cache.
         """
         try:
+            self._check_online(handle)
             known = fetcher.pin(handle, self._verify_key)
         except FetchError as error:
             may_hit = handle.is_versioned and self._verify_key is None
-            hit = self._look_up(handle, pinned)[0] if may_hit else None
+            hit = self._look_up(handle, pinned, full)[0] if may_hit else None
             if hit is None:
                 raise
             _log.warning("%s: taken from the cache: %s", handle, error)
@@ -188,12 +205,10 @@ class ModuleCache:
         if pinned not in (None, known.digest):
             _refuse_pin(handle, known.digest, str(pinned))
         if known.directory is None:
-            module = self._resolve(known.handle, known.digest)
-            if known.signed_by and module.cache_hit:  # A hit compares names and sizes.
-                module.verify()
+            module = self._resolve(known.handle, known.digest, full=True)
             return replace(module, signed_by=known.signed_by)
         try:
-            module = ResolvedModule.of_directory(known.directory, str(known.handle))
+            module = ResolvedModule.of_directory(known.directory, str(known.handle), self._policy)
         except NotAModuleError as error:
             raise _damaged(known, str(error)) from error
         if module.digest != known.digest:
@@ -201,98 +216,91 @@ class ModuleCache:
         return replace(module, cache_hit=True, signed_by=known.signed_by)
 
     def _resolve(
-        self, handle: ModuleHandle, pinned: str | None, new_bytes: NewBytes | None = None
+        self,
+        handle: ModuleHandle,
+        pinned: str | None,
+        new_bytes: NewBytes | None = None,
+        *,
+        full: bool,
     ) -> ResolvedModule:
         looks = new_bytes is not None and pinned is None and not handle.is_local
         try:
-            hit, damage = self._look_up(handle, pinned)
+            self._folder.check_owner()
+            hit, damage = self._look_up(handle, pinned, full)
             if hit is not None and not looks:
                 return hit
+            self._check_online(handle, damage, is_there=hit is not None)
             fetcher = fetcher_for(handle) if self._fetcher is None else self._fetcher
             if looks:
-                return self._look_again(handle, fetcher, follow=new_bytes == "follow")
-            self._prepare()
+                return self._look_again(handle, fetcher, full, follow=new_bytes == "follow")
+            self._folder.prepare()
             if handle.is_local:  # Looking it up means hashing it, and copying it costs no more.
                 return self._fill(handle, fetcher, pinned, damage)
-            with self._lock(handle):
-                hit, damage = self._look_up(handle, pinned)
+            with self._folder.lock(handle.key, self._lock_timeout_s):
+                hit, damage = self._look_up(handle, pinned, full)
                 return hit or self._fill(handle, fetcher, pinned, damage)
         except OSError as error:
             message = f"{handle}: the cache {self.root} cannot be used: {why(error)}"
-            raise OutputError(f"{message}; {_WHAT_TO_SET}") from error
+            raise OutputError(f"{message}; {WHAT_TO_SET}") from error
 
     def _look_again(
-        self, handle: ModuleHandle, fetcher: Fetcher, *, follow: bool
+        self, handle: ModuleHandle, fetcher: Fetcher, full: bool, *, follow: bool
     ) -> ResolvedModule:
         """The module as the server has it now, which is fetched unless nothing can have changed."""
         tag = fetcher.entity_tag(handle) if isinstance(fetcher, TaggingFetcher) else ""
-        self._prepare()
-        with self._lock(handle):
-            hit, damage = self._look_up(handle, None)
-            if hit is not None and tag and self._record(handle).get("entity_tag") == tag:
+        self._folder.prepare()
+        with self._folder.lock(handle.key, self._lock_timeout_s):
+            hit, damage = self._look_up(handle, None, full)
+            if hit is not None and tag and record_of(self._folder, handle).get("entity_tag") == tag:
                 return hit
             # The tag is older than the bytes, so that it never vouches for those that came later.
             return self._fill(handle, fetcher, None, damage, entity_tag=tag, follow=follow)
 
-    # --- Looking up: reads only, so that it works in a read-only cache --------------------------
-
     def _look_up(
-        self, handle: ModuleHandle, pinned: str | None
+        self, handle: ModuleHandle, pinned: str | None, full: bool
     ) -> tuple[ResolvedModule | None, str]:
-        """The module in the cache; or None and, if there is an entry, what is wrong with it."""
+        """The module in the cache; or None and, if there is an entry, what is wrong with it.
+
+        It needs to write nothing, so that it works in a read-only cache.
+        """
         if pinned is not None:
-            entry, damage = self._entry(pinned)
+            entry, damage = find_entry(self._folder, pinned, full=full)
             if entry is None:
                 self._check_source(handle, pinned)
         else:
-            known = self._known_digest(handle)
-            entry, damage = self._entry(known) if known is not None else (None, "")
-        return (_resolved(handle, entry, cache_hit=True) if entry is not None else None), damage
+            known = known_digest(self._folder, handle)
+            entry, damage = None, ""
+            if known is not None:
+                entry, damage = find_entry(self._folder, known, full=full)
+        if entry is None:
+            return None, damage
+        self._admit(handle, entry)
+        return _resolved(handle, entry, cache_hit=True), damage
 
-    def _entry(self, digest: str) -> tuple[Entry | None, str]:
-        try:
-            return read_entry(self._base / "modules" / digest), ""
-        except DamagedEntryError as damage:
-            return None, str(damage)
-
-    def _known_digest(self, handle: ModuleHandle) -> str | None:
-        """The digest as far as it is known without fetching: from the source, or from earlier."""
-        if not handle.is_local:
-            return self._record(handle).get("digest")
-        source = checked_source(handle)
-        if source.is_dir():
-            return Manifest.of_directory(source).digest
-        record = self._record(handle)
-        return record.get("digest") if record.get("archive_sha256") == _sha256(handle) else None
+    def _check_online(
+        self, handle: ModuleHandle, damage: str = "", *, is_there: bool = False
+    ) -> None:
+        """Raises FetchError for what has to be fetched from elsewhere, where nothing may be."""
+        if not self._offline or handle.is_local:
+            return
+        if handle.is_in_repository and "://" not in handle.authority:
+            return
+        if is_there:
+            said = "which does not tell whether its bytes have changed"
+        else:
+            said = f"where it is damaged ({damage})" if damage else "where it is not"
+        raise FetchError(
+            f"{handle}: only the cache {self.root} may be used (HUB_TFX_OFFLINE or --offline), "
+            f"{said}: connect to the network without these, or put it there by `hub-tfx cache "
+            "import`"
+        )
 
     def _check_source(self, handle: ModuleHandle, pinned: str) -> None:
         """A local source that is known to have another digest need not be copied."""
-        if handle.is_local and (known := self._known_digest(handle)) not in (None, pinned):
-            _refuse_pin(handle, str(known), pinned)
-
-    def _record(self, handle: ModuleHandle) -> dict[str, str]:
-        """The digest that the handle gave before; empty if it is not known or not readable."""
-        try:
-            record = json.loads(read_regular(self._record_path(handle)))
-        except (OSError, ValueError):
-            return {}
-        if not isinstance(record, dict) or not is_digest(record.get("digest")):
-            return {}
-        return record
-
-    def _record_path(self, handle: ModuleHandle) -> Path:
-        return self._base / "handles" / f"{handle.key}.json"
-
-    # --- Filling --------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        if self.root.exists() and not self.root.is_dir():
-            raise OutputError(f"the cache {self.root} is not a directory: {_WHAT_TO_SET}")
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._base.mkdir(mode=0o700, exist_ok=True)
-        for name in ("modules", "handles", "quarantine", "locks", "tmp"):
-            (self._base / name).mkdir(exist_ok=True)
-        remove_older(self._base / "tmp", "*", _KILLED_S)
+        if handle.is_local:
+            known = known_digest(self._folder, handle)
+            if known not in (None, pinned):
+                _refuse_pin(handle, str(known), pinned)
 
     def _fill(
         self,
@@ -304,13 +312,14 @@ class ModuleCache:
         entity_tag: str = "",
         follow: bool = False,
     ) -> ResolvedModule:
-        before = _sha256(handle)
+        before = archive_stamp(handle)
         try:
-            with self._work_directory() as work:
+            with self._folder.work_directory() as work:
                 entry = _fetch(handle, fetcher, work)
                 if not follow:
                     self._check_digest(handle, entry.manifest.digest, pinned)
-                entry = self._commit(entry)
+                self._admit(handle, entry)
+                entry = commit_entry(self._folder, entry)
         except OutputError as error:  # Names a temporary file only.
             raise OutputError(f"{handle}: the cache {self.root} cannot take it: {error}") from error
         except HubTfxError as error:
@@ -320,8 +329,9 @@ class ModuleCache:
             fix = "connect to the network, or give the module's directory instead"
             raise type(error)(f"{error}; {note}: {fix}") from error
         # An archive that was replaced meanwhile may be either of the two.
-        archive_sha256 = before if before == _sha256(handle) else ""
-        self._write_record(handle, entry.manifest.digest, archive_sha256, entity_tag)
+        packed = archive_sha256(handle)
+        unchanged = packed if before == archive_stamp(handle) else ""
+        write_record(self._folder, handle, entry.manifest.digest, unchanged, entity_tag)
         return _resolved(handle, entry, cache_hit=False)
 
     def _check_digest(self, handle: ModuleHandle, digest: str, pinned: str | None) -> None:
@@ -329,92 +339,27 @@ class ModuleCache:
             if digest != pinned:
                 _refuse_pin(handle, digest, pinned)
             return
-        earlier = self._record(handle).get("digest", digest)
+        earlier = record_of(self._folder, handle).get("digest", digest)
         if digest != earlier and not handle.is_local:
             raise DigestMismatchError(
                 f"{handle}: its bytes have changed: the digest was {earlier} and is now {digest}; "
                 "if that is intended, resolve it with --refresh, or pin the new digest once"
             )
 
-    def _commit(self, entry: Entry) -> Entry:
-        """Moves a finished entry to its place, where an equal one may have come first."""
-        target = self._base / "modules" / entry.manifest.digest
-        for _ in range(_COMMIT_ATTEMPTS):
-            try:
-                os.rename(entry.directory, target)
-            except OSError as error:
-                if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-                    raise
-            else:
-                sync(target.parent)
-                return replace(entry, directory=target)
-            winner, damage = self._entry(target.name)
-            if winner is not None:
-                return winner
-            self._quarantine(target, damage)
-        raise OutputError(
-            f"{target} keeps being damaged while it is replaced: end the programs that write "
-            f"there, or {_WHAT_TO_SET}"
-        )
+    def _admit(self, handle: ModuleHandle, entry: Entry) -> None:
+        """Raises UnsafeModuleError where the policy refuses the module, and warns where it says so.
 
-    def _quarantine(self, directory: Path, damage: str) -> None:
-        aside = self._base / "quarantine" / f"{directory.name}.{uuid.uuid4().hex}"
-        with suppress(FileNotFoundError):  # Another process was first.
-            os.rename(directory, aside)
-            _log.warning("damaged cache entry moved to %s: %s", aside, damage)
-
-    def _write_record(
-        self, handle: ModuleHandle, digest: str, archive_sha256: str, entity_tag: str = ""
-    ) -> None:
-        record = {"handle": str(handle), "digest": digest}
-        if entity_tag:
-            record["entity_tag"] = entity_tag
-        if archive_sha256:
-            record["archive_sha256"] = archive_sha256
-        with replacing(self._record_path(handle)) as temporary:
-            temporary.write_text(json.dumps(record))
-
-    @contextmanager
-    def _work_directory(self) -> Iterator[Path]:
-        work = self._base / "tmp" / uuid.uuid4().hex
-        work.mkdir()
-        try:
-            yield work
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-
-    @contextmanager
-    def _lock(self, handle: ModuleHandle) -> Iterator[None]:
-        """Held by one process at a time; where the file system cannot lock, by every process."""
-        from filelock import FileLock  # Takes longer to import than a hit takes.
-
-        # A soft lock outlives its holder, and its age proves nothing.
-        lock = FileLock(
-            self._base / "locks" / f"{handle.key}.lock",
-            timeout=self._lock_timeout_s,
-            fallback_to_soft=False,
-        )
-        try:
-            lock.acquire()
-        except (OSError, NotImplementedError) as error:  # filelock.Timeout is an OSError.
-            _log.info("%s: fetched without a lock: %s", handle, error)
-        try:
-            yield
-        finally:
-            lock.release()
+        Directories and archives of this machine are local.
+        """
+        is_remote = not handle.is_local
+        if self._policy.mode_for(is_remote=is_remote) != "off":
+            verdict = verdict_of(entry.directory, entry.path)
+            self._policy.admit(str(handle), verdict, is_remote=is_remote)
 
 
-_KILLED_S = 24 * 3600
-"""Seconds after which a download that nothing was written to is taken for a killed process's."""
-_WHAT_TO_SET = "set TFHUB_CACHE_DIR or --cache-dir to a directory that you may write"
-
-
-def _default_root() -> str:
-    if configured := os.environ.get("TFHUB_CACHE_DIR"):
-        return configured
-    caches = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification has relative paths ignored.
-    return os.path.join(caches if os.path.isabs(caches) else "~/.cache", "hub_tfx")
+def is_offline() -> bool:
+    """Whether HUB_TFX_OFFLINE forbids the network."""
+    return os.environ.get("HUB_TFX_OFFLINE", "").lower() not in ("", "0", "false")
 
 
 def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
@@ -425,7 +370,10 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     directory.mkdir()
     os.rename(into, module_path(directory))
     try:
-        return finish_entry(directory)
+        return finish_entry(directory, is_trusted=handle.is_local)
+    except UnsafeModuleError as error:
+        message = str(error).replace(str(module_path(directory)), str(handle))
+        raise UnsafeModuleError(message) from error
     except NotAModuleError as error:
         module = module_path(directory)
         message = str(error).replace(str(module), str(handle))
@@ -448,13 +396,6 @@ def _refuse_pin(handle: ModuleHandle, digest: str, pinned: str) -> NoReturn:
         f"{handle}: its digest is {digest}, but {pinned} is pinned: do not "
         "use it until you know why, and change the pin if the new bytes are meant"
     )
-
-
-def _sha256(handle: ModuleHandle) -> str:
-    """SHA-256 of a local archive; empty for every other handle."""
-    if not handle.is_local or not os.path.isfile(handle.path):
-        return ""
-    return hash_file(Path(handle.path))[1]
 
 
 def _resolved(handle: ModuleHandle, entry: Entry, *, cache_hit: bool) -> ResolvedModule:

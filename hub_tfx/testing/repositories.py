@@ -117,6 +117,60 @@ class StorageContract:
             assert won.count(True) == 1
             assert storage.read(f"races/{race}.json") == str(won.index(True)).encode()
 
+    def test_a_file_is_brought_over_what_is_there(self, storage: Storage, tmp_path: Path) -> None:
+        (tmp_path / "one").write_bytes(b"one")
+        (tmp_path / "two").write_bytes(b"two")
+        assert storage.put("a/b/file", str(tmp_path / "one"))
+        assert storage.put("a/b/file", str(tmp_path / "two"))
+        assert storage.read("a/b/file") == b"two"
+        assert (tmp_path / "one").read_bytes() == b"one"
+        assert not storage.put("a/b/file", "unknown://place/file")
+
+    def test_a_file_is_replaced_until_there_is_nothing_to_change(self, storage: Storage) -> None:
+        seen = list[bytes | None]()
+
+        def change(before: bytes | None) -> bytes | None:
+            seen.append(before)
+            return None if before == b"new" else b"new"
+
+        storage.replace("latest.json", change)
+        assert seen[0] is None
+        assert storage.read("latest.json") == b"new"
+        storage.replace("latest.json", change)
+        assert seen[-1] == b"new"
+
+    def test_of_several_that_replace_a_file_by_what_is_highest_the_last_one_does(
+        self, storage: Storage
+    ) -> None:
+        def highest(old: bytes | None) -> bytes | None:
+            number = max(storage.names("numbers"), key=int).encode()
+            return None if old == number else number
+
+        def count(racer: int) -> bool:
+            created = storage.create(f"numbers/{racer}", b"")
+            storage.replace("highest", highest)
+            return created
+
+        assert all(_at_once(count, range(1, _RACERS + 1)))
+        assert storage.read("highest") == b"%d" % _RACERS
+
+    def test_a_file_that_is_removed_is_not_there_and_its_empty_folders_neither(
+        self, storage: Storage
+    ) -> None:
+        for key in ("a/b/1.json", "a/2.json"):
+            storage.create(key, b"x")
+        storage.remove("a/b/1.json")
+        storage.remove("a/b/1.json")
+        assert storage.names("a") == ["2.json"]
+        storage.remove("a/2.json")
+        assert "a" not in storage.names("")
+
+    def test_sweeping_leaves_what_is_whole(self, storage: Storage) -> None:
+        storage.create("a/1.json", b"x")
+        storage.replace("latest.json", lambda old: None if old else b"y")
+        storage.sweep()
+        assert (storage.read("a/1.json"), storage.read("latest.json")) == (b"x", b"y")
+
     def test_a_version_appears_complete(
         self, storage: Storage, folders: Callable[[], Path]
     ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -139,7 +140,8 @@ def server_of(app: ASGIApp, on_ready: Callable[[], None]) -> uvicorn.Server:
 
     Requests that are being answered then end first.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # The application logs errors.
+    if os.environ.get("HUB_TFX_DEBUG", "") in ("", "0"):  # The application tells its errors.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
         http=ServerProtocol,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
-from hub_tfx.errors import HubTfxError
+from hub_tfx.errors import ConfigError, HubTfxError
 from hub_tfx.repository.catalogue import Catalogue
 from hub_tfx.repository.storage import Storage
 
@@ -30,6 +30,9 @@ class ServeOptions:
       max_downloads: number of archives that are sent at the same time.
       max_upload_bytes: size of the body of a publication.
       refresh_s: seconds between two looks at the repository.
+
+    Raises:
+      ConfigError: everybody could publish.
     """
 
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -40,6 +43,12 @@ class ServeOptions:
     max_downloads: int = 64
     max_upload_bytes: int = 4 << 30
     refresh_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.allow_publish and not self.tokens:
+            raise ConfigError(
+                "--allow-publish needs --token-env: name a variable that holds a token"
+            )
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def offers(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
 
 
 def test_commands_and_options(offers) -> None:  # type: ignore[no-untyped-def]
-    assert offers("hub-tfx se") == ["search"]
+    assert offers("hub-tfx sea") == ["search"]
     assert offers("hub-tfx search --so") == ["--sort"]
     assert offers("hub-tfx search --sort n") == ["newest", "name"]
     assert "search" in offers("hub-tfx ")

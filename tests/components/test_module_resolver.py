@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tfx.v1 as tfx
 from cards import write_card
+from hostile_modules import build
 
 import hub_tfx
 from hub_tfx.artifacts import HubModule, read_module
@@ -19,8 +20,10 @@ from hub_tfx.errors import (
     HandleError,
     InputError,
     NotAModuleError,
+    UnsafeModuleError,
 )
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.repository.publish import publish
 from hub_tfx.store.lock_file import Locked, add_to_lock_file
 from hub_tfx.testing import minimal_module, serve
@@ -297,6 +300,7 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
         "fallback_digest": None,
         "optional": None,
         "new_bytes": None,
+        "policy": None,
         "this_run": None,
         "hub_tfx_version": hub_tfx.__version__,
     }
@@ -306,3 +310,34 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
 def test_names_of_outputs_and_parameters_are_unique():
     names = [*ModuleResolverSpec.OUTPUTS, *ModuleResolverSpec.PARAMETERS]
     assert len(set(names)) == len(names)
+
+
+def test_a_module_that_the_policy_refuses_is_no_artifact(tmp_path, artifact):
+    module = build(tmp_path / "hostile", "rows")
+    with serve({"/acme/text/1": module}) as url:
+        with pytest.raises(UnsafeModuleError, match="op ReadFile in node 'evil'"):
+            resolve(artifact, f"{url}/acme/text/1")
+        assert not Path(artifact.uri).exists()
+        allowing = SafetyPolicy(allow_ops=("ReadFile",))
+        resolve(artifact, f"{url}/acme/text/1", policy=allowing.to_json())
+    assert read_module(artifact).digest == Manifest.of_directory(module).digest
+
+
+def test_a_policy_is_a_parameter_only_where_it_says_something():
+    def properties(policy):
+        return ModuleResolver("https://hub.test/m/1", policy=policy).exec_properties
+
+    assert properties(SafetyPolicy()) == properties(None)
+    assert properties(None)["policy"] is None
+    given = SafetyPolicy("warn", imports=("tensorflow_text",))
+    assert SafetyPolicy.from_json(properties(given)["policy"]) == given
+
+
+def test_an_artifact_that_may_do_harm_is_refused_where_the_environment_says_so(
+    tmp_path, artifact, monkeypatch
+):
+    resolve(artifact, build(tmp_path / "hostile", "graph"))
+    read_module(artifact)
+    monkeypatch.setenv("HUB_TFX_POLICY", "strict")
+    with pytest.raises(UnsafeModuleError, match="op WriteFile"):
+        read_module(artifact)

@@ -3,8 +3,6 @@
 import gzip
 import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import traceback
 from collections.abc import Callable
@@ -28,7 +26,7 @@ from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import Manifest, hash_file
 from hub_tfx.store.archive import Limits
 from hub_tfx.store.cache import ModuleCache
-from hub_tfx.store.fetch.access import Access
+from hub_tfx.store.fetch.access import Access, using
 from hub_tfx.store.fetch.http import HttpFetcher, request_urls
 from hub_tfx.store.fetch.promises import repr_digest, verify_promises
 from hub_tfx.store.fetch.web import redirect_target
@@ -439,32 +437,6 @@ def test_unverified_certificates_are_refused(
     assert server.targets == []
 
 
-@pytest.fixture
-def tls(server: Server, tmp_path: Path) -> Path:
-    """Makes the server speak TLS under a certificate of its own; gives that certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    return certificate
-
-
 def test_only_a_certificate_of_a_known_authority_is_trusted(
     tls: Path,
     server: Server,
@@ -480,6 +452,9 @@ def test_only_a_certificate_of_a_known_authority_is_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls))
     _fetch(url + "?a=%2f", into)
     assert server.targets == ["/m.tgz?a=%2f"]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none.pem")
+    with using(Access(ca_bundle=str(tls))):
+        assert _FETCHER.entity_tag(ModuleHandle.parse(url)) == ""
 
 
 def test_a_proxy_gets_the_url_byte_for_byte(

@@ -20,6 +20,7 @@ from hub_tfx.components.remote_state import THIS_RUN
 from hub_tfx.errors import ConfigError
 from hub_tfx.module.handle import ModuleHandle, checked_handle
 from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.store.cache import NewBytes
 from hub_tfx.store.lock_file import LockFile
 
@@ -36,6 +37,7 @@ class ModuleResolverSpec(ComponentSpec):  # type: ignore[misc]
         "optional": ExecutionParameter(type=int, optional=True),
         "new_bytes": ExecutionParameter(type=str, optional=True),
         CONTENT: ExecutionParameter(type=str, optional=True),
+        "policy": ExecutionParameter(type=str, optional=True),
         "this_run": ExecutionParameter(type=str, optional=True),
         "hub_tfx_version": ExecutionParameter(type=str),
     }
@@ -70,6 +72,7 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
         fallback: str | RuntimeParameter | None = None,
         fallback_digest: str | RuntimeParameter | None = None,
         optional: bool = False,
+        policy: SafetyPolicy | None = None,
     ):
         """Constructs a ModuleResolver.
 
@@ -86,6 +89,8 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
             in use, that of its alias or otherwise the newest one, and every run looks it up.
           fallback_digest: digest that the fallback must have; any if None.
           optional: whether there may be no version yet, and no fallback either.
+          policy: which modules are refused for what is in their graphs; one without exceptions if
+            None, so that one from elsewhere needs its packages here, as ``imports`` of a policy.
 
         Raises:
           HandleError: a handle cannot be parsed.
@@ -118,6 +123,7 @@ class ModuleResolver(BaseComponent):  # type: ignore[misc]
                 fallback_digest=fallback_digest,
                 optional=int(optional) or None,
                 new_bytes=new_bytes if is_looked_up else None,
+                policy=None if policy in (None, SafetyPolicy()) else policy.to_json(),
                 this_run=THIS_RUN if optional or fallback is not None else None,
                 hub_tfx_version=__version__,
                 module=Channel(type=HubModule),

@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 from hub_tfx._tfx import BaseDriver, DriverOutput, ExecutionInfo
+from hub_tfx.components.module_resolver.executor import cache_of
 from hub_tfx.errors import HubTfxError
 from hub_tfx.module.handle import ModuleHandle, checked_handle
 from hub_tfx.store.cache import ModuleCache, NewBytes
@@ -29,7 +30,7 @@ class Driver(BaseDriver):  # type: ignore[misc]
 def _content(properties: dict[str, Any]) -> str:
     if digest := properties.get("digest"):  # A runtime parameter has been given one.
         return str(digest)
-    cache = ModuleCache(properties.get("cache_dir"))
+    cache = cache_of(properties)
     try:
         handle = checked_handle(properties["handle"])
         return fingerprint(handle, cache, properties.get("new_bytes"))

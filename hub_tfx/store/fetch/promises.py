@@ -17,7 +17,7 @@ REPR_DIGEST = "Repr-Digest"
 MODULE_DIGEST = "Hub-Tfx-Digest"
 
 _SHA256 = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]+):", re.IGNORECASE)
-_FIX = "do not use it until you know why; ask whoever keeps the server"
+_ASK = "do not use it until you know why; ask whoever keeps the server"
 
 
 def repr_digest(sha256: str) -> str:
@@ -42,12 +42,12 @@ def verify_promises(headers: Mapping[str, str], name: str, archive: Path, module
     if promised is not None and (actual := hash_file(archive)[1]) != promised:
         raise DigestMismatchError(
             f"{name}: the archive has the SHA-256 {actual}, and the server promised {promised}: "
-            f"{_FIX}"
+            f"{_ASK}"
         )
     promised = headers.get(MODULE_DIGEST, "").strip().lower()
     if is_digest(promised) and (actual := Manifest.of_directory(module).digest) != promised:
         raise DigestMismatchError(
-            f"{name}: its digest is {actual}, and the server promised {promised}: {_FIX}"
+            f"{name}: its digest is {actual}, and the server promised {promised}: {_ASK}"
         )
 
 
