@@ -1,5 +1,6 @@
 """`hub-tfx search`: finds modules in a repository, or on a server."""
 
+import hashlib
 import logging
 import sys
 import tempfile
@@ -207,7 +208,9 @@ def index_path(
     from hub_tfx.repository.versions import check_repository
     from hub_tfx.store.cache import ModuleCache
 
-    root, path = ModuleCache(cache_dir).root, index_path(storage, cache_dir)
+    root = ModuleCache(cache_dir).root
+    key = hashlib.sha256(storage.url.encode()).hexdigest()
+    path = root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
     if not path.exists():
         if not may_be_new:
             check_repository(storage)

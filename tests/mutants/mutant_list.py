@@ -523,21 +523,21 @@ MUTANTS = (
         "hub_tfx/web/guard.py",
         "            if name is None:",
         "            if False:",
-        "tests/web/test_access.py::test_everything_else_is_refused",
+        "tests/web/test_web_access.py::test_everything_else_is_refused",
     ),
     Mutant(
         "values of a query are logged",
         "hub_tfx/web/access_log.py",
         "urlencode([p]) if p[0] in _SHOWN else",
         "urlencode([p]) if True else",
-        "tests/web/test_access.py::test_values_that_may_be_secrets_are_not_logged",
+        "tests/web/test_web_access.py::test_values_that_may_be_secrets_are_not_logged",
     ),
     Mutant(
         "any host is believed",
         "hub_tfx/web/guard.py",
         "if len(hosts) > 1 or any(",
         "if False and any(",
-        "tests/web/test_access.py::test_what_is_too_much",
+        "tests/web/test_web_access.py::test_what_is_too_much",
     ),
     Mutant(
         "a body has no end",
@@ -551,7 +551,7 @@ MUTANTS = (
         "hub_tfx/web/server.py",
         "self.transport.abort()",
         "pass",
-        "tests/web/test_access.py::test_headers_that_never_end_are_cut_off",
+        "tests/web/test_web_access.py::test_headers_that_never_end_are_cut_off",
     ),
     Mutant(
         "a yanked version is sent",
