@@ -229,7 +229,7 @@ def _resolved(handle: str, digest: str | None, policy: "SafetyPolicy") -> tuple[
     """Resolves a module; the handle to name it by in the pipeline, and its digest."""
     from hub_tfx.store.cache import ModuleCache
 
-    module = ModuleCache(policy=policy).resolve(handle, digest=digest)
+    module = ModuleCache(policy=policy).resolve(handle, digest=digest, verify=True)
     return _pinned(handle, module.handle), module.digest
 
 

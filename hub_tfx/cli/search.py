@@ -173,14 +173,6 @@ def _paged(
     return replace(results, entries=tuple(entries[:limit]))
 
 
-def index_path(storage: "Storage", cache_dir: str | None = None) -> Path:
-    """Where the index of a repository is kept, for every command that needs it."""
-    from hub_tfx.store.cache import ModuleCache
-
-    key = hashlib.sha256(storage.url.encode()).hexdigest()
-    return ModuleCache(cache_dir).root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
-
-
 @contextmanager
 def _catalogue(storage: "Storage", cache_dir: str | None) -> "Iterator[Catalogue]":
     """The index of a repository, up to date: in the cache, or for this once where that is not
@@ -189,7 +181,7 @@ def _catalogue(storage: "Storage", cache_dir: str | None) -> "Iterator[Catalogue
 
     with ExitStack() as stack:
         try:
-            catalogue = Catalogue.open(storage, _index(storage, cache_dir))
+            catalogue = Catalogue.open(storage, index_path(storage, cache_dir))
         except OutputError as error:
             _log.info("%s is indexed for this search only: %s", storage.url, error)
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="hub_tfx-search-"))
@@ -199,8 +191,15 @@ def _catalogue(storage: "Storage", cache_dir: str | None) -> "Iterator[Catalogue
         yield catalogue
 
 
-def _index(storage: "Storage", cache_dir: str | None) -> Path:
+def index_path(
+    storage: "Storage", cache_dir: str | None = None, *, may_be_new: bool = False
+) -> Path:
     """The file of a repository's index in the cache, which is made as the cache itself makes it.
+
+    Args:
+      storage: the repository.
+      cache_dir: the cache; that of the user if None.
+      may_be_new: whether the first version may be published later.
 
     Raises:
       InputError: the place is not a repository, for which nothing is made.
@@ -209,9 +208,12 @@ def _index(storage: "Storage", cache_dir: str | None) -> Path:
     from hub_tfx.repository.versions import check_repository
     from hub_tfx.store.cache import ModuleCache
 
-    root, path = ModuleCache(cache_dir).root, index_path(storage, cache_dir)
+    root = ModuleCache(cache_dir).root
+    key = hashlib.sha256(storage.url.encode()).hexdigest()
+    path = root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
     if not path.exists():
-        check_repository(storage)
+        if not may_be_new:
+            check_repository(storage)
         try:
             for folder in (root, root / "hub_tfx"):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)

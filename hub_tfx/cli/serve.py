@@ -11,7 +11,7 @@ from hub_tfx.cli.metadata_options import connection_of, metadata_option, metadat
 from hub_tfx.cli.options import add_options
 from hub_tfx.cli.output import print_path, tell
 from hub_tfx.cli.publish import repository_option
-from hub_tfx.errors import UsageError
+from hub_tfx.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from hub_tfx.web.site import ServeOptions, Site
@@ -144,10 +144,15 @@ def serve(
         print_path(url)
         tell(f"serves {site.storage.url}; stop it by Ctrl-C")
 
+    server = server_of(create_app(site, log), ready)
     with site.catalogue, suppress(KeyboardInterrupt):  # uvicorn raises the signal again at the end.
-        server_of(create_app(site, log), ready).run(sockets=[listening])
+        server.run(sockets=[listening])
     if log is not None:
         log.close()
+    if not server.started and not server.should_exit:
+        raise OutputError(
+            "the server could not start: try again with HUB_TFX_DEBUG=1, which says why"
+        )
     tell("stopped")
 
 
@@ -165,7 +170,7 @@ def _site(repository: str, index: str | None, options: "ServeOptions", connectio
         check_repository(storage)
     if options.accel_prefix is not None and "://" in storage.url:
         raise UsageError("--accel-prefix is for a repository in a directory, which nginx can read")
-    path = Path(index) if index is not None else index_path(storage)
+    path = Path(index) if index else index_path(storage, may_be_new=options.allow_publish)
     return Site(storage, Catalogue.open(storage, path), connection, options)
 
 
@@ -189,8 +194,6 @@ def _chosen(
     if accel_prefix is not None and _PREFIX.fullmatch(accel_prefix) is None:
         raise UsageError(f"--accel-prefix {accel_prefix!r} is not a path: use /NAME")
     tokens = _tokens(name for names in token_names for name in names.split(",") if name)
-    if allow_publish and not tokens:
-        raise UsageError("--allow-publish needs --token-env: name a variable that holds a token")
     return ServeOptions(
         tokens,
         allow_publish,

@@ -18,6 +18,7 @@ from hub_tfx._files import kind_of_file, why
 from hub_tfx._text import shortened
 from hub_tfx.errors import OutputError
 
+_log = logging.getLogger(__name__)
 _SHOWN = frozenset(
     (
         *("tf-hub-format", "lite-format", "version", "alias", "left", "right", "all", "q", "sort"),
@@ -34,7 +35,8 @@ class AccessLog:
 
     def __init__(self, handler: logging.Handler):
         handler.setFormatter(logging.Formatter("%(message)s"))
-        self._handler = handler
+        handler.handleError = self._on_error  # type: ignore[method-assign, assignment]
+        self._handler, self._is_told = handler, False
 
     @classmethod
     def at(cls, path: str) -> "AccessLog":
@@ -57,6 +59,12 @@ class AccessLog:
     def write(self, scope: Scope, status: int, size_bytes: int, seconds: float) -> None:
         line = json.dumps(line_of(scope, status, size_bytes, seconds))
         self._handler.emit(logging.makeLogRecord({"msg": "%s", "args": (line,)}))
+
+    def _on_error(self, _: logging.LogRecord) -> None:
+        """Tells once that a line is lost, as on a disk that is full; requests are answered."""
+        if not self._is_told:
+            self._is_told = True
+            _log.warning("the access log: a line cannot be written: %s", sys.exc_info()[1])
 
     def close(self) -> None:
         self._handler.close()

@@ -71,6 +71,8 @@ class Observer:
     async def _guarded(self, scope: Scope, receive: Receive, seen: "_Seen") -> None:
         try:
             await self._app(scope, receive, seen)
+        except (ConnectionError, asyncio.TimeoutError):
+            raise  # The client does not take its answer: the connection is closed.
         except asyncio.CancelledError:
             _log.warning("%s: cut off, since the server stops", _what(scope))
             raise

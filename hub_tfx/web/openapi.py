@@ -122,6 +122,7 @@ _WRONG = {
     413: "The body of the request is too large.",
     414: "The path or the query is too long.",
     503: "The server does too much at this time, or cannot reach the repository.",
+    507: "The server cannot write the version.",
 }
 _PROBLEM = {
     "type": "object",
@@ -211,7 +212,7 @@ _PUBLISH: Document = {
     "responses": {
         "200": _json("These bytes are published already.", "handle", "version", "digest"),
         "201": _json("The version was made.", "handle", "version", "digest"),
-        **_problems(400, 401, 408, 409, 413, 414, 503, told_in="line"),
+        **_problems(400, 401, 408, 409, 413, 414, 503, 507, told_in="line"),
     },
 }
 _READ: dict[str, Document] = {

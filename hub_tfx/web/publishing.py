@@ -8,6 +8,7 @@ from elsewhere, and what is in it goes through the same publishing as on a shell
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from hub_tfx.errors import (
     ArchiveError,
     HubTfxError,
     NotAModuleError,
+    OutputError,
     RefusedError,
     TakenError,
     UsageError,
@@ -38,6 +40,7 @@ from hub_tfx.web.problems import ProblemError
 from hub_tfx.web.refresh import Refresher
 from hub_tfx.web.site import Site
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 2
 _BUFFER_BYTES = 1 << 20
 _STALLED_S = 60.0
@@ -197,8 +200,11 @@ def _who(request: Request) -> str:
 
 
 def _problem(error: HubTfxError) -> ProblemError:
-    """The status of an error; what is the server's fault is told by the application."""
+    """The problem of an error; what it cannot tell is raised again, for the application."""
     for kind, status in _STATUS.items():
         if isinstance(error, kind):
             return ProblemError(status, "; ".join(error.lines))
+    if isinstance(error, OutputError):
+        _log.warning("a publication failed: %s", error)
+        return ProblemError(507, "The server cannot write the version: its log says why.")
     raise error

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hub_tfx.errors import HubTfxError
@@ -10,8 +11,9 @@ from hub_tfx.repository.layout import REPOSITORY
 from hub_tfx.web.site import Site
 
 _log = logging.getLogger(__name__)
-_SHARE = 10
-"""A look at the repository takes at most one in so many seconds."""
+_STOP_S, _WAIT_S = 5.0, 2.0
+_SHARE, _MAX_REST_S = 10, 30.0
+"""After a look the thread rests for so many times as long, up to so many seconds."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +45,45 @@ class Refresher:
         self.state = IndexState()
 
     def start(self) -> None:
-        self.state = IndexState(is_ready=self._site.catalogue.count().modules > 0)
+        """Begins; what was indexed before a restart can be asked at once."""
+        with suppress(HubTfxError):  # A damaged index is built again by the first look.
+            self.state = IndexState(is_ready=self._site.catalogue.count().modules > 0)
         self._thread.start()
 
     def stop(self) -> None:
+        """Ends the thread; one that reads a large repository ends with the process."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(_STOP_S)
 
-    def refresh(self) -> None:
-        """Brings the index up to date now; never raises, since the next look may succeed."""
-        with self._lock:
+    def refresh(self, wait_s: float = _WAIT_S) -> None:
+        """Brings the index up to date now; never raises, since the next look may succeed.
+
+        Args:
+          wait_s: seconds to wait for a look that another thread has begun; after them nothing is
+            done, since the next look finds what this one would have found.
+        """
+        if self._lock.acquire(timeout=wait_s):
             try:
-                problems = () if self._is_empty() else self._site.catalogue.refresh().problems
-                state = IndexState(True, time.monotonic(), problems[0] if problems else None)
-            except HubTfxError as error:
-                before = self.state
-                state = IndexState(before.is_ready, before.refreshed_s, str(error))
-            if state.problem is not None and state.problem != self.state.problem:
-                _log.warning("the index: %s", state.problem)
-            self.state = state
+                self._keep(self._looked())
+            finally:
+                self._lock.release()
+
+    def _looked(self) -> IndexState:
+        try:
+            problems = () if self._is_empty() else self._site.catalogue.refresh().problems
+        except HubTfxError as error:
+            return self._failed(str(error))
+        except Exception as error:  # noqa: BLE001  (The thread has to live on.)
+            return self._failed(f"unexpected {type(error).__name__}: {error}")
+        return IndexState(True, time.monotonic(), problems[0] if problems else None)
+
+    def _keep(self, state: IndexState) -> None:
+        if state.problem is not None and state.problem != self.state.problem:
+            _log.warning("the index: %s", state.problem)
+        self.state = state
+
+    def _failed(self, problem: str) -> IndexState:
+        return IndexState(self.state.is_ready, self.state.refreshed_s, problem)
 
     def _is_empty(self) -> bool:
         """Whether the first version is still to be published, through us."""
@@ -72,6 +94,6 @@ class Refresher:
         while True:
             started_s = time.monotonic()
             self.refresh()
-            took_s = time.monotonic() - started_s
-            if self._stopped.wait(max(self._site.options.refresh_s, _SHARE * took_s)):
+            rest_s = min(_MAX_REST_S, _SHARE * (time.monotonic() - started_s))
+            if self._stopped.wait(max(self._site.options.refresh_s, rest_s)):
                 return

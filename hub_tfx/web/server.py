@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +19,8 @@ from hub_tfx.web.download import SENDFILE
 from hub_tfx.web.guard import MAX_HEADER_BYTES
 
 _MAX_CONNECTIONS = 1024
+_KEPT_S = 75
+"""Seconds that a connection is kept open for a next request: longer than nginx would use it."""
 _HEADERS_S = 20.0
 """Seconds in which the headers of a request have to be complete."""
 _STOP_S = 30
@@ -31,6 +34,10 @@ class ServerProtocol(H11Protocol):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.app = partial(self._run, self.app)  # type: ignore[assignment, arg-type]
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(_HEADERS_S, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -133,7 +140,8 @@ def server_of(app: ASGIApp, on_ready: Callable[[], None]) -> uvicorn.Server:
 
     Requests that are being answered then end first.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # The application logs errors.
+    if os.environ.get("HUB_TFX_DEBUG", "") in ("", "0"):  # The application tells its errors.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
         http=ServerProtocol,
@@ -144,6 +152,7 @@ def server_of(app: ASGIApp, on_ready: Callable[[], None]) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=_KEPT_S,
         timeout_graceful_shutdown=_STOP_S,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
     )

@@ -1,11 +1,13 @@
 """What answering a request needs: the repository, its index, and how the server was started."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from hub_tfx.errors import ConfigError, HubTfxError
 from hub_tfx.repository.catalogue import Catalogue
 from hub_tfx.repository.storage import Storage
 
@@ -28,6 +30,9 @@ class ServeOptions:
       max_downloads: number of archives that are sent at the same time.
       max_upload_bytes: size of the body of a publication.
       refresh_s: seconds between two looks at the repository.
+
+    Raises:
+      ConfigError: everybody could publish.
     """
 
     tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -38,6 +43,12 @@ class ServeOptions:
     max_downloads: int = 64
     max_upload_bytes: int = 4 << 30
     refresh_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.allow_publish and not self.tokens:
+            raise ConfigError(
+                "--allow-publish needs --token-env: name a variable that holds a token"
+            )
 
 
 @dataclass(frozen=True)
@@ -68,4 +79,6 @@ class Site:
 
     def nearest(self, text: str) -> tuple[str, ...]:
         """Handles of modules that look like a text."""
-        return tuple(self.catalogue.nearest(text, _NEAREST))
+        with suppress(HubTfxError):  # A hint is not worth an error.
+            return tuple(self.catalogue.nearest(text, _NEAREST))
+        return ()

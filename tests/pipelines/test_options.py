@@ -111,6 +111,10 @@ def test_both_commands_take_the_same_options_but_for_where_the_pipeline_goes(nam
         ),
         (["--keep", "id", "title"], {"embed": EmbedConfig(keep=("id", "title"))}),
         (
+            ["--policy", "warn", "--allow-op", "ReadFile", "--allow-op", "Abort"],
+            {"policy": "warn", "allow_ops": ("ReadFile", "Abort")},
+        ),
+        (
             ["--", "--direct_num_workers=2"],
             {"beam_pipeline_args": ("--direct_num_workers=2",)},
         ),

@@ -91,6 +91,7 @@ def told(command: click.Command, capsys: pytest.CaptureFixture[str], *arguments:
 
 OF_EMBEDDING = """\
 --data-root records --module text --sha256 DIGEST --preprocessor tokens --preprocessor-sha256 DIGEST
+--policy warn --allow-op ReadFile
 --example-gen csv --pipeline-name mine --incremental --state-dir state --output-root out
 --embeddings-root generations --keep-generations 3
 --signature s --tags a,b --no-batch --input-map text=body --output-map default=vector --keep id no
@@ -99,6 +100,7 @@ OF_EMBEDDING = """\
 --deduplicate"""
 OF_FINE_TUNING = """\
 --data-root records --module text --sha256 DIGEST --preprocessor tokens --preprocessor-sha256 DIGEST
+--policy warn --allow-op ReadFile
 --example-gen csv --pipeline-name mine --format saved_model --warm-start --text a b --keep c
 --run-fn mine:train --eval-config judge.json --output-root out --metadata mysql://me@db/m
 --metadata-password-env WORD

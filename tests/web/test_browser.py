@@ -1,12 +1,14 @@
 """Pages in a real browser, as people use them."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import opened_browser, quantised, served
+from demo_metadata import make_metadata
 from hostile import BODY as HOSTILE
 from published import published
 from serving import opened_site
@@ -51,7 +53,9 @@ def browser() -> Iterator[Any]:
 def url(demo_storage: Storage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("index")
     options = ServeOptions(public_url=PUBLIC)  # As the pictures in docs show it.
-    with opened_site(demo_storage, folder, options=options) as site, served(create_app(site)) as at:
+    metadata = make_metadata(folder, demo_storage)
+    known = {"options": options, "metadata": metadata}
+    with opened_site(demo_storage, folder, **known) as site, served(create_app(site)) as at:
         yield at
 
 
@@ -96,12 +100,35 @@ def test_axe_finds_nothing(page: Any, scheme: str) -> None:
         assert violations(page) == [], path
 
 
-def test_no_page_is_wider_than_a_small_screen(page: Any) -> None:
-    page.set_viewport_size(NARROW)
+@pytest.mark.parametrize("width", [320, 700, 1600])
+def test_no_page_is_wider_than_the_screen(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 640})
     for path in PAGES.values():
         page.goto(path)
-        assert width_of(page) == NARROW["width"], path
-        assert violations(page) == [], path
+        assert width_of(page) == width, path
+        assert width > 320 or violations(page) == [], path
+
+
+def test_axe_finds_nothing_where_something_is_missing(page: Any, tmp_path: Path) -> None:
+    storage = open_storage(tmp_path / "repository")
+    published(tmp_path, storage.url, b"1")
+    with opened_site(storage, tmp_path) as site, served(create_app(site)) as at:
+        other = page.context.new_page()
+        shutil.move(tmp_path / "repository" / "acme", tmp_path / "elsewhere")
+        other.goto(f"{at}/acme/words")
+        assert violations(other) == []
+        shutil.move(tmp_path / "repository", tmp_path / "away")
+        other.goto(f"{at}/acme/words")
+        assert other.get_by_text("Missing at the moment").is_visible()
+        assert violations(other) == []
+        shutil.move(tmp_path / "away", tmp_path / "repository")
+        site.catalogue.refresh()
+        other.goto(at)
+        assert other.get_by_text("No module is published here yet").is_visible()
+        for size in (NARROW, WIDE):
+            other.set_viewport_size(size)
+            assert violations(other) == []
+            assert width_of(other) == size["width"]
 
 
 def test_a_dark_page_is_dark(page: Any) -> None:

@@ -1,5 +1,6 @@
 """Publishing by PUT, and reading meanwhile."""
 
+import errno
 import hashlib
 import json
 import socket
@@ -140,6 +141,19 @@ def test_what_cannot_be_asked_for(path: str, told: str, hub: str, tmp_path: Path
     answer = put(hub, packed(tmp_path, b"one"), path)
     assert answer.status == 400
     assert told in answer.text
+
+
+def test_a_repository_that_cannot_be_written(
+    hub: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hub_tfx.repository.local.os.rename", full)
+    answer = put(hub, packed(tmp_path, b"one"))
+    assert (answer.status, answer.text.count("\n")) == (507, 1)
+    assert str(root) not in answer.text
+    assert list((root / "-" / "work").iterdir()) == []
 
 
 def test_a_body_that_is_too_large(hub: str) -> None:

@@ -3,20 +3,16 @@
 from pathlib import Path
 
 import pytest
-from recorded_runs import RecordedRun, new_sqlite
+from demo_metadata import make_metadata
 from serving import client_of, opened_site
 
-from hub_tfx.lineage.connection import Connection
 from hub_tfx.repository.facts import Origin
-from hub_tfx.repository.names import Reference
 from hub_tfx.repository.storage import Storage
-from hub_tfx.repository.versions import find
 from hub_tfx.web.pages.drawing import drawn
 from hub_tfx.web.pages.graph import MAX_NODES, Edge, Graph, Node, collapsed
 from hub_tfx.web.pages.links import Link, Place, handle_link, origin
 
 PLACE = Place("https://hub.example.org", "/srv/modules")
-MODULE = "hub_tfx.HubModule"
 
 
 @pytest.mark.parametrize(
@@ -41,21 +37,7 @@ def test_a_parent_without_a_handle_is_known_by_its_digest() -> None:
 
 
 def test_lineage_of_a_module_as_ml_metadata_knows_it(demo_storage: Storage, tmp_path: Path) -> None:
-    digest = find(demo_storage, Reference.parse("search/headlines/3")).digest
-    path = str(tmp_path / "metadata.sqlite")
-    run = RecordedRun(new_sqlite(path), "retrain", "run-1")
-    handle = f"repo+{demo_storage.url}//search/headlines/2"
-    base = run.step("ModuleResolver", {"module": (MODULE, {"handle": handle, "digest": "c" * 64})})
-    examples = run.step("ImportExampleGen", {"examples": ("Examples", {"span": 7})})
-    tuned = run.step(
-        "ModuleTrainer",
-        {"module": (MODULE, {"digest": digest, "parent_digest": "c" * 64})},
-        {"base_module": base["module"], "examples": examples["examples"]},
-    )
-    for rows in range(10, 15):
-        made = ("hub_tfx.Embeddings", {"rows": rows, "module_digest": digest})
-        run.step(f"EmbeddingGenerator.{rows}", {"embeddings": made}, tuned, type_name="Generator")
-    connection = Connection.sqlite(path)
+    connection = make_metadata(tmp_path, demo_storage)
     with opened_site(demo_storage, tmp_path, metadata=connection) as site:
         client = client_of(site)
         document = client.get("/-/lineage/search/headlines/3.json").json()
@@ -63,9 +45,14 @@ def test_lineage_of_a_module_as_ml_metadata_knows_it(demo_storage: Storage, tmp_
     assert document["by_metadata"]
     titles = {node["title"]: node["generation"] for node in document["graph"]["nodes"]}
     assert titles == {
-        "search/headlines/2": -1, "examples": -1, "search/headlines/3": 0, "5 × Embeddings": 1
-    }  # fmt: skip
-    assert {edge.get("by") for edge in document["graph"]["edges"]} == {"ModuleTrainer", "Generator"}
+        "search/headlines/2": -1,
+        "examples": -1,
+        "search/headlines/3": 0,
+        "evaluation": 1,
+        "5 × Embeddings": 1,
+    }
+    by = {edge["by"] for edge in document["graph"]["edges"]}
+    assert by == {"ModuleTrainer", "ModuleEvaluator", "EmbeddingGenerator"}
     assert page.status_code == 200
     assert "5 × Embeddings" in page.text
     assert '<a href="/search/headlines/2"><bdi>search/headlines/2</bdi></a>' in page.text

@@ -4,7 +4,8 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, ClassVar
 
 import pytest
 from demo_repository import MODULES, make_demo
@@ -14,11 +15,14 @@ from serving import SERVER, client_of, opened_site
 from starlette.testclient import TestClient
 
 from hub_tfx._typed_json import known_only
+from hub_tfx.errors import TransientFetchError
 from hub_tfx.lineage.connection import Connection
 from hub_tfx.repository.changes import correct_card, set_yanked
+from hub_tfx.repository.local import LocalStorage
 from hub_tfx.repository.names import ModuleName, Reference
 from hub_tfx.repository.storage import Storage, open_storage
 from hub_tfx.repository.versions import find
+from hub_tfx.web.pages import metadata
 from hub_tfx.web.pages.links import Place
 from hub_tfx.web.pages.module import module_page
 from hub_tfx.web.pages.parts import Parts
@@ -289,7 +293,9 @@ def test_texts_of_others_are_escaped_and_seen(tmp_path: Path) -> None:
 # --- What is out of reach -------------------------------------------------------------------------
 
 
-def test_a_damaged_part_is_marked_and_the_others_stay(tmp_path: Path) -> None:
+def test_a_damaged_part_is_marked_and_the_others_stay(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     storage = open_storage(tmp_path / "repository")
     published(tmp_path, storage.url, b"1")
     facts = tmp_path / "repository" / "acme" / "words" / "1" / "module.json"
@@ -299,6 +305,7 @@ def test_a_damaged_part_is_marked_and_the_others_stay(tmp_path: Path) -> None:
         page = client_of(site).get("/acme/words/1")
     assert page.status_code == 503
     assert "Missing at the moment: signatures" in page.text
+    assert "acme/words/1/module.json" in caplog.text
     assert "Vectors of words." in page.text
     assert str(tmp_path) not in page.text
 
@@ -317,6 +324,39 @@ def test_without_its_repository_a_page_has_what_the_catalogue_knows(tmp_path: Pa
     assert str(tmp_path) not in page.text
     assert document["missing"][0]["what"] == "all but what the catalogue knows"
     assert unknown.status_code == 503
+
+
+def test_lists_need_the_index_only_and_a_module_its_own_files(
+    demo_storage: Storage, tmp_path: Path
+) -> None:
+    class Recorded(LocalStorage):
+        asked: ClassVar[list[str]] = []
+
+        def read(self, key: str) -> bytes | None:
+            self.asked.append(key)
+            return super().read(key)
+
+        def names(self, folder: str) -> list[str]:
+            self.asked.append(folder)
+            return super().names(folder)
+
+    with opened_site(Recorded(demo_storage.url), tmp_path) as site:
+        client = client_of(site)
+        Recorded.asked.clear()
+        for path in ("/", "/?q=vectors&page=2", "/search", "/nobody"):
+            client.get(path)
+        assert Recorded.asked == []
+        assert client.get("/search/headlines/3").status_code == 200
+    own = {key for key in Recorded.asked if key.startswith("search/headlines/")}
+    assert set(Recorded.asked) - own <= {"-/repository.json", "search/headlines"}
+
+
+def test_metadata_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "_DEADLINE_S", 0.01)
+    hanging, asked = Event(), metadata.Metadata(Connection.sqlite("unused"))
+    with pytest.raises(TransientFetchError, match="did not answer"):
+        asked._asked(hanging.wait)
+    hanging.set()
 
 
 def test_without_its_metadata_a_page_has_all_else(demo_storage: Storage, tmp_path: Path) -> None:

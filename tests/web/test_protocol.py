@@ -2,12 +2,16 @@
 
 import base64
 import hashlib
+import http.client
+import socket
 import subprocess
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from hubs import COMPRESSED, Answer, ask, serving
+from published import published
 
 from hub_tfx.repository.layout import ARCHIVE
 from hub_tfx.repository.names import ModuleName
@@ -184,3 +188,45 @@ def test_only_so_many_archives_are_sent_at_a_time(repository: Path, tmp_path: Pa
         answer = ask(address, PATH)
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert one_line(answer).startswith("The server sends 0 at a time")
+
+
+def test_large_archives_are_sent_by_the_kernel(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In pieces; one after the other over the same connection, and in parts."""
+    monkeypatch.setattr("hub_tfx.web.download._SENT_AT_ONCE_BYTES", 100)
+
+    def never(*_: object) -> None:
+        raise AssertionError("it is read")
+
+    monkeypatch.setattr("hub_tfx.web.download.Download._read", never)
+    with serving(repository, tmp_path / "index") as address:
+        parts = urlsplit(address)
+        connection = http.client.HTTPConnection(str(parts.hostname), parts.port)
+        for _ in range(3):
+            connection.request("GET", PATH, headers={"Range": "bytes=7-"})
+            assert connection.getresponse().read() == content(repository)[7:]
+        connection.close()
+
+
+def test_an_archive_that_is_cut_short_is_not_taken_for_a_whole(tmp_path: Path) -> None:
+    root = tmp_path / "modules"
+    published(tmp_path, root, b"one")
+    archive = root / "acme/words/1" / ARCHIVE
+    archive.chmod(0o644)
+    with archive.open("r+b") as file:
+        file.truncate(100)
+    with serving(root, tmp_path / "index") as address:
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+            ask(address, f"/acme/words/1?{COMPRESSED}")
+        assert ask(address, "/-/healthz").status == 200
+
+
+def test_a_client_that_goes_away_frees_its_place(repository: Path, tmp_path: Path) -> None:
+    with serving(repository, tmp_path / "index", max_downloads=1) as address:
+        parts = urlsplit(address)
+        for _ in range(5):
+            with socket.create_connection((parts.hostname, parts.port)) as gone:
+                gone.sendall(f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        while ask(address, PATH).status != 200:
+            pass

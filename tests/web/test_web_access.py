@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from hubs import COMPRESSED, ask, serving
 
-from hub_tfx.web.access_log import redacted
+from hub_tfx.store.cache import ModuleCache
+from hub_tfx.web.access_log import AccessLog, redacted
 from hub_tfx.web.guard import (
     MAX_BODY_BYTES,
     MAX_HEADER_BYTES,
@@ -58,6 +60,15 @@ def line(log: Path, path: str) -> dict[str, object]:
 )
 def test_a_token_opens_everything(given: str, closed: str) -> None:
     assert ask(closed, PATH, Authorization=given).status == 200
+
+
+def test_our_own_cache_sends_a_token(
+    closed: str, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HUB_TFX_TOKEN_ENV", "127.0.0.1=READERS_TOKEN")
+    monkeypatch.setenv("READERS_TOKEN", TOKENS["READERS"])
+    module = ModuleCache(tmp_path).resolve(f"{closed}/acme/words@stable")
+    assert module.digest == ModuleCache(tmp_path).resolve(f"repo+{repository}//acme/words/2").digest
 
 
 @pytest.mark.parametrize(
@@ -132,6 +143,16 @@ def test_a_log_that_was_moved_away_begins_again(closed: str, log: Path) -> None:
     assert line(log, "/-/readyz")["status"] == 200
 
 
+def test_a_log_that_cannot_be_written_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = AccessLog(logging.FileHandler("/dev/full"))
+    scope = {"method": "GET", "path": "/", "query_string": b"", "headers": []}
+    for _ in range(2):
+        log.write(scope, 200, 1, 0.1)
+    assert [r.getMessage().partition(": ")[0] for r in caplog.records] == ["the access log"]
+
+
 @pytest.mark.parametrize(
     ("query", "shown"),
     [
@@ -161,12 +182,22 @@ def test_what_is_too_much(path: str, headers: dict[str, str], status: int, url: 
     assert ask(url, path, **headers).status == status
 
 
-def test_headers_that_never_end_are_cut_off(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("asked", "begun"),
+    [(False, b""), (False, b"GET / HTTP/1.1\r\n"), (True, b"GET / HTTP/1.1\r\n")],
+)
+def test_headers_that_never_end_are_cut_off(
+    asked: bool, begun: bytes, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("hub_tfx.web.server._HEADERS_S", 0.2)
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=30) as slow:
-        slow.sendall(b"GET / HTTP/1.1\r\n")
-        assert slow.recv(1) == b""
+        if asked:
+            slow.sendall(b"GET /-/healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert slow.recv(1 << 16)
+        slow.sendall(begun)
+        while slow.recv(1 << 16):
+            pass
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "TRACE", "BREW"])

@@ -122,7 +122,7 @@ class _Bucket:
 
     def _checked(self, found: dict[str, Any]) -> list[tuple[str, tuple[str, ...], int]]:
         """(name, parts of the path, size) of each object, before any is downloaded."""
-        names, files = MemberNames(self.limits.depth), []
+        names, files = MemberNames(self.limits.depth, self.limits.members), []
         for name, info in sorted(found.items()):
             path = self._below(name)
             # Some tools keep an empty object for each folder.

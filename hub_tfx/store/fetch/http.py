@@ -77,7 +77,7 @@ def fetch_archive(web: Web, url: str, into: Path, hints: dict[int, str] | None =
         try:
             unpack(part.path, into, web.settings.limits, name=str(web.handle))
             # Last, since an archive that was damaged on the way is tried again.
-            verify_promises(headers, str(web.handle), Path(part.path), into)
+            verify_promises(headers, str(web.handle), part.path, into)
         except HubTfxError:
             part.restart({})  # It is whole, and wrong: nothing of it is worth keeping.
             raise

@@ -115,7 +115,8 @@ def _commit(web: Web, repo: HuggingFaceRepo) -> str:
 
 def _files(web: Web, repo: HuggingFaceRepo, commit: str) -> list[_File]:
     """The files of the module, whose names and sizes are checked before anything is downloaded."""
-    names, limits = MemberNames(web.settings.limits.depth), web.settings.limits
+    limits = web.settings.limits
+    names = MemberNames(limits.depth, limits.members)
     files, total_bytes = list[_File](), 0
     for entry in _tree(web, repo, commit):
         if entry.get("type") != "file":

@@ -1,16 +1,17 @@
 """Coordinates of drawings in pages. Colours and fonts are the stylesheet's."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hub_tfx._text import shortened
 from hub_tfx.repository.facts import Metric
 from hub_tfx.web.pages.graph import Graph, Node
 
-_WIDTH, _HEIGHT = 208, 54
-_GAP_X, _GAP_Y = 92, 18
+_WIDTH, _HEIGHT = 176, 54
+_GAP_X, _GAP_Y = 132, 26
 _MARGIN = 2
-_TITLE_CHARS, _DETAIL_CHARS = 25, 30
+_TITLE_CHARS, _DETAIL_CHARS, _BY_CHARS = 20, 23, 18
+_BY_GAP, _BY_ABOVE, _BY_BELOW = 5, -6, 15
 _PLOT = 100
 _INSET = 6
 
@@ -29,12 +30,13 @@ class Box:
 
 @dataclass(frozen=True)
 class Curve:
-    """An edge: a path of SVG, and where its label stands."""
+    """An edge: a path of SVG, and where its label begins, or ends if it has to."""
 
     path: str
     by: str
     x: float
     y: float
+    ends: bool
 
 
 @dataclass(frozen=True)
@@ -78,24 +80,28 @@ def _box(graph: Graph, node: Node, column: int, row: int, top: float) -> Box:
         _MARGIN + column * (_WIDTH + _GAP_X),
         _MARGIN + top + row * (_HEIGHT + _GAP_Y),
         shortened(node.title, _TITLE_CHARS),
-        shortened(" · ".join(filter(None, (node.kind, node.detail))), _DETAIL_CHARS),
+        shortened(" · ".join(filter(None, (node.detail, node.kind))), _DETAIL_CHARS),
         node.id == graph.root,
     )
 
 
 def _curves(graph: Graph, boxes: Sequence[Box]) -> tuple[Curve, ...]:
     at = {box.node.id: box for box in boxes}
-    curves, labelled = [], set[tuple[str, float, float]]()
+    curves = list[Curve]()
     for edge in graph.edges:
         left, right = at[edge.source], at[edge.target]
         x1, y1 = left.x + _WIDTH, left.y + _HEIGHT / 2
         x2, y2 = right.x, right.y + _HEIGHT / 2
         middle = (x1 + x2) / 2
         path = f"M{x1:g} {y1:g}C{middle:g} {y1:g} {middle:g} {y2:g} {x2 - 5:g} {y2:g}"
-        label = (edge.by, middle, (y1 + y2) / 2 - 5)
-        curves.append(Curve(path, "" if label in labelled else edge.by, *label[1:]))
-        labelled.add(label)
-    return tuple(curves)
+        # At the end that is farther from the root, where edges lie apart, and not on the edge.
+        ends = left.node.generation >= 0
+        x, y, other = (x2 - _BY_GAP, y2, y1) if ends else (x1 + _BY_GAP, y1, y2)
+        y += _BY_BELOW if y > other else _BY_ABOVE
+        curves.append(Curve(path, shortened(edge.by, _BY_CHARS), x, y, ends))
+    labels = dict.fromkeys((curve.by, curve.x, curve.y) for curve in curves)
+    once = [replace(c, by="") if labels.pop((c.by, c.x, c.y), 1) else c for c in curves]
+    return tuple(once)
 
 
 @dataclass(frozen=True)

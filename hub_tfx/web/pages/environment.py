@@ -1,6 +1,5 @@
 """Templates: every value is escaped, and every character of it can be seen."""
 
-import json
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ def _environment() -> Any:
     }
     environment.globals |= {
         "compare_path": links.compare_path,
-        "json": json.dumps,
         "static": static_path,
     }
     return environment

@@ -44,10 +44,6 @@ class Link:
     digest: str | None = None
 
 
-def module_path(name: ModuleName) -> str:
-    return f"/{name}"
-
-
 def version_path(name: ModuleName, number: int) -> str:
     return f"/{name}/{number}"
 

@@ -51,7 +51,7 @@ _SOURCELESS = re.compile(r"<img(?![^<>]* src=)[^<>]*>")
 _SCROLLED = '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def card_html(body: str) -> Markup:
     """The Markdown of a card as HTML, with its headings below the second level.
 

@@ -4,6 +4,7 @@ ML Metadata is asked by one thread, with a deadline: neither its store nor a pag
 another one's connection, and a database that hangs must not take the pages with it.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hub_tfx.lineage.connection import Connection
     from hub_tfx.lineage.graph import ArtifactNode, Lineage
 
+_log = logging.getLogger(__name__)
 _DEADLINE_S = 5.0
 _DIGEST_CHARS = 12
 _COUNTED = ("rows", "span", "verdict", "version")
@@ -69,12 +71,14 @@ class Metadata:
             raise TransientFetchError(
                 f"ML Metadata did not answer in {_DEADLINE_S:g} s: try again"
             ) from None
-        except StatusError:  # Its text may quote the query, and name the server.
+        except StatusError as error:  # Its text may quote the query, and name the server.
+            _log.warning("ML Metadata cannot be read: %s", error)
             self._store = None
             raise TransientFetchError(
                 "ML Metadata cannot be read at the moment: try again"
             ) from None
-        except HubTfxError:
+        except HubTfxError as error:
+            _log.warning("ML Metadata cannot be reached: %s", error)
             raise TransientFetchError("ML Metadata cannot be reached: try again") from None
 
 

@@ -175,11 +175,6 @@ class ModulePage:
         """``publisher/model/3``."""
         return f"{self.name}/{self.version}"
 
-    @property
-    def own_aliases(self) -> list[str]:
-        """The aliases that stand for this version."""
-        return [alias for alias, number in self.aliases.items() if number == self.version]
-
 
 def module_page(
     storage: Storage, place: Place, version: Version, parts: Parts, lineage: Graph | None = None

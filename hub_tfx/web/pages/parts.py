@@ -1,11 +1,13 @@
 """A page of several parts, of which one may be out of reach while the others are shown."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from hub_tfx.errors import HubTfxError
 
+_log = logging.getLogger(__name__)
 _Part = TypeVar("_Part")
 
 
@@ -34,10 +36,11 @@ class Parts:
     missing: list[Missing] = field(default_factory=list)
 
     def read(self, what: str, read: Callable[[], _Part], otherwise: _Part) -> _Part:
-        """What a function gives; ``otherwise``, and a note, where it fails."""
+        """What a function gives; where it fails ``otherwise``, a note, and a line in the log."""
         try:
             return read()
         except HubTfxError as error:
+            _log.warning("%s: %s", what, error)
             self.missing.append(Missing(what, without_place(error, self.repository)))
             return otherwise
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -29,14 +29,14 @@ class Answer:
       template: name of its template.
       page: the context, a frozen dataclass.
       status: HTTP status.
-      document: the JSON twin; the context without what is not known if None.
+      document: makes the JSON twin; the context without what is not known if None.
       headers: more headers.
     """
 
     template: str
     page: Any
     status: int = 200
-    document: Mapping[str, Any] | None = None
+    document: Callable[[], Mapping[str, Any]] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,7 +64,7 @@ def problem_page(site: Site, request: Request, problem: ProblemError) -> Respons
 
 def as_json(request: Request, answer: Answer) -> Response:
     """An answer for programs."""
-    document = known_only(answer.page) if answer.document is None else answer.document
+    document = answer.document() if answer.document else known_only(answer.page)
     body = json.dumps(document, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     return _told(request, answer, body, "application/json", _twin(request), "text/html")
 

@@ -1,5 +1,6 @@
 """The addresses of pages, and what each of them shows."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from urllib.parse import quote
@@ -8,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from hub_tfx._text import quoted
-from hub_tfx.errors import ConfigError, HubTfxError, OutputError
+from hub_tfx._text import printable, quoted
+from hub_tfx.errors import FetchError, HubTfxError, UsageError
 from hub_tfx.repository.catalogue import (
     CatalogueQuery,
     query_from_parameters,
@@ -44,7 +45,9 @@ from hub_tfx.web.pages.withdrawn import withdrawn_page
 from hub_tfx.web.problems import ProblemError
 from hub_tfx.web.site import Site
 
+_log = logging.getLogger(__name__)
 _NEAREST = 5
+_LOGGED_CHARS = 200
 _RETRY = {"Retry-After": "30"}
 
 Shown = Callable[[Request], Answer | Response]
@@ -73,33 +76,27 @@ def _both(site: Site, path: str, shown: Shown) -> Iterator[Route]:
     """The routes of a page's twin and of the page."""
 
     def twin(request: Request) -> Response:
-        answer = _answer(site, shown, request)
+        answer = _answer(shown, request)
         return answer if isinstance(answer, Response) else as_json(request, answer)
 
     def page(request: Request) -> Response:
-        answer = _answer(site, shown, request)
+        answer = _answer(shown, request)
         return answer if isinstance(answer, Response) else as_page(site, request, answer)
 
     yield Route(f"{path}.json", twin)
     yield Route(path, page)
 
 
-def _answer(site: Site, shown: Shown, request: Request) -> Answer | Response:
-    """What is shown; an error of ours as the problem that it is to whoever asks."""
+def _answer(shown: Shown, request: Request) -> Answer | Response:
+    """What is shown; where it cannot be read at all, the application's log says why."""
     try:
         return shown(request)
-    except ConfigError as error:
-        raise ProblemError(400, f"{_sentence(site, error)}.") from error
-    except OutputError as error:  # It names the file of the index, which is nobody's business.
-        why = "The catalogue cannot be read at the moment: try again."
-        raise ProblemError(503, why, headers=_RETRY) from error
+    except (UsageError, FetchError):  # The application tells these.
+        raise
     except HubTfxError as error:
-        raise ProblemError(503, f"{_sentence(site, error)}.", headers=_RETRY) from error
-
-
-def _sentence(site: Site, error: HubTfxError) -> str:
-    text = without_place(error, site.storage.url)
-    return text[:1].upper() + text[1:]
+        _log.warning("%s: %s", printable(request.scope["path"][:_LOGGED_CHARS]), error)
+        why = "The repository or its index cannot be read now: the server's log says why."
+        raise ProblemError(503, why, headers=_RETRY) from error
 
 
 class _Pages:
@@ -134,7 +131,7 @@ class _Pages:
             near = self._site.nearest(query.text)
         path = request.url.path.removesuffix(".json")
         page = ListPage(results, path, publisher, near)
-        return Answer("catalogue.html.j2", page, document=results_to_json(results))
+        return Answer("catalogue.html.j2", page, document=lambda: results_to_json(results))
 
     # --- A module ---------------------------------------------------------------------------------
 
@@ -218,15 +215,16 @@ class _Pages:
     def _lineage(
         self, place: Place, version: Version, parts: Parts, generations: int
     ) -> Graph | None:
-        """What ML Metadata knows of a version; None without it, or where it cannot be asked."""
+        """What ML Metadata knows of a version; None where that is nothing, or cannot be had."""
         metadata = self._metadata
         if metadata is None:
             return None
-        return parts.read(
+        known = parts.read(
             "lineage",
             lambda: metadata.lineage(place, version.key, version.digest, generations),
             None,
         )
+        return None if known is None or known.is_alone else known
 
     # --- Two modules ------------------------------------------------------------------------------
 
