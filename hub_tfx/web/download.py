@@ -94,7 +94,7 @@ class Download(Response):
             }
         )
         if scope["method"] != "HEAD":
-            with_sendfile = SENDFILE in scope.get("extensions", {})
+            with_sendfile = SENDFILE in scope.get("extensions", {}) and _is_here(self.file)
             pieces = body.pieces(self.file) if with_sendfile else self._read(body, receive)
             async for piece in pieces:
                 await asyncio.wait_for(send(piece), _STALLED_S)
@@ -159,6 +159,14 @@ class _Body:
                 yield {"type": SENDFILE, "file": file, "offset": offset, "count": count}
         if self._end:
             yield _body(self._end)
+
+
+def _is_here(file: BinaryIO) -> bool:
+    """Whether a file is one of this machine, and not an object of a bucket."""
+    try:
+        return file.fileno() >= 0
+    except (OSError, AttributeError):  # io.UnsupportedOperation is an OSError.
+        return False
 
 
 def _body(data: bytes) -> Message:
