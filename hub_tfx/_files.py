@@ -159,9 +159,9 @@ def open_regular(
     return open(descriptor, "rb")
 
 
-def read_regular(path: str | os.PathLike[str]) -> bytes:
+def read_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> bytes:
     """What a file of this machine holds; raises OSError as ``open_regular`` does."""
-    with open_regular(path) as file:
+    with open_regular(path, follow_link=follow_link) as file:
         return file.read()
 
 
@@ -209,7 +209,7 @@ def _beside(path: Path) -> Path:
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
     """Puts ``new`` in the place of ``path``, and what was there in the place of ``new``."""
-    if _exchange(new, path):
+    if exchange(new, path):
         return
     os.rename(path, aside)
     try:
@@ -230,7 +230,7 @@ def _recover(path: Path, aside: Path) -> None:
         os.rename(aside, path)
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange(one: Path, other: Path) -> bool:
     """Swaps two names in one step; False where the system or the filesystem cannot."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     names = (_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other))

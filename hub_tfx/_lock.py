@@ -60,7 +60,7 @@ def _locked(path: Path) -> int:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_at(path, descriptor):
+            if is_at(path, descriptor):
                 return descriptor
         except OSError as error:
             if error.errno in _WITHOUT_LOCKS:
@@ -71,7 +71,8 @@ def _locked(path: Path) -> int:
         os.close(descriptor)  # The run that had it has removed it.
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether a path is still that of an open file."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:

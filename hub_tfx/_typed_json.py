@@ -5,6 +5,7 @@ import sys
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
 _WORDS = {str: "a text", int: "a whole number", bool: "true or false"}
@@ -67,9 +68,15 @@ def from_plain(hint: Any, value: Any, where: str = "it") -> Any:
     return value
 
 
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields; they are worked out once, which takes most of the time."""
+    return get_type_hints(kind)
+
+
 def _dataclass(kind: Any, value: Any, where: str) -> Any:
     _check(isinstance(value, dict), where, "an object")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     known = {field.name: field for field in fields(kind)}
     if unknown := value.keys() - known.keys():
         raise ValueError(f"{where} has the unknown key {min(unknown)!r}")

@@ -7,9 +7,10 @@ of a docstring are also the JSON Schema: see ``hub_tfx_pipelines.config_file``.
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from hub_tfx._config import Checked, Form
+from hub_tfx._config import Checked, Form, Range
 from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.generations import DEFAULT_KEEP, check_root_name
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
@@ -49,6 +50,8 @@ Place = Annotated[
     Connection, Form("where ML Metadata is", Connection.parse, held=Connection, text=str)
 ]
 CardFile = Annotated[Card, Form("the path of a card", read_card, held=Card, text=_path)]
+
+Root = Annotated[str, Form("a directory, s3://… or gs://…", check_root_name)]
 
 
 LockPath = Annotated[
@@ -169,6 +172,19 @@ class PipelineConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmbeddingsRoot(Checked):
+    """Where the embeddings of each run become a generation, the latest of which others read.
+
+    Attributes:
+      root: directory, ``s3://…`` or ``gs://…``.
+      keep: how many generations stay, the latest among them.
+    """
+
+    root: Root
+    keep: Annotated[int, Range(least=1)] = DEFAULT_KEEP
+
+
+@dataclass(frozen=True, kw_only=True)
 class EmbedPipelineConfig(PipelineConfig):
     """What the embedding pipeline works on, besides what every pipeline does.
 
@@ -179,6 +195,7 @@ class EmbedPipelineConfig(PipelineConfig):
         this pipeline. Such a run is never skipped, since each makes the next one's input.
       state_dir: directory that names the last embeddings, from which rows are copied: for runners
         that cannot resolve artifacts of earlier runs, such as Vertex AI Pipelines.
+      embeddings: where the embeddings become the latest generation; None where they do not.
     """
 
     pipeline_name: str = "embed"
@@ -186,10 +203,16 @@ class EmbedPipelineConfig(PipelineConfig):
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     incremental: bool = False
     state_dir: str | None = None
+    embeddings: EmbeddingsRoot | None = None
 
     @property
     def folders(self) -> tuple[str, ...]:
-        return super().folders + (() if self.state_dir is None else (self.state_dir,))
+        state = () if self.state_dir is None else (self.state_dir,)
+        return super().folders + state + _roots(self.embeddings)
+
+
+def _roots(embeddings: EmbeddingsRoot | None) -> tuple[str, ...]:
+    return () if embeddings is None else (embeddings.root,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,6 +359,7 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
         the way in which they are fed in training, and nothing kept of them.
       state_dir: directory that names what was learned last and the last embeddings: for runners
         that cannot resolve artifacts of earlier runs, such as Vertex AI Pipelines.
+      embeddings: where the embeddings become the latest generation; None where they do not.
     """
 
     pipeline_name: str = "retrain"
@@ -349,11 +373,13 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
     schema_file: str | None = None
     embed: EmbedConfig | None = None
     state_dir: str | None = None
+    embeddings: EmbeddingsRoot | None = None
 
     @property
     def folders(self) -> tuple[str, ...]:
         more = (self.schema_file, self.state_dir)
-        return super().folders + tuple(folder for folder in more if folder is not None)
+        given = tuple(folder for folder in more if folder is not None)
+        return super().folders + given + _roots(self.embeddings)
 
     @property
     def corpus_window(self) -> Window | None:

@@ -1,4 +1,4 @@
-"""ExampleGen and ModuleResolver -> EmbeddingGenerator."""
+"""ExampleGen and ModuleResolver -> EmbeddingGenerator -> EmbeddingPusher."""
 
 import tfx.v1 as tfx
 
@@ -7,6 +7,7 @@ from hub_tfx.components.latest_embeddings import latest_embeddings
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx_pipelines.common import make_example_gen, make_pipeline, resolve_preprocessor
 from hub_tfx_pipelines.configs import EmbedPipelineConfig
+from hub_tfx_pipelines.pushing import push_embeddings
 
 
 def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
@@ -30,4 +31,9 @@ def create_pipeline(config: EmbedPipelineConfig) -> tfx.dsl.Pipeline:
         previous=previous,
         state_dir=config.state_dir,
     )
-    return make_pipeline(config, [*components, generator])
+    pushing = push_embeddings(
+        config.embeddings,
+        generator.outputs["embeddings"],
+        may_be_earlier=not config.incremental and config.state_dir is None,
+    )
+    return make_pipeline(config, [*components, generator, *pushing])

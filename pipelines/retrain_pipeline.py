@@ -1,7 +1,7 @@
 """From new examples to a better version and its embeddings, again and again.
 
 WindowExampleGen -> statistics, schema, validation -> RetrainGate -> ModuleTrainer
-    -> ModuleEvaluator -> ModulePublisher -> EmbeddingGenerator
+    -> ModuleEvaluator -> ModulePublisher -> EmbeddingGenerator -> EmbeddingPusher
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from hub_tfx_pipelines.common import make_pipeline, resolve_preprocessor
 from hub_tfx_pipelines.configs import RetrainPipelineConfig
 from hub_tfx_pipelines.finetune_pipeline import make_trainer, prepare
 from hub_tfx_pipelines.publishing import find_baseline, judge_and_publish
+from hub_tfx_pipelines.pushing import push_embeddings
 from hub_tfx_pipelines.windows import Plans, make_example_gens
 
 
@@ -88,7 +89,9 @@ def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -
         *latest.nodes,
         gate,
     ]
-    return make_pipeline(config, [*finding_out, trainer, evaluator, publisher, generator])
+    pushing = push_embeddings(config.embeddings, generator.outputs["embeddings"])
+    learning = [trainer, evaluator, publisher]
+    return make_pipeline(config, [*finding_out, *learning, generator, *pushing])
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
       config: an EmbedPipelineConfig with metadata or a metadata_path.
 
     Returns:
-      The URI of the ``embeddings`` and their properties.
+      The URI of the ``embeddings`` and their properties; with a root of embeddings, the number of
+      its latest ``generation`` and where that is, as ``location``.
 
     Raises:
       ConfigError: the config does not say where ML Metadata is.
@@ -43,7 +44,8 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
-    return _run(_for_engine(config), create_pipeline)["EmbeddingGenerator"]["embeddings"]
+    steps = _run(_for_engine(config), create_pipeline)
+    return {**steps["EmbeddingGenerator"]["embeddings"], **_pushed(steps)}
 
 
 def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
@@ -76,7 +78,8 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
     Returns:
       ``learn`` (1 or 0), and why, as ``decided``; where it has learned, what ``run_finetune``
       returns as well; the URI of the ``embeddings``, their ``rows``, how many of them were copied
-      from an earlier run as ``reused``, and the digest of the module as ``embedded_with``.
+      from an earlier run as ``reused``, and the digest of the module as ``embedded_with``; with a
+      root of embeddings, its latest ``generation`` and the ``location`` of that.
 
     Raises:
       ConfigError: the gate names a baseline.
@@ -95,6 +98,7 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
         **_outcome(steps),
         **{name: embeddings[name] for name in ("embeddings", "rows", "reused")},
         "embedded_with": embeddings["module_digest"],
+        **_pushed(steps),
     }
 
 
@@ -173,6 +177,12 @@ def _for_engine(config: _Config) -> _Config:
     )
 
 
+def _pushed(steps: _Steps) -> dict[str, Any]:
+    """The latest generation of the root of embeddings, if there is one."""
+    pushed = steps.get("EmbeddingPusher", {}).get("pushed", {})
+    return {name: pushed[name] for name in ("generation", "location") if name in pushed}
+
+
 def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     """Runs a pipeline, and reads what its steps made back.
 
@@ -219,7 +229,7 @@ def _resolved(handle: str, digest: str | None, policy: "SafetyPolicy") -> tuple[
     """Resolves a module; the handle to name it by in the pipeline, and its digest."""
     from hub_tfx.store.cache import ModuleCache
 
-    module = ModuleCache(policy=policy).resolve(handle, digest=digest)
+    module = ModuleCache(policy=policy).resolve(handle, digest=digest, verify=True)
     return _pinned(handle, module.handle), module.digest
 
 

@@ -313,11 +313,28 @@ def _saves_for_a_signature(graph: Any) -> None:
 def _saves_for_an_initializer(graph: Any) -> None:
     _saver(graph)
     variable: Any = variable_pb2.VariableDef(variable_name="v:0", initializer_name="save")
-    graph.collection_def["variables"].bytes_list.value.append(variable.SerializeToString())
+    graph.collection_def["local_variables"].bytes_list.value.append(variable.SerializeToString())
 
 
-def _saves_for_nobody(graph: Any) -> None:
-    node(graph.graph_def, "SaveV2", "evil", ["text"])
+def _saves_for_an_init_op(graph: Any) -> None:
+    """What runs at load calls a function that calls what saves."""
+    node(function(graph, "inner", ["file"]), "SaveV2", "s", ["file"])
+    call(function(graph, "outer", ["file"]), "c", "inner", ["file"])
+    call(graph.graph_def, "evil", "outer", ["text"])
+    node(graph.graph_def, "NoOp", "init", ["^evil"])
+    graph.collection_def["saved_model_main_op"].node_list.value.append("init")
+
+
+def _restores_for_a_gradient(graph: Any) -> None:
+    node(function(graph, "gradient", ["file"]), "RestoreV2", "r", ["file"])
+    graph.graph_def.library.gradient.add(function_name="embed", gradient_func="gradient")
+
+
+def _restores_by_a_bare_function(graph: Any) -> None:
+    """An object names the function, and the list of functions does not."""
+    node(function(graph, "inner", ["file"]), "RestoreV2", "r", ["file"])
+    objects = graph.object_graph_def
+    objects.nodes.add().bare_concrete_function.concrete_function_name = "inner"
 
 
 def _restores_a_file_of_its_own(graph: Any) -> None:
@@ -455,7 +472,13 @@ HOSTILE: Mapping[str, Hostile] = {
     "restore in a call": Hostile(_restores_when_called, "saver", "RestoreV2", "vectors"),
     "save for a signature": Hostile(_saves_for_a_signature, "saver", "SaveV2", "save"),
     "save for an initializer": Hostile(_saves_for_an_initializer, "saver", "SaveV2", "save"),
-    "save for nobody": Hostile(_saves_for_nobody, "saver", "SaveV2", "evil"),
+    "save for an init op": Hostile(_saves_for_an_init_op, "saver", "SaveV2", "evil"),
+    "restore for a gradient": Hostile(
+        _restores_for_a_gradient, "saver", "RestoreV2", "", "gradient"
+    ),
+    "restore by a bare function": Hostile(
+        _restores_by_a_bare_function, "saver", "RestoreV2", "", "inner"
+    ),
     "restore of another file": Hostile(_restores_a_file_of_its_own, "saver", "RestoreV2", "evil"),
     "restore through functions": Hostile(
         _restores_through_functions, "saver", "RestoreV2", "", "outer"

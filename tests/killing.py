@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 
@@ -18,9 +19,14 @@ def lived_through(body: Callable[[], None], call: str, number: int, *more: str) 
     reads, writes = os.pipe()
     child = os.fork()
     if not child:
-        os.read(reads, 1)
-        body()
-        os._exit(0)
+        try:
+            os.read(reads, 1)
+            body()
+            os._exit(0)
+        except BaseException:  # noqa: BLE001
+            traceback.print_exc()
+        finally:  # Whatever the body raises, the child does not go on as its parent.
+            os._exit(1)
     calls = ",".join([call, *(injection.partition(":")[0] for injection in more)])
     injected = [f"{call}:signal=SIGKILL:when={number}", *more]
     options = [option for injection in injected for option in ("-e", f"inject={injection}")]

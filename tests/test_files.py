@@ -26,7 +26,7 @@ def text_of(path: Path) -> str:
 def path(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Of a directory, on a filesystem that can swap names and on one that cannot."""
     if request.param == "renamed twice":
-        monkeypatch.setattr(_files, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(_files, "exchange", lambda one, other: False)
     return tmp_path / "parent" / "made"
 
 
@@ -85,7 +85,7 @@ def test_where_the_second_rename_fails_the_first_is_undone(
             raise OSError(5, "Input/output error")
         rename(source, target)
 
-    monkeypatch.setattr(_files, "_exchange", lambda one, other: False)
+    monkeypatch.setattr(_files, "exchange", lambda one, other: False)
     monkeypatch.setattr(os, "rename", second_fails)
     with pytest.raises(OSError, match="Input/output"):
         write(path, "new")
@@ -97,9 +97,9 @@ def test_a_reader_finds_one_directory_at_any_time(tmp_path: Path) -> None:
     path = tmp_path / "made"
     write(path, "0")
     (tmp_path / "other").mkdir()
-    if not _files._exchange(tmp_path / "other", path):
+    if not _files.exchange(tmp_path / "other", path):
         pytest.skip("this filesystem cannot swap names")
-    _files._exchange(tmp_path / "other", path)
+    _files.exchange(tmp_path / "other", path)
     over, missing = threading.Event(), []
 
     def look() -> None:
@@ -130,7 +130,7 @@ def rename_or_die(*names):
     rename(*names)
 
 os.rename = rename_or_die
-_files._exchange = lambda one, other: False
+_files.exchange = lambda one, other: False
 with _files.staged_directory(Path(sys.argv[1]), replace=True) as directory:
     (directory / "inner").mkdir()
     (directory / "inner" / "file").write_text("new")

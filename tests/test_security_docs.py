@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "security.md").read_text()
 ROWS = [line for line in PAGE.splitlines() if re.match(r"\| (?!.*\| what happens \|)", line)]
+ROWS = [row for row in ROWS if row.count(" | ") > 1]  # Tables of two columns name no tests.
 NAMED = sorted(set(re.findall(r"`(tests/[^`]+)`", PAGE)))
 
 

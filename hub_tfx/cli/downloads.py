@@ -7,6 +7,7 @@ from hub_tfx.store.fetch.progress import Download
 
 _LINE_EVERY_S = 30.0
 _LIVE_EVERY_S = 0.5
+_BAR_WIDTH = 20
 
 
 class ShownDownload:
@@ -35,9 +36,18 @@ class ShownDownload:
                 self._next_s = download.started_s + self._line_every_s
                 return
         self._next_s = now_s + (self._live_every_s if self._line.is_live else self._line_every_s)
-        self._line.show(download.line(now_s))
+        bar = _bar(download) if self._line.is_live else ""
+        self._line.show(bar + download.line(now_s))
 
     def ended(self, download: Download) -> None:
         if self._line is not None:
             self._line.stop()
             self._line = None
+
+
+def _bar(download: Download) -> str:
+    """A bar, if it is known how much there is."""
+    if not download.expected:
+        return ""
+    full = min(_BAR_WIDTH, _BAR_WIDTH * download.done // download.expected)
+    return "█" * full + "░" * (_BAR_WIDTH - full) + " "

@@ -117,7 +117,7 @@ def embed(
 
     config, beam_arguments = embed_config(**options), engine_options()
     cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, config.imports))
-    module = cache.resolve(handle, digest=digest)
+    module = cache.resolve(handle, digest=digest, verify=True)
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     with shown_progress(), errors_told_once():
         result = embed_files(

@@ -128,8 +128,10 @@ def evaluate(
     beam_arguments = engine_options()
     imports = {*feeding.imports, *(baseline_feeding.imports if baseline_feeding else ())}
     cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, sorted(imports)))
-    module = cache.resolve(handle, digest=digest)
-    other = None if baseline is None else cache.resolve(baseline, digest=baseline_digest)
+    module = cache.resolve(handle, digest=digest, verify=True)
+    other = (
+        None if baseline is None else cache.resolve(baseline, digest=baseline_digest, verify=True)
+    )
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     with shown_progress(), errors_told_once():
         evaluation = evaluate_files(

@@ -166,6 +166,6 @@ def _base(
         raise UsageError(
             "give either --module, the module to start from, or --module-fn, which builds a new one"
         )
-    base = cache.resolve(module, digest=digest)
+    base = cache.resolve(module, digest=digest, verify=True)
     check_format(module_format, base)
     return base

@@ -159,11 +159,43 @@ threads_option = click.option(
     metavar="N",
     help="Use N threads in each process.  [one a core, shared by worker processes]",
 )
-cache_dir_option = click.option(
+
+
+def _go_offline(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    """Sets what the library and child processes look at, for the time of the command."""
+    if not value:
+        return
+    before = os.environ.get("HUB_TFX_OFFLINE")
+    os.environ["HUB_TFX_OFFLINE"] = "1"
+
+    def undo() -> None:
+        del os.environ["HUB_TFX_OFFLINE"]
+        if before is not None:
+            os.environ["HUB_TFX_OFFLINE"] = before
+
+    ctx.call_on_close(undo)
+
+
+cache_folder_option = click.option(
     "--cache-dir",
     metavar="DIR",
     help="Keep modules in this directory.  [TFHUB_CACHE_DIR, or the user's cache]",
 )
+
+
+def cache_dir_option(command: Any) -> Any:
+    """Adds the options of what resolves: where the cache is, and whether only it may be used."""
+    offline = click.option(
+        "--offline",
+        is_flag=True,
+        expose_value=False,
+        callback=_go_offline,
+        help="Take modules from the cache and this machine only, and never ask a server.  "
+        "[HUB_TFX_OFFLINE]",
+    )
+    return add_options(command, cache_folder_option, offline)
+
+
 input_format_option = click.option(
     "--input-format",
     type=click.Choice(["txt", "csv", "jsonl", "parquet", "tfrecord"]),
@@ -386,7 +418,7 @@ def resolve_preprocessor(
       UsageError: a digest is given for none.
     """
     check_preprocessor_digest(handle, digest)
-    return None if handle is None else cache.resolve(handle, digest=digest)
+    return None if handle is None else cache.resolve(handle, digest=digest, verify=True)
 
 
 def check_preprocessor_digest(handle: str | None, digest: str | None) -> None:
@@ -416,9 +448,7 @@ def located(
 
     parsed = ModuleHandle.parse(handle)
     if not (parsed.is_local and os.path.isdir(parsed.path)):
-        resolved = ModuleCache(cache_dir, policy=policy).resolve(parsed, digest=pinned)
-        resolved.verify()
-        return resolved
+        return ModuleCache(cache_dir, policy=policy).resolve(parsed, digest=pinned, verify=True)
     module = ResolvedModule.of_directory(parsed.path, str(parsed), SafetyPolicy("off"))
     if pinned not in (None, module.digest):
         raise DigestMismatchError(

@@ -128,7 +128,7 @@ def publish(
     from hub_tfx.store.cache import ModuleCache
 
     safety = safety_policy(policy, allow_ops, imports)
-    resolved = ModuleCache(cache_dir, policy=safety).resolve(module, digest=digest)
+    resolved = ModuleCache(cache_dir, policy=safety).resolve(module, digest=digest, verify=True)
     published = publish_module(
         resolved,
         repository,

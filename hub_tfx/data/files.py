@@ -18,7 +18,7 @@ from hub_tfx.data.filesystems import is_local
 from hub_tfx.data.readers import PARQUET, format_of
 from hub_tfx.data.readers.formats import format_of_name
 from hub_tfx.errors import InputError
-from hub_tfx.module.manifest import hash_file
+from hub_tfx.module.hashes import hash_file
 
 _READ_AT_ONCE = 16
 _HIDDEN = (".", "_")

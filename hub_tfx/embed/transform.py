@@ -104,7 +104,7 @@ class _Source:
         """A local directory with the module; raises DigestMismatchError for another module."""
         path = local_directory(self.path)
         if self.digest is not None:
-            actual = Manifest.of_directory(path).digest
+            actual = Manifest.of_directory(path, once=True).digest
             if actual != self.digest:
                 raise DigestMismatchError(
                     f"this worker's module in {self.path} has digest {actual}, "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import DecodeError
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
-_SAVER_COLLECTION = "savers"
+_LOCAL_VARIABLES = "local_variables"  # Whose initializers run when a graph is loaded.
 _FED = ("Const", "Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 _VARIABLE, _ASSIGN = "VarHandleOp", "AssignVariableOp"
 _PLAIN_USES = (_ASSIGN, "ReadVariableOp", "VarIsInitializedOp")
@@ -62,6 +62,7 @@ class Flow:
         self._arguments: dict[str, dict[str, int]] = {}
         self._sources: dict[tuple[str, str], Any] = {}
         self._uses: tuple[Any, Any] | None = None
+        self._called_by_objects: set[str] | None = None
 
     def misplaced_files(self) -> Iterator[Found]:
         """The ops that read a file by a name that is not that of an asset of the module."""
@@ -84,21 +85,20 @@ class Flow:
             waiting += fresh
 
     def misplaced_savers(self) -> Iterator[Found]:
-        """The ops that read and write checkpoints elsewhere than where the SaverDef leads."""
+        """The ops that read and write checkpoints where more than the SaverDef leads to them.
+
+        Those to which nothing leads are left: an export by tf.estimator has two savers too many,
+        and initializers of weights that were once restored, which nobody runs.
+        """
         if not self.savers:
             return
         holds = self._holding_savers()
-        saver = self.graph.saver_def
-        places = (saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name)
-        inside = self._ancestors(filter(None, places))
         outside = self._ancestors(self._other_roots())
         for op, node in self._top_savers(holds):
-            if node.name not in inside:
-                yield Found(op, node.name, "", "the SaverDef of the graph does not lead to it")
-            elif node.name in outside:
+            if node.name in outside:
                 yield Found(op, node.name, "", "it is run by more than the SaverDef of the graph")
         yield from self._callable_savers(holds)
-        yield from self._constant_checkpoints(_base(saver.filename_tensor_name))
+        yield from self._constant_checkpoints()
 
     def _file_name(
         self, op: str, function: str, node: Any, number: int, waiting: list[tuple[str, str, int]]
@@ -116,10 +116,12 @@ class Flow:
 
     def _captured(self, op: str, function: str, number: int) -> Iterator[Found]:
         """Looks at what a function that can be called from outside is given as this argument."""
-        objects = self.graph.object_graph_def
-        if function not in objects.concrete_functions or function not in self.library:
+        if function not in self._callable():
             return
-        bound = objects.concrete_functions[function].bound_inputs
+        objects = self.graph.object_graph_def
+        bound: Any = ()
+        if function in objects.concrete_functions:
+            bound = objects.concrete_functions[function].bound_inputs
         place = number - (len(self.library[function].signature.input_arg) - len(bound))
         if not 0 <= place < len(bound):
             yield Found(op, "", function, "the name of its file is an argument of the caller")
@@ -130,6 +132,17 @@ class Flow:
         if captured.HasField("constant") and captured.constant.operation in self.assets:
             return
         yield Found(op, "", function, "the name of its file is captured from what is not an asset")
+
+    def _callable(self) -> set[str]:
+        """The functions that objects of the module can call."""
+        if self._called_by_objects is None:
+            objects = self.graph.object_graph_def
+            names = set(objects.concrete_functions)
+            for node in objects.nodes:
+                names.update(node.function.concrete_functions)
+                names.add(node.bare_concrete_function.concrete_function_name)
+            self._called_by_objects = names & self.library.keys()
+        return self._called_by_objects
 
     def _holding_savers(self) -> dict[str, str]:
         """Function that runs such an op, itself or through others -> the op."""
@@ -153,25 +166,26 @@ class Flow:
                     yield op, node
 
     def _callable_savers(self, holds: Mapping[str, str]) -> Iterator[Found]:
-        for function, op in holds.items():
-            if function in self.graph.object_graph_def.concrete_functions:
-                yield Found(op, "", function, "an object of the module can call it")
-            elif not self.calls.get(function):
-                yield Found(op, "", function, "the SaverDef of the graph does not lead to it")
+        for function in self._callable() & holds.keys():
+            yield Found(holds[function], "", function, "an object of the module can call it")
         library = self.graph.graph_def.library
         for gradient in (*library.gradient, *library.registered_gradients):
             if gradient.gradient_func in holds:
                 op, function = holds[gradient.gradient_func], gradient.gradient_func
                 yield Found(op, "", function, "it is the gradient of an operation")
 
-    def _constant_checkpoints(self, file_name: str) -> Iterator[Found]:
+    def _constant_checkpoints(self) -> Iterator[Found]:
+        """Those that take the name of their file from the graph, where it is to be given."""
+        saver = self.graph.saver_def
+        file_name = _base(saver.filename_tensor_name)
+        inside = self._ancestors(filter(None, (saver.save_tensor_name, saver.restore_op_name)))
         for function, node in self.savers:
             if node.op not in ("SaveV2", "RestoreV2") or not node.input:
                 continue
             source = self.source(function, node.input[0])
             if source is None or isinstance(source, Argument):
                 continue
-            if function or source.name != file_name:
+            if function or (node.name in inside and source.name != file_name):
                 yield Found(node.op, node.name, function, "its file has a name inside the graph")
 
     def _other_roots(self) -> Iterator[str]:
@@ -182,7 +196,7 @@ class Flow:
                     yield from _tensor_names(info)
         for name, collection in self.graph.collection_def.items():
             yield from collection.node_list.value
-            if name != _SAVER_COLLECTION:
+            if name == _LOCAL_VARIABLES:
                 yield from _variable_names(collection.bytes_list.value)
 
     def _ancestors(self, names: Iterable[str]) -> set[str]:

@@ -5,15 +5,17 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hub_tfx._files import odd_name, open_regular, why
+from hub_tfx._files import odd_name, why
 from hub_tfx.errors import ConfigError, DigestMismatchError, InputError, NotAModuleError
+from hub_tfx.module.hashes import hash_file, hash_once
 
-_CHUNK_BYTES = 1 << 20
+__all__ = ["FileEntry", "Manifest", "hash_file", "is_digest", "is_inside", "parse_digest"]
+
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,8 +41,13 @@ class Manifest:
     files: tuple[FileEntry, ...]
 
     @classmethod
-    def of_directory(cls, root: str | os.PathLike[str]) -> "Manifest":
+    def of_directory(cls, root: str | os.PathLike[str], *, once: bool = False) -> "Manifest":
         """Reads and hashes every file below ``root``; empty directories do not count.
+
+        Args:
+          root: the directory.
+          once: whether to believe what this process has hashed before, where size, times and inode
+            of a file have stayed as they were.
 
         Raises:
           NotAModuleError: ``root`` is not a directory, or holds a link or a device.
@@ -49,7 +56,8 @@ class Manifest:
         root = Path(root)
         if not root.is_dir():
             raise NotAModuleError(f"{root} is not a directory")
-        return cls(tuple(sorted(_entry(root, path) for path in _walk(root))))
+        hashed = hash_once if once else hash_file
+        return cls(tuple(sorted(_entry(root, path, hashed) for path in _walk(root))))
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
@@ -116,7 +124,7 @@ def _unreadable(error: OSError) -> NoReturn:
     raise InputError(f"{error.filename} cannot be read: {error.strerror}") from error
 
 
-def _entry(root: Path, path: Path) -> FileEntry:
+def _entry(root: Path, path: Path, hashed: Callable[[Path], tuple[int, str]]) -> FileEntry:
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             raise NotAModuleError(
@@ -124,7 +132,7 @@ def _entry(root: Path, path: Path) -> FileEntry:
             )
         if (shown := odd_name(path)) is not None:
             raise NotAModuleError(f"{shown}: its name is not valid UTF-8: rename it")
-        return FileEntry(path.relative_to(root).as_posix(), *hash_file(path))
+        return FileEntry(path.relative_to(root).as_posix(), *hashed(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {why(error)}") from error
 
@@ -161,14 +169,3 @@ def parse_digest(text: str) -> str:
     if not is_digest(text.lower()):
         raise ConfigError(f"{text!r} is not a digest: give all of its 64 hex digits")
     return text.lower()
-
-
-def hash_file(path: Path) -> tuple[int, str]:
-    """Length in bytes and SHA-256, in hex, of a file."""
-    sha256 = hashlib.sha256()
-    size_bytes = 0
-    with open_regular(path) as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            sha256.update(chunk)
-            size_bytes += len(chunk)
-    return size_bytes, sha256.hexdigest()

@@ -65,13 +65,13 @@ class ResolvedModule:
         return cls(handle or str(path), path, manifest.digest, examined.spec, manifest.size_bytes)
 
     def verify(self) -> Manifest:
-        """The manifest of the directory, which is hashed for it.
+        """The manifest of the directory, which is hashed for it, once a process.
 
         Raises:
           DigestMismatchError: the directory no longer has the bytes of the digest. What resolves a
             module may have hashed it long ago.
         """
-        manifest = Manifest.of_directory(self.path)
+        manifest = Manifest.of_directory(self.path, once=True)
         if manifest.digest != self.digest:
             raise DigestMismatchError(
                 f"{self.path} does not hold the module {self.handle} that was resolved: its digest "

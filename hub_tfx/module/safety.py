@@ -41,7 +41,7 @@ class Finding:
 
     Attributes:
       rule: ``op`` (refused, or on no list), ``package`` (an op of a known package), ``saver`` (a
-        checkpoint is read or written elsewhere than by the SaverDef), ``file`` (a file that is not
+        checkpoint is read or written by more than the SaverDef), ``file`` (a file that is not
         an asset is read), ``attribute`` (one that names a file, say), ``asset`` (it lies outside of
         assets/), ``function``, ``constant``, ``config`` or ``unread``.
       op: name of the op; empty where it is about none.

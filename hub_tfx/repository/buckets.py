@@ -2,8 +2,8 @@
 
 A bucket has no rename. Content goes to blobs first, which are named by their bytes, so that two
 publishers cannot disturb each other; then the marker is created, if it is absent; and last what a
-web server is to find beside it is copied from the blobs, by the store itself. A reader of ours
-needs marker and blobs only.
+web server is to find beside it is copied from the blobs, by the store itself; in ``gs://`` the
+module's files, too, which TensorFlow reads in place. A reader of ours needs marker and blobs only.
 """
 
 import json
@@ -11,9 +11,11 @@ import os
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 from hub_tfx.errors import (
     DigestMismatchError,
@@ -31,6 +33,9 @@ from hub_tfx.repository.storage import Content, Garbage
 from hub_tfx.store.bucket_filesystem import open_bucket, told_by
 
 _COLLECTOR = f"{layout.WORK}/collector.json"
+_BLOCK_BYTES = 4 << 20
+_LISTED_AT_ONCE = 16
+_TELLING = ("ETag", "etag", "generation", "md5Hash", "created")
 _CREATE_ONCE = ("s3", "s3a", "gs", "gcs", "memory")
 """Stores that create a file only where it is absent. Others take the option and overwrite."""
 
@@ -46,17 +51,7 @@ class BucketStorage:
           ConfigError: what reaches this kind of store is not installed.
         """
         self.url = url.rstrip("/")
-        scheme, _, path = self.url.partition("://")
-        if scheme not in _CREATE_ONCE:
-            raise HandleError(
-                f"{scheme}://… cannot hold a repository: use a directory, s3:// or gs://, which "
-                "are known to let one of two publishers win"
-            )
-        if not path or any(c in path for c in "@?#"):
-            raise HandleError(
-                f"{scheme}://… is not the URL of a repository: give bucket and folder, without "
-                "credentials, which come from where the store's own tools look for them"
-            )
+        check_url(url)
         self._fs, root = open_bucket(self.url)
         self._root = root.rstrip("/")
 
@@ -67,6 +62,14 @@ class BucketStorage:
             except (FileNotFoundError, IsADirectoryError):
                 return None
             return content
+
+    def open(self, key: str) -> BinaryIO | None:
+        with self._asked(key):
+            try:
+                file = self._fs.open(self._at(key), "rb", block_size=_BLOCK_BYTES)
+            except (FileNotFoundError, IsADirectoryError):
+                return None
+            return cast(BinaryIO, file)
 
     def names(self, folder: str) -> list[str]:
         with self._asked(folder):
@@ -87,6 +90,35 @@ class BucketStorage:
                 return False
             return True
 
+    def put(self, key: str, source: str) -> bool:
+        scheme, is_url, _ = source.partition("://")
+        if is_url and scheme not in self._schemes:
+            return False
+        with self._asked(key, writing=True):
+            if is_url:
+                self._fs.cp_file(self._fs._strip_protocol(source), self._at(key))
+            else:
+                self._fs.put_file(source, self._at(key))
+        return True
+
+    def replace(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        while (data := change(self.read(key))) is not None:
+            with self._asked(key, writing=True):
+                self._fs.pipe_file(self._at(key), data)
+
+    def remove(self, key: str) -> None:
+        with self._asked(key, writing=True), suppress(FileNotFoundError):
+            self._fs.rm_file(self._at(key))
+
+    def sweep(self) -> None:
+        """Nothing: an object appears as a whole."""
+
+    @property
+    def _schemes(self) -> Sequence[str]:
+        """The beginnings of URLs of this kind of store."""
+        schemes: str | Sequence[str] = self._fs.protocol
+        return (schemes,) if isinstance(schemes, str) else schemes
+
     @contextmanager
     def work(self) -> Iterator[Path]:
         lease = f"{layout.WORK}/{uuid.uuid4().hex}.json"
@@ -99,7 +131,7 @@ class BucketStorage:
                 yield Path(folder)
         finally:
             with suppress(HubTfxError):
-                self._remove(lease)
+                self.remove(lease)
 
     def push(self, version: Version, content: Content, work: Path) -> None:
         for entry in version.entries:
@@ -123,7 +155,7 @@ class BucketStorage:
                 self._fs.put_file(os.fspath(source), self._at(key))
 
     def finish(self, version: Version) -> None:
-        for entry in version.beside:
+        for entry in version.entries if self._is_read_in_place else version.beside:
             key = f"{version.key}/{entry.path}"
             if self._size(key) != entry.size_bytes:
                 with self._asked(key, writing=True):
@@ -152,6 +184,20 @@ class BucketStorage:
                 below = path.strip("/").removeprefix(f"{self._root.strip('/')}/")
                 yield below, int(info["size"] or 0)
 
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        """Those of several publishers at once: a listing of each leaves the blobs out."""
+        publishers = [n for n in self.names("") if n != layout.RESERVED and not n.startswith(".")]
+        with ThreadPoolExecutor(_LISTED_AT_ONCE) as pool:
+            for found in pool.map(self._stamps_of, publishers):
+                yield from found
+
+    def _stamps_of(self, publisher: str) -> list[tuple[str, str]]:
+        with self._asked(publisher):
+            found = self._fs.find(self._at(publisher), detail=True)
+        below = f"{self._root.strip('/')}/"
+        named = ((path.strip("/").removeprefix(below), info) for path, info in found.items())
+        return [(key, _stamp(info)) for key, info in named if _never_changes(key)]
+
     # --- Garbage --------------------------------------------------------------------------------
 
     def collect(
@@ -165,16 +211,16 @@ class BucketStorage:
         if not execute:
             return self._garbage(named, forget)
         if forget:
-            self._remove(_COLLECTOR)
+            self.remove(_COLLECTOR)
         if not self.create(_COLLECTOR, _whose()):
             self._refuse_collector()
         try:
             garbage = self._garbage(named, forget)
             for key, _ in garbage.files:
-                self._remove(key)
+                self.remove(key)
             return garbage
         finally:
-            self._remove(_COLLECTOR)
+            self.remove(_COLLECTOR)
 
     def _garbage(self, named: Callable[[], Set[str]], forget: bool) -> Garbage:
         leases = [k for k, _ in self.files(layout.WORK) if k != _COLLECTOR]
@@ -199,6 +245,11 @@ class BucketStorage:
                 "when that has ended, or run `hub-tfx repo gc --yes --forget` if it is dead"
             )
 
+    @property
+    def _is_read_in_place(self) -> bool:
+        """Whether TensorFlow reads modules where they are, by the uncompressed hosting protocol."""
+        return self.url.startswith(("gs://", "gcs://"))
+
     # --- The store ------------------------------------------------------------------------------
 
     def _at(self, key: str) -> str:
@@ -211,10 +262,6 @@ class BucketStorage:
                 return int(self._fs.info(self._at(key))["size"])
             except FileNotFoundError:
                 return None
-
-    def _remove(self, key: str) -> None:
-        with self._asked(key, writing=True), suppress(FileNotFoundError):
-            self._fs.rm_file(self._at(key))
 
     @contextmanager
     def _asked(self, key: str, *, writing: bool = False) -> Iterator[None]:
@@ -235,6 +282,39 @@ class BucketStorage:
                 f"{self.url}/{key}: the store cannot be asked: {told_by(error)}; check the network "
                 "and your credentials, or try again later"
             ) from error
+
+
+def check_url(url: str, what: str = "a repository") -> None:
+    """Raises HandleError for a URL that is not one of a store, or holds a credential.
+
+    Args:
+      url: the URL.
+      what: what is to lie there, in words.
+    """
+    scheme, _, path = url.partition("://")
+    if scheme not in _CREATE_ONCE:
+        raise HandleError(
+            f"{scheme}://… cannot hold {what}: use a directory, s3:// or gs://, which are known to "
+            "let one of two publishers win"
+        )
+    if not path.strip("/") or any(c in path for c in "@?#"):
+        raise HandleError(
+            f"{scheme}://… is not the URL of {what}: give bucket and folder, without credentials, "
+            "which come from where the store's own tools look for them"
+        )
+
+
+def _never_changes(key: str) -> bool:
+    """Whether a key is that of a version's marker or of a record."""
+    parts = key.split("/")
+    if len(parts) == 4:
+        return parts[3] == layout.MARKER
+    return len(parts) == 6 and parts[2] == layout.RESERVED
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    """What stores tell of an object that is another one for other bytes."""
+    return "-".join(str(info[name]) for name in ("size", *_TELLING) if info.get(name))
 
 
 def _whose() -> bytes:

@@ -126,14 +126,19 @@ def _open(archive: str | os.PathLike[str]) -> BinaryIO:
 
 
 def _unpack(file: BinaryIO, destination: Path, limits: Limits) -> None:
-    names = MemberNames(limits.depth)
+    names = MemberNames(limits.depth, limits.members)
+    written: set[Path] = set()
     for member, pieces in read_members(file, limits):
         if member.is_directory:
             _make_directory(destination.joinpath(*names.add_directory(member.name)))
         else:
             path = destination.joinpath(*names.add_file(member.name))
+            if path in written:
+                _compare(member.name, path, pieces)
+                continue
             _make_directory(path.parent)
             _write(path, pieces)
+            written.add(path)
 
 
 def _make_directory(path: Path) -> None:
@@ -141,6 +146,18 @@ def _make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{path} cannot be created: {why(error)}; {MAKE_ROOM}") from error
+
+
+def _compare(name: str, path: Path, pieces: Iterator[bytes]) -> None:
+    """Some writers pack a file twice, which is harmless while both are the same."""
+    try:
+        with open_regular(path, follow_link=False) as file:
+            is_same = all(file.read(len(piece)) == piece for piece in pieces)
+            if is_same and not file.read(1):
+                return
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read back: {why(error)}; {MAKE_ROOM}") from error
+    raise UnsafeArchiveError(f"member {name[:200]!r}: a second member of that name, of other bytes")
 
 
 def _write(path: Path, pieces: Iterator[bytes]) -> None:
@@ -156,7 +173,7 @@ def _write(path: Path, pieces: Iterator[bytes]) -> None:
 def _pack(directory: Path, manifest: Manifest, file: BinaryIO) -> None:
     sizes = {entry.path: entry.size_bytes for entry in manifest.files}
     folders = {str(f) for path in sizes for f in PurePosixPath(path).parents} - {"."}
-    names = MemberNames(DEFAULT_LIMITS.depth)
+    names = MemberNames(DEFAULT_LIMITS.depth, DEFAULT_LIMITS.members)
     packed = gzip.GzipFile("", "wb", _COMPRESS_LEVEL, file, mtime=0)
     with packed, tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for path in sorted(folders | sizes.keys()):

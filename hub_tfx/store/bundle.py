@@ -151,7 +151,7 @@ def _member(digest: str) -> str:
 
 def _imported(cache: ModuleCache, file: BinaryIO) -> Iterator[BundledModule]:
     members = read_members(file, DEFAULT_LIMITS)
-    names = MemberNames(DEFAULT_LIMITS.depth)
+    names = MemberNames(DEFAULT_LIMITS.depth, DEFAULT_LIMITS.members)
     wanted = _index(next(members, None), names)
     waiting = dict(wanted)
     for member, pieces in members:

@@ -26,6 +26,7 @@ from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import parse_digest
 from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.store import leases
 from hub_tfx.store.entries import commit_entry, find_entry
 from hub_tfx.store.entry import Entry, finish_entry, module_path
 from hub_tfx.store.fetch.base import (
@@ -36,7 +37,13 @@ from hub_tfx.store.fetch.base import (
     fetcher_for,
 )
 from hub_tfx.store.folder import WHAT_TO_SET, CacheFolder
-from hub_tfx.store.records import archive_sha256, known_digest, record_of, write_record
+from hub_tfx.store.records import (
+    archive_sha256,
+    archive_stamp,
+    known_digest,
+    record_of,
+    write_record,
+)
 from hub_tfx.store.verdicts import verdict_of
 
 _log = logging.getLogger(__name__)
@@ -61,6 +68,7 @@ class ModuleCache:
         lock_timeout_s: float = 600,
         verify_key: str | os.PathLike[str] | None = None,
         policy: SafetyPolicy | None = None,
+        offline: bool | None = None,
     ):
         """A cache in a directory. The disk is not touched yet.
 
@@ -73,6 +81,8 @@ class ModuleCache:
             if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
           policy: which modules are refused for what is in their graphs, also those that are in the
             cache already; one without exceptions if None.
+          offline: whether only what is in the cache or on this machine is taken; if None,
+            HUB_TFX_OFFLINE says so.
 
         Raises:
           OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
@@ -81,6 +91,7 @@ class ModuleCache:
         self.root = self._folder.root
         self._fetcher = fetcher
         self._lock_timeout_s = lock_timeout_s
+        self._offline = is_offline() if offline is None else offline
         key = verify_key or os.environ.get("HUB_TFX_VERIFY_KEY") or None
         self._verify_key = None if key is None else Path(os.path.abspath(key))
         self._policy = policy or SafetyPolicy()
@@ -91,6 +102,7 @@ class ModuleCache:
         *,
         digest: str | None = None,
         new_bytes: NewBytes | None = None,
+        verify: bool = False,
     ) -> ResolvedModule:
         """Returns a module from the cache, and fetches it first where it is missing.
 
@@ -101,12 +113,16 @@ class ModuleCache:
           new_bytes: what to do where a remote handle stands for other bytes than before: ``refuse``
             or ``follow`` them. The server is asked then, and the module is fetched again unless its
             entity tag shows that it is the same. None does not look.
+          verify: whether to hash the module also where no digest is given. For whoever promises the
+            digest to others: otherwise a hit believes the sizes, times and inodes of the files.
+            Either way this process hashes a file that stays as it is once.
 
         Raises:
           HandleError, ConfigError: handle or digest cannot be read.
           DigestMismatchError: the module's digest is not the pinned one, or not the one before.
           UntrustedError: it is a module of a repository, and not signed by the key that is set.
           UnsafeModuleError: the policy refuses it; nothing of it is kept.
+          RefusedError: others may write to the cache.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
             the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
@@ -114,12 +130,20 @@ class ModuleCache:
         if isinstance(handle, str):
             handle = ModuleHandle.parse(handle)
         pinned = None if digest is None else parse_digest(digest)
+        full = verify or pinned is not None
         fetcher = self._fetcher
         if handle.is_in_repository:
             fetcher = fetcher or fetcher_for(handle)
             if isinstance(fetcher, PinningFetcher):
-                return self._of_repository(handle, fetcher, pinned)
-        return self._resolve(handle, pinned, new_bytes)
+                return self._of_repository(handle, fetcher, pinned, full)
+        return self._resolve(handle, pinned, new_bytes, full=full)
+
+    def release(self) -> None:
+        """Lets go of the modules that this process resolved: from now on they may be pruned.
+
+        The end of the process does so as well.
+        """
+        leases.release(self._folder.leases)
 
     def take(
         self, digest: str, fetcher: Fetcher, handles: Iterable[ModuleHandle] = ()
@@ -143,7 +167,7 @@ class ModuleCache:
             self._folder.prepare()
             for handle in handles:
                 self._check_digest(handle, digest, None)
-            entry, _ = find_entry(self._folder, digest)
+            entry, _ = find_entry(self._folder, digest, full=True)
             was_there = entry is not None
             if entry is not None:
                 self._admit(source, entry)
@@ -161,7 +185,7 @@ class ModuleCache:
         return _resolved(source, entry, cache_hit=was_there)
 
     def _of_repository(
-        self, handle: ModuleHandle, fetcher: PinningFetcher, pinned: str | None
+        self, handle: ModuleHandle, fetcher: PinningFetcher, pinned: str | None, full: bool
     ) -> ResolvedModule:
         """A module of a repository, which says by itself which bytes a version has.
 
@@ -169,10 +193,11 @@ class ModuleCache:
         a hard link would let a change of the repository change the cache.
         """
         try:
+            self._check_online(handle)
             known = fetcher.pin(handle, self._verify_key)
         except FetchError as error:
             may_hit = handle.is_versioned and self._verify_key is None
-            hit = self._look_up(handle, pinned)[0] if may_hit else None
+            hit = self._look_up(handle, pinned, full)[0] if may_hit else None
             if hit is None:
                 raise
             _log.warning("%s: taken from the cache: %s", handle, error)
@@ -180,9 +205,7 @@ class ModuleCache:
         if pinned not in (None, known.digest):
             _refuse_pin(handle, known.digest, str(pinned))
         if known.directory is None:
-            module = self._resolve(known.handle, known.digest)
-            if known.signed_by and module.cache_hit:  # A hit compares names and sizes.
-                module.verify()
+            module = self._resolve(known.handle, known.digest, full=True)
             return replace(module, signed_by=known.signed_by)
         try:
             module = ResolvedModule.of_directory(known.directory, str(known.handle), self._policy)
@@ -193,57 +216,84 @@ class ModuleCache:
         return replace(module, cache_hit=True, signed_by=known.signed_by)
 
     def _resolve(
-        self, handle: ModuleHandle, pinned: str | None, new_bytes: NewBytes | None = None
+        self,
+        handle: ModuleHandle,
+        pinned: str | None,
+        new_bytes: NewBytes | None = None,
+        *,
+        full: bool,
     ) -> ResolvedModule:
         looks = new_bytes is not None and pinned is None and not handle.is_local
         try:
-            hit, damage = self._look_up(handle, pinned)
+            self._folder.check_owner()
+            hit, damage = self._look_up(handle, pinned, full)
             if hit is not None and not looks:
                 return hit
+            self._check_online(handle, damage, is_there=hit is not None)
             fetcher = fetcher_for(handle) if self._fetcher is None else self._fetcher
             if looks:
-                return self._look_again(handle, fetcher, follow=new_bytes == "follow")
+                return self._look_again(handle, fetcher, full, follow=new_bytes == "follow")
             self._folder.prepare()
             if handle.is_local:  # Looking it up means hashing it, and copying it costs no more.
                 return self._fill(handle, fetcher, pinned, damage)
-            with self._folder.lock(handle, self._lock_timeout_s):
-                hit, damage = self._look_up(handle, pinned)
+            with self._folder.lock(handle.key, self._lock_timeout_s):
+                hit, damage = self._look_up(handle, pinned, full)
                 return hit or self._fill(handle, fetcher, pinned, damage)
         except OSError as error:
             message = f"{handle}: the cache {self.root} cannot be used: {why(error)}"
             raise OutputError(f"{message}; {WHAT_TO_SET}") from error
 
     def _look_again(
-        self, handle: ModuleHandle, fetcher: Fetcher, *, follow: bool
+        self, handle: ModuleHandle, fetcher: Fetcher, full: bool, *, follow: bool
     ) -> ResolvedModule:
         """The module as the server has it now, which is fetched unless nothing can have changed."""
         tag = fetcher.entity_tag(handle) if isinstance(fetcher, TaggingFetcher) else ""
         self._folder.prepare()
-        with self._folder.lock(handle, self._lock_timeout_s):
-            hit, damage = self._look_up(handle, None)
+        with self._folder.lock(handle.key, self._lock_timeout_s):
+            hit, damage = self._look_up(handle, None, full)
             if hit is not None and tag and record_of(self._folder, handle).get("entity_tag") == tag:
                 return hit
             # The tag is older than the bytes, so that it never vouches for those that came later.
             return self._fill(handle, fetcher, None, damage, entity_tag=tag, follow=follow)
 
     def _look_up(
-        self, handle: ModuleHandle, pinned: str | None
+        self, handle: ModuleHandle, pinned: str | None, full: bool
     ) -> tuple[ResolvedModule | None, str]:
         """The module in the cache; or None and, if there is an entry, what is wrong with it.
 
-        It only reads, so that it works in a read-only cache.
+        It needs to write nothing, so that it works in a read-only cache.
         """
         if pinned is not None:
-            entry, damage = find_entry(self._folder, pinned)
+            entry, damage = find_entry(self._folder, pinned, full=full)
             if entry is None:
                 self._check_source(handle, pinned)
         else:
             known = known_digest(self._folder, handle)
-            entry, damage = (None, "") if known is None else find_entry(self._folder, known)
+            entry, damage = None, ""
+            if known is not None:
+                entry, damage = find_entry(self._folder, known, full=full)
         if entry is None:
             return None, damage
         self._admit(handle, entry)
         return _resolved(handle, entry, cache_hit=True), damage
+
+    def _check_online(
+        self, handle: ModuleHandle, damage: str = "", *, is_there: bool = False
+    ) -> None:
+        """Raises FetchError for what has to be fetched from elsewhere, where nothing may be."""
+        if not self._offline or handle.is_local:
+            return
+        if handle.is_in_repository and "://" not in handle.authority:
+            return
+        if is_there:
+            said = "which does not tell whether its bytes have changed"
+        else:
+            said = f"where it is damaged ({damage})" if damage else "where it is not"
+        raise FetchError(
+            f"{handle}: only the cache {self.root} may be used (HUB_TFX_OFFLINE or --offline), "
+            f"{said}: connect to the network without these, or put it there by `hub-tfx cache "
+            "import`"
+        )
 
     def _check_source(self, handle: ModuleHandle, pinned: str) -> None:
         """A local source that is known to have another digest need not be copied."""
@@ -262,7 +312,7 @@ class ModuleCache:
         entity_tag: str = "",
         follow: bool = False,
     ) -> ResolvedModule:
-        before = archive_sha256(handle)
+        before = archive_stamp(handle)
         try:
             with self._folder.work_directory() as work:
                 entry = _fetch(handle, fetcher, work)
@@ -279,7 +329,8 @@ class ModuleCache:
             fix = "connect to the network, or give the module's directory instead"
             raise type(error)(f"{error}; {note}: {fix}") from error
         # An archive that was replaced meanwhile may be either of the two.
-        unchanged = before if before == archive_sha256(handle) else ""
+        packed = archive_sha256(handle)
+        unchanged = packed if before == archive_stamp(handle) else ""
         write_record(self._folder, handle, entry.manifest.digest, unchanged, entity_tag)
         return _resolved(handle, entry, cache_hit=False)
 
@@ -304,6 +355,11 @@ class ModuleCache:
         if self._policy.mode_for(is_remote=is_remote) != "off":
             verdict = verdict_of(entry.directory, entry.path)
             self._policy.admit(str(handle), verdict, is_remote=is_remote)
+
+
+def is_offline() -> bool:
+    """Whether HUB_TFX_OFFLINE forbids the network."""
+    return os.environ.get("HUB_TFX_OFFLINE", "").lower() not in ("", "0", "false")
 
 
 def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:

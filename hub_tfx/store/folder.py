@@ -3,6 +3,7 @@
 <root>/hub_tfx/
   modules/<digest>/       see entry.py; appears by one rename, complete
   handles/<key>.json      which digest a handle gave; see records.py
+  leases/<digest>         locked by those who use the entry; see leases.py
   quarantine/             damaged entries, kept for inspection
   locks/, tmp/            used by running processes; may be deleted when there are none
 """
@@ -14,10 +15,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from hub_tfx._files import odd_name, remove_older
 from hub_tfx.errors import OutputError
-from hub_tfx.module.handle import ModuleHandle
+from hub_tfx.store import leases
+from hub_tfx.store.owner import Trust, is_shared
 
 _log = logging.getLogger(__name__)
 _KILLED_S = 24 * 3600
@@ -35,8 +38,8 @@ class CacheFolder:
           OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
         """
         root = os.fspath(root) if root is not None else _default_root()
-        if root.startswith("file://"):  # As TF Hub takes it.
-            root = ModuleHandle.parse(root).path
+        if root.startswith("file:///"):  # As TF Hub takes it.
+            root = unquote(root.removeprefix("file://"))
         if "://" in root:
             raise OutputError(f"the cache {root} is not a local directory: {WHAT_TO_SET}")
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
@@ -64,15 +67,59 @@ class CacheFolder:
     def tmp(self) -> Path:
         return self.base / "tmp"
 
+    @property
+    def leases(self) -> Path:
+        return self.base / "leases"
+
+    @property
+    def trust(self) -> Trust:
+        """Whose entries and records are used."""
+        return Trust.of(self.root, self.base)
+
+    def check_owner(self) -> None:
+        """Checks what is there of the cache.
+
+        Raises:
+          RefusedError: somebody else may write there, or a folder is a link.
+        """
+        trust = self.trust
+        for folder in (self.root, self.base, *self._folders):
+            try:  # The root may be a link: whoever may set it may set TFHUB_CACHE_DIR, too.
+                status = folder.stat() if folder == self.root else folder.lstat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            trust.check(folder, status, sticky=folder == self.root)
+
     def prepare(self) -> None:
-        """Makes what is missing, readable by this user alone, and removes what was left in it."""
+        """Makes what is missing, for this user alone, and removes what was left in it."""
         if self.root.exists() and not self.root.is_dir():
             raise OutputError(f"the cache {self.root} is not a directory: {WHAT_TO_SET}")
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.base.mkdir(mode=0o700, exist_ok=True)
-        for folder in (self.modules, self.handles, self.quarantine, self.locks, self.tmp):
-            folder.mkdir(exist_ok=True)
+        self._make(self.base, 0o700)
+        for folder in self._folders:
+            self._make(folder, 0o755)
+        self.check_owner()
         remove_older(self.tmp, "*", _KILLED_S)
+
+    def hold(self, digest: str) -> None:
+        """Keeps an entry, which may be about to come, from being pruned while this process runs."""
+        leases.hold(self.leases / digest, self.file_mode)
+
+    @property
+    def file_mode(self) -> int:
+        return 0o664 if is_shared() else 0o644
+
+    @property
+    def _folders(self) -> tuple[Path, ...]:
+        return (self.modules, self.handles, self.leases, self.quarantine, self.locks, self.tmp)
+
+    def _make(self, folder: Path, mode: int) -> None:
+        try:
+            folder.mkdir(mode=mode)
+        except FileExistsError:
+            return
+        if is_shared():  # New files belong to the group of the folder, not to that of their maker.
+            folder.chmod(0o2770)
 
     @contextmanager
     def work_directory(self) -> Iterator[Path]:
@@ -85,18 +132,21 @@ class CacheFolder:
             shutil.rmtree(work, ignore_errors=True)
 
     @contextmanager
-    def lock(self, handle: ModuleHandle, timeout_s: float) -> Iterator[None]:
+    def lock(self, name: str, timeout_s: float) -> Iterator[None]:
         """Held by one process at a time; where the file system cannot lock, by every process."""
         from filelock import FileLock  # Takes longer to import than a hit takes.
 
         # A soft lock outlives its holder, and its age proves nothing.
         lock = FileLock(
-            self.locks / f"{handle.key}.lock", timeout=timeout_s, fallback_to_soft=False
+            self.locks / f"{name}.lock",
+            timeout=timeout_s,
+            mode=self.file_mode,
+            fallback_to_soft=False,
         )
         try:
             lock.acquire()
         except (OSError, NotImplementedError) as error:  # filelock.Timeout is an OSError.
-            _log.info("%s: fetched without a lock: %s", handle, error)
+            _log.info("%s: without a lock: %s", name, error)
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ import unicodedata
 from hub_tfx.errors import UnsafeArchiveError
 
 _PART_BYTES = 255  # The longest file name of Linux' usual file systems.
+_PATH_BYTES = 2048  # Half of what Linux opens: the rest is for where it is unpacked.
 
 
 class MemberNames:
@@ -14,15 +15,21 @@ class MemberNames:
     an archive must unpack to the same module everywhere.
     """
 
-    def __init__(self, max_depth: int):
+    def __init__(self, max_depth: int, max_made: int):
+        """No names yet.
+
+        Args:
+          max_depth: how many parts a path may have.
+          max_made: how many files and directories there may be, implied ones too.
+        """
         self._max_depth = max_depth
-        self._members: set[str] = set()
+        self._max_made = max_made
         self._files: set[str] = set()
         self._folders: set[str] = set()
         self._spellings: dict[str, str] = {}
 
     def add_file(self, name: str) -> tuple[str, ...]:
-        """The parts of a file's path.
+        """The parts of a file's path, which may have come before: then it has to be the same file.
 
         Raises:
           UnsafeArchiveError: the name is refused; the message has it, and the rule.
@@ -30,8 +37,8 @@ class MemberNames:
         parts = self._parts(name)
         if not parts or name.endswith(("/", "/.")):
             raise _refusal(name, "a file that is named like a directory")
-        self._add(name, parts)
         path = "/".join(parts)
+        self._check_spelling(name, path)
         self._add_parents(name, parts[:-1])
         if path in self._folders:
             raise _refusal(name, "a file and a directory at once")
@@ -44,7 +51,6 @@ class MemberNames:
         So has ``/``, which is what Python's tarfile writes for ``add(DIRECTORY, arcname="/")``.
         """
         parts = self._parts(name if name.strip("/") else "./")
-        self._add(name, parts)
         self._add_parents(name, parts)
         return parts
 
@@ -55,13 +61,6 @@ class MemberNames:
         if len(parts) > self._max_depth:
             raise _refusal(name, f"more than {self._max_depth} levels deep")
         return parts
-
-    def _add(self, name: str, parts: tuple[str, ...]) -> None:
-        path = "/".join(parts)
-        if path in self._members:
-            raise _refusal(name, "a second member of that name")
-        self._members.add(path)
-        self._check_spelling(name, path)
 
     def _add_parents(self, name: str, parts: tuple[str, ...]) -> None:
         for depth in range(1, len(parts) + 1):
@@ -74,6 +73,8 @@ class MemberNames:
     def _check_spelling(self, name: str, path: str) -> None:
         if (other := self._spellings.setdefault(_folded(path), path)) != path:
             raise _refusal(name, f"the same as {other!r} but for case or Unicode form")
+        if len(self._spellings) > self._max_made:
+            raise _refusal(name, f"with it there are more than {self._max_made} files and folders")
 
 
 def _folded(path: str) -> str:
@@ -81,6 +82,8 @@ def _folded(path: str) -> str:
 
 
 def _broken_rule(name: str) -> str | None:
+    if len(name) > _PATH_BYTES:
+        return f"a path of more than {_PATH_BYTES} bytes"
     try:
         encoded = [part.encode() for part in name.split("/")]
     except UnicodeEncodeError:

@@ -5,6 +5,7 @@ end-of-archive blocks, and reads as much as a header asks for. So tarfile only d
 headers here. The formats are POSIX pax (IEEE 1003.1) and the GNU long-name extension.
 """
 
+import os
 import re
 import tarfile
 import zlib
@@ -20,6 +21,7 @@ BLOCK_BYTES = 512
 
 _CHUNK_BYTES = 1 << 18
 _METADATA_BYTES = 1 << 16  # Size of one pax header or long name; real ones have some hundred.
+_PADDING_BYTES = 16 << 20  # What writers add after the end mark: whole records of a tape.
 
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE)
 _PAX = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
@@ -39,20 +41,22 @@ class Limits:
     """How much an archive may hold. Reading stops where a limit is crossed.
 
     Attributes:
-      members: how many headers, of any kind.
+      members: how many headers, of any kind; and how many files and directories they make.
       depth: how many parts in a member's path.
       total_bytes: size of the whole tar stream, unpacked.
       file_bytes: size of one member.
-      ratio: unpacked bytes for each packed one, once ``ratio_from_bytes`` are unpacked: small
-        modules of nothing but zeros compress a thousandfold and hurt nobody.
+      metadata_bytes: size of all headers that describe the next member, together.
+      ratio: unpacked bytes for each packed one, once ``ratio_from_bytes`` are unpacked: weights of
+        nothing but zeros compress a thousandfold, and are not refused while they hurt nobody.
     """
 
     members: int = 10_000
     depth: int = 32
     total_bytes: int = 32 << 30
     file_bytes: int = 16 << 30
-    ratio: int = 200
-    ratio_from_bytes: int = 64 << 20
+    metadata_bytes: int = 8 << 20
+    ratio: int = 20
+    ratio_from_bytes: int = 512 << 20
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,10 @@ def read_members(file: BinaryIO, limits: Limits) -> Iterator[tuple[Member, Itera
 
 def _decompressed(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
     magic = file.read(len(GZIP_MAGIC))
+    packed_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
+    if magic != GZIP_MAGIC and packed_bytes > limits.total_bytes:
+        raise UnsafeArchiveError(f"it has {packed_bytes} bytes, more than {limits.total_bytes}")
     return _gunzipped(file, limits) if magic == GZIP_MAGIC else iter(lambda: _read(file), b"")
 
 
@@ -160,9 +167,16 @@ class _Stream:
 def _members(stream: _Stream, limits: Limits) -> Iterator[Member]:
     long_name: str | None = None
     pax: dict[str, str] = {}
+    metadata_bytes = 0
     for count, header in enumerate(_headers(stream), start=1):
         if count > limits.members:
             raise UnsafeArchiveError(f"it has more than {limits.members} members")
+        if header.kind == tarfile.GNUTYPE_LONGNAME or header.kind in _PAX:
+            metadata_bytes += min(max(0, header.size_bytes), _METADATA_BYTES)
+            if metadata_bytes > limits.metadata_bytes:
+                raise UnsafeArchiveError(
+                    f"its headers have more than {limits.metadata_bytes} bytes together"
+                )
         if header.kind == tarfile.GNUTYPE_LONGNAME:
             long_name = _text(_metadata(stream, header).rstrip(b"\x00"))
         elif header.kind == tarfile.XGLTYPE:
@@ -191,7 +205,7 @@ def _headers(stream: _Stream) -> Iterator[Member]:
     rest_bytes = 0
     while rest := stream.some(_CHUNK_BYTES):
         rest_bytes += len(rest)
-        if rest.count(0) != len(rest):
+        if rest.count(0) != len(rest) or rest_bytes > _PADDING_BYTES:
             raise ArchiveError("other bytes follow the end of the archive")
     if rest_bytes % BLOCK_BYTES:
         raise ArchiveError("cut short: it ends inside a block")
@@ -210,7 +224,7 @@ def _checked(member: Member, limits: Limits) -> Member:
 
 
 def _overridden(header: Member, long_name: str | None, pax: dict[str, str]) -> Member:
-    if any(key.startswith("GNU.sparse") for key in pax):
+    if any(map(_is_sparse, pax)):
         raise _refusal(header, "a sparse file")
     name = pax.get("path", header.name if long_name is None else long_name)
     size = pax.get("size", str(header.size_bytes))
@@ -230,20 +244,26 @@ def _metadata(stream: _Stream, header: Member) -> bytes:
 def _pax_records(data: bytes) -> dict[str, str]:
     """Records ``"LENGTH KEY=VALUE\\n"``, where LENGTH counts the whole record."""
     records: dict[str, str] = {}
-    while data:
-        digits, space, _ = data[:8].partition(b" ")
-        length = int(digits) if space and digits.isdigit() else 0
-        key, equals, value = data[len(digits) + 1 : length].partition(b"=")
-        if length > len(data) or not equals or not value.endswith(b"\n") or _text(key) in records:
+    start = 0
+    while start < len(data):
+        digits, space, _ = data[start : start + 8].partition(b" ")
+        end = start + int(digits) if space and digits.isdigit() else start
+        key, equals, value = data[start + len(digits) + 1 : end].partition(b"=")
+        if end > len(data) or not equals or not value.endswith(b"\n") or _text(key) in records:
             raise ArchiveError("damaged: a pax header that cannot be read")
         records[_text(key)] = _text(value[:-1])
-        data = data[length:]
+        start = end
     return records
+
+
+def _is_sparse(key: str) -> bool:
+    """Whether a record is there for files with holes only, as GNU tar and star write them."""
+    return key.startswith("GNU.sparse") or key in ("SCHILY.filetype", "SCHILY.realsize")
 
 
 def _check_global(records: dict[str, str]) -> None:
     for key in records:
-        if key in ("path", "size", "linkpath") or key.startswith("GNU.sparse"):
+        if key in ("path", "size", "linkpath") or _is_sparse(key):
             raise UnsafeArchiveError(f"a global header that sets {key!r} for all members")
 
 

@@ -88,7 +88,7 @@ def test_a_pinned_module(option: str, module_dir: Path, capsys: pytest.CaptureFi
     [
         (["resolve"], 2, "Missing argument"),
         (["resolve", ""], 2, "empty"),
-        (["resolve", "ftp://host/m"], 2, "file, gcs, gs"),
+        (["resolve", "ftp://bucket/m"], 2, "hf, http, https"),
         (["resolve", "/etc", "--sha256", "abc"], 2, "64 hex digits"),
         (["resolve", "/etc", "--sha256", ""], 2, "64 hex digits"),
         (["resolve", "/etc"], 1, "/etc is not a module"),

@@ -300,6 +300,7 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
         "fallback_digest": None,
         "optional": None,
         "new_bytes": None,
+        "policy": None,
         "this_run": None,
         "hub_tfx_version": hub_tfx.__version__,
     }
@@ -326,8 +327,8 @@ def test_a_policy_is_a_parameter_only_where_it_says_something():
     def properties(policy):
         return ModuleResolver("https://hub.test/m/1", policy=policy).exec_properties
 
-    assert "policy" not in properties(None)
     assert properties(SafetyPolicy()) == properties(None)
+    assert properties(None)["policy"] is None
     given = SafetyPolicy("warn", imports=("tensorflow_text",))
     assert SafetyPolicy.from_json(properties(given)["policy"]) == given
 

@@ -48,7 +48,7 @@ def test_every_op_of_the_registry_is_allowed_or_refused(
         verdict = judge(write(tmp_path / str(start), part))
         refused |= {finding.op for finding in verdict.findings if finding.rule != "function"}
     assert "OpOfTensorFlow99" in refused
-    assert {*registry, "OpOfTensorFlow99"} - refused == _of_kind("allow", "attribute")
+    assert {*registry, "OpOfTensorFlow99"} - refused == _of_kind("allow", "attribute", "saver")
 
 
 def test_what_the_reasons_promise_is_on_no_list_of_allowed_ops(registry: Iterable[str]) -> None:

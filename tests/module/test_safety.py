@@ -176,6 +176,16 @@ def test_checkpoints_are_allowed_where_the_saver_leads(tmp_path: Path) -> None:
     assert findings(write(tmp_path / "module", saved)) == []
 
 
+def test_savers_that_nothing_runs_are_left_alone(tmp_path: Path) -> None:
+    """tf.estimator leaves two of them in what it exports; in old ones a constant is the name."""
+    saved = saved_model()
+    body = saved.meta_graphs[0].graph_def
+    constant(body, "file", b"model")
+    for op in ("SaveV2", "RestoreV2", "ShardedFilename", "MergeV2Checkpoints"):
+        node(body, op, op, ["file"])
+    assert findings(write(tmp_path / "module", saved)) == []
+
+
 def test_functions_that_call_each_other_without_end_are_looked_at_once(tmp_path: Path) -> None:
     saved = saved_model()
     graph = saved.meta_graphs[0]

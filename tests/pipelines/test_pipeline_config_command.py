@@ -91,13 +91,16 @@ def told(command: click.Command, capsys: pytest.CaptureFixture[str], *arguments:
 
 OF_EMBEDDING = """\
 --data-root records --module text --sha256 DIGEST --preprocessor tokens --preprocessor-sha256 DIGEST
+--policy warn --allow-op ReadFile
 --example-gen csv --pipeline-name mine --incremental --state-dir state --output-root out
+--embeddings-root generations --keep-generations 3
 --signature s --tags a,b --no-batch --input-map text=body --output-map default=vector --keep id no
 --batch-size 5 --batch-bytes 6 --call-timeout 1.5 --threads 2 --text-encoding bytes --image-paths
 --image-size 2 3 --import os --max-dead-letter-ratio 0.5 --normalize --output-dtype int8
 --deduplicate"""
 OF_FINE_TUNING = """\
 --data-root records --module text --sha256 DIGEST --preprocessor tokens --preprocessor-sha256 DIGEST
+--policy warn --allow-op ReadFile
 --example-gen csv --pipeline-name mine --format saved_model --warm-start --text a b --keep c
 --run-fn mine:train --eval-config judge.json --output-root out --metadata mysql://me@db/m
 --metadata-password-env WORD

@@ -165,6 +165,7 @@ OF_FORMS = {
     "the value of a label": st.sampled_from(["pool-1", "no", "5"]),
     "the value of a variable": st.sampled_from(["", "no", "5", "a: #b"]),
     "a Secret and a key of it as NAME/KEY": st.just(SecretKey("mlmd", "password")),
+    "a directory, s3://… or gs://…": st.sampled_from(["generations", "s3://b/no"]),
 }
 
 

@@ -241,9 +241,14 @@ _HOSTILE = {
     "NUL byte or": [_member("x", pax_headers={"path": "evil\0.txt"})],
     "NUL byte inside": [_member("evil.txt").tobuf(tarfile.USTAR_FORMAT)],
     "is a URL": [_member("gs://bucket/x")],
-    "second member": [_member("a"), _member("a")],
-    r"'\./a': a second": [_member("a"), _member("./a")],
-    "second member of": [_member("d", tarfile.DIRTYPE), _member("d", tarfile.DIRTYPE)],
+    "second member": [_member("a"), _member("a", size=1)],
+    r"'\./a': a second": [_member("a", size=600), _member("./a", size=1)],
+    "a second member of": [_member("a", size=5), _member("a")],
+    "sparse file;": [_member("holes", pax_headers={"SCHILY.realsize": "99"})],
+    "a path of more than 2048": [_member("/".join(["n" * 200] * 11))],
+    "global header that sets 'SCHILY.filetype'": [
+        tarfile.TarInfo.create_pax_global_header({"SCHILY.filetype": "sparse"})
+    ],
     "same as 'Readme'": [_member("Readme"), _member("README")],
     "same as 'A'": [_member("A/x"), _member("a/y")],
     "Unicode form": [_member("é"), _member(unicodedata.normalize("NFD", "é"))],
@@ -313,10 +318,10 @@ def test_what_is_opened_to_unpack_is_new_and_no_link(
     flags: list[int] = []
     real = os.open
 
-    def noted(path: object, given: int, *mode: int) -> int:
+    def noted(path: object, given: int, *mode: int, **options: object) -> int:
         if given & os.O_CREAT:
             flags.append(given)
-        return real(path, given, *mode)  # type: ignore[arg-type]
+        return real(path, given, *mode, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", noted)
     unpack(archive, tmp_path / "copy")
@@ -351,9 +356,52 @@ def test_limits_stop_the_unpacking(
     assert list((tmp_path / "copy").iterdir()) == []
 
 
+def test_a_file_that_is_packed_twice_is_one_file(tmp_path: Path) -> None:
+    """As TF Hub's own tests pack a directory and then each of its files."""
+    folder = _member("d", tarfile.DIRTYPE)
+    members = [folder, _member("d/a", size=700), folder, _member("./d/a", size=700), _member("b")]
+    unpack(_archive_of(tmp_path / "twice.tar.gz", *members), tmp_path / "copy")
+    assert (tmp_path / "copy" / "d" / "a").read_bytes() == bytes(700)
+    assert sorted(os.listdir(tmp_path / "copy")) == ["b", "d"]
+
+
+def test_directories_that_members_imply_are_counted(tmp_path: Path) -> None:
+    members = [_member(f"{n}/" + "/".join("d" * 30)) for n in range(20)]
+    archive = _archive_of(tmp_path / "deep.tar.gz", *members)
+    with pytest.raises(UnsafeArchiveError, match="more than 500 files and folders"):
+        unpack(archive, tmp_path / "copy", Limits(members=500))
+    assert os.listdir(tmp_path / "copy") == []
+
+
+def test_headers_that_describe_members_have_a_limit_together(tmp_path: Path) -> None:
+    members = [_member(f"f{n}", pax_headers={"comment": "x" * 50_000}) for n in range(5)]
+    archive = _archive_of(tmp_path / "pax.tar.gz", *members)
+    unpack(archive, tmp_path / "copy")
+    with pytest.raises(UnsafeArchiveError, match="headers have more than 200000 bytes"):
+        unpack(archive, tmp_path / "other", Limits(metadata_bytes=200_000))
+
+
+def test_a_plain_archive_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "large.tar").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(UnsafeArchiveError, match="it has 1099511627776 bytes, more than"):
+        unpack(tmp_path / "large.tar", tmp_path / "copy")
+    with (tmp_path / "large.tar").open("r+b") as file:
+        file.truncate(1 << 28)
+    with pytest.raises(ArchiveError, match="other bytes follow"):
+        unpack(tmp_path / "large.tar", tmp_path / "copy")
+
+
+def test_weights_of_nothing_but_zeros_are_no_bomb(tmp_path: Path) -> None:
+    archive = _archive_of(tmp_path / "zeros.tar.gz", _member("zeros", size=80 << 20))
+    assert (80 << 20) / archive.stat().st_size > 500
+    unpack(archive, tmp_path / "copy")
+    assert (tmp_path / "copy" / "zeros").stat().st_size == 80 << 20
+
+
 def test_a_stream_longer_than_its_members_say_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "padded.tar").write_bytes(_member("a").tobuf() + bytes(200_000 - 512))
-    with pytest.raises(UnsafeArchiveError, match="more than 100000 bytes"):
+    with pytest.raises(UnsafeArchiveError, match="has 200000 bytes, more than 100000"):
         unpack(tmp_path / "padded.tar", tmp_path / "copy", _LIMITS)
 
 

@@ -232,6 +232,8 @@ def test_requests_of_the_libraries_are_not_logged(
     caplog.set_level(logging.DEBUG)
     BucketFetcher().fetch(ModuleHandle.parse(f"memory://{bucket}/module"), into)
     assert "s3cret" not in caplog.text
+    with buckets._QUIET, buckets._QUIET:
+        assert not logging.getLogger("botocore.auth").isEnabledFor(logging.ERROR)
     assert logging.getLogger("botocore").level == logging.NOTSET
 
 

@@ -213,7 +213,7 @@ def test_a_module_twice_is_refused(
 ) -> None:
     member = (f"modules/{_digest(module_dir)}.tar.gz", packed)
     bundle = _bundle(tmp_path / "b.tar", _index(_digest(module_dir)), member, member)
-    with pytest.raises(UnsafeArchiveError, match="a second member of that name"):
+    with pytest.raises(UnsafeArchiveError, match="does not belong to a bundle"):
         import_bundle(offline, bundle)
 
 
@@ -251,7 +251,8 @@ def test_a_file_that_changed_in_the_cache_is_not_exported(
     weights = source.resolve(ONE).path / "variables" / "variables.index"
     os.chmod(weights, 0o644)
     weights.write_bytes(weights.read_bytes()[::-1])
-    with pytest.raises(DigestMismatchError, match="does not hold the module"):
+    source._fetcher = FakeFetcher({})
+    with pytest.raises(FetchError, match="the copy in the cache is damaged"):
         export_bundle(source, [ONE], tmp_path / "bundle.tar")
     assert not (tmp_path / "bundle.tar").exists()
 

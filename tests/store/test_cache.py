@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -360,13 +361,15 @@ def test_a_cache_inside_a_directory_that_others_may_write_is_private_too(
 ) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
-    shared.chmod(0o777)
+    shared.chmod(0o1777)
     before = os.umask(0)
     try:
         ModuleCache(shared, fetcher=fetcher).resolve(VERSIONED)
     finally:
         os.umask(before)
     assert stat.S_IMODE((shared / "hub_tfx").stat().st_mode) == 0o700
+    assert [p for p in (shared / "hub_tfx").rglob("*") if p.stat().st_mode & 0o022] == []
+    assert ModuleCache(shared, fetcher=fetcher).resolve(VERSIONED).cache_hit
 
 
 def test_an_entry_is_on_the_disk_before_it_has_its_name(
@@ -445,7 +448,7 @@ def test_somebody_else_may_read_a_cache_but_not_write_it(
             os.setgid(65534)
             os.setuid(65534)
             cache = ModuleCache(".", fetcher=FakeFetcher({}))
-            cache._folder.base = Path("hub_tfx")
+            cache._folder.root, cache._folder.base = Path(), Path("hub_tfx")
             hit = cache.resolve(VERSIONED)
             try:
                 cache.resolve(UNVERSIONED)
@@ -618,7 +621,7 @@ def _resolve_in_processes(
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(count)
     ]
-    outputs = [process.communicate(timeout=60) for process in processes]
+    outputs = [process.communicate(timeout=300) for process in processes]
     return [
         subprocess.CompletedProcess(command, process.returncode, *output)
         for process, output in zip(processes, outputs, strict=True)
@@ -715,7 +718,13 @@ def test_scratch_of_a_careless_fetcher_stays_out_of_the_entry(root: Path, module
 
     resolved = ModuleCache(root, fetcher=Careless({VERSIONED: module_dir})).resolve(VERSIONED)
     verdict = f"verdict-{op_list().version}.json"
-    assert _names(resolved.path.parent) == ["manifest.json", "module", "spec-2.json", verdict]
+    assert _names(resolved.path.parent) == [
+        "manifest.json",
+        "module",
+        "spec-2.json",
+        "stamps.json",
+        verdict,
+    ]
 
 
 def test_a_source_that_cannot_be_read_is_an_input_error(
@@ -752,3 +761,20 @@ def test_new_bytes_are_followed_or_refused_as_the_caller_says(
     assert now.resolve(VERSIONED).digest == second.digest
     assert now.resolve(VERSIONED, digest=first.digest, new_bytes="follow").digest == first.digest
     assert first.path.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("count", "size_mb"), [(4, 1), pytest.param(16, 200, marks=pytest.mark.slow)]
+)
+def test_many_processes_cause_one_download(
+    count: int, size_mb: int, root: Path, module_dir: Path, server: Any, answer: Any, tmp_path: Path
+) -> None:
+    """A server that counts; each process checks every byte of what it got."""
+    (module_dir / "variables" / "weights").write_bytes(os.urandom(size_mb << 20))
+    pack(module_dir, tmp_path / "large.tar.gz")
+    url = server.on("/m.tar.gz", answer(body=(tmp_path / "large.tar.gz").read_bytes()))
+    results = _resolve_in_processes(count, root, url)
+    digest = Manifest.of_directory(module_dir).digest
+    assert [(r.returncode, r.stdout) for r in results] == [(0, f"{digest}\n")] * count
+    assert len(server.targets) == 1
+    assert _entries(root) == [digest]

@@ -68,6 +68,24 @@ def test_a_server_that_spins_it_out_is_given_up(
     _is_late(server.on("/m", answer(act=trickle)), into)
 
 
+def test_a_server_that_spins_it_out_over_tls_is_given_up(
+    server: Server,
+    answer: Answer,
+    into: Path,
+    over: threading.Event,
+    tls: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TLS has taken the socket over by then."""
+
+    def trickle(handler: BaseHTTPRequestHandler) -> None:
+        while not over.wait(0.02):
+            handler.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls))
+    _is_late(server.on("/m", answer(act=trickle)).replace("http:", "https:"), into)
+
+
 def test_a_server_that_spins_out_the_handshake_is_given_up(
     into: Path, over: threading.Event
 ) -> None:

@@ -130,7 +130,7 @@ def test_a_redirect_from_a_public_host_to_this_machine_is_refused_before_a_byte_
 ) -> None:
     inside = server.on("/admin", answer(body=archive.read_bytes()))
     url = public_server.on("/m.tgz", answer(302, headers={"Location": f"{inside}?t=s3cret"}))
-    _refused(url, into, "where a redirect leads, has the private address 127.0.0.1: name that")
+    _refused(url, into, "leads from a public host to the private address 127.0.0.1: name it")
     assert server.targets == []
 
 
@@ -163,7 +163,7 @@ def test_a_name_that_leads_elsewhere_at_the_next_look_is_refused(
     _resolving(monkeypatch, {"rebinding.example": ["127.0.0.2", "127.0.0.1"]})
     public_server.on("/m.tgz", answer(503))
     url = f"http://rebinding.example:{public_server.server_port}/m.tgz"
-    _refused(url, into, "rebinding.example, where a redirect leads, has the private address")
+    _refused(url, into, "rebinding.example leads from a public host to the private address")
     assert len(public_server.targets) == 1
 
 
@@ -220,6 +220,7 @@ def test_with_a_proxy_names_and_spelled_addresses_are_checked(
         monkeypatch.delenv(name, raising=False)
     _refused("http://0xA9FEA9FE/m", into, "check the handle")
     _refused("http://hub.example/m", into, "is denied", HostPolicy(deny=("hub.example",)))
+    _refused("http://0x0a000001/m", into, "is denied", HostPolicy(deny=("10.0.0.0/8",)))
     _refused("http://hub.example/m", into, "not among", HostPolicy(allow=("10.0.0.0/8",)))
     assert server.targets == []
 

@@ -3,8 +3,6 @@
 import gzip
 import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import traceback
 from collections.abc import Callable
@@ -16,6 +14,7 @@ import pytest
 
 from hub_tfx.errors import (
     ArchiveError,
+    DigestMismatchError,
     FetchError,
     HubTfxError,
     NotAModuleError,
@@ -24,11 +23,12 @@ from hub_tfx.errors import (
     UnsafeArchiveError,
 )
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.manifest import Manifest, hash_file
 from hub_tfx.store.archive import Limits
 from hub_tfx.store.cache import ModuleCache
-from hub_tfx.store.fetch.access import Access
+from hub_tfx.store.fetch.access import Access, using
 from hub_tfx.store.fetch.http import HttpFetcher, request_urls
+from hub_tfx.store.fetch.promises import repr_digest, verify_promises
 from hub_tfx.store.fetch.web import redirect_target
 
 _FETCHER = HttpFetcher(connect_timeout_s=2, read_timeout_s=2, attempts=3, max_wait_s=0.01)
@@ -276,6 +276,33 @@ def test_what_is_no_archive_is_no_module(
     assert [target.endswith("=compressed") for target in server.targets] == [True, False]
 
 
+@pytest.mark.parametrize("promise", ["Repr-Digest", "hub-tfx-digest"])
+def test_a_server_is_held_to_the_digest_that_it_promises(
+    promise: str, server: Server, answer: Answer, archive: Path, into: Path, module_dir: Path
+) -> None:
+    true = {
+        "Repr-Digest": repr_digest(hash_file(archive)[1]),
+        "hub-tfx-digest": Manifest.of_directory(module_dir).digest.upper(),
+    }
+    lie = {"Repr-Digest": f"md5=:AA==:, {repr_digest('0' * 64)}", "hub-tfx-digest": "f" * 64}
+    _fetch(server.on("/m", answer(body=archive.read_bytes(), headers=true)), into)
+    shutil.rmtree(into)
+    into.mkdir()
+    headers = {**true, promise: lie[promise]}
+    url = server.on("/m", answer(body=archive.read_bytes(), headers=headers))
+    with pytest.raises(DigestMismatchError, match="and the server promised "):
+        _fetch(url, into)
+    assert len(server.targets) == 2  # It is not asked again.
+
+
+@pytest.mark.parametrize(
+    "value", ["sha-256=", "sha-256=:x:", "sha-256=:AAAA:", "sha-512=:AAAA:", "", "md5=x, \xe9"]
+)
+def test_a_promise_that_cannot_be_read_is_none(value: str, archive: Path, module_dir: Path) -> None:
+    headers = {"Repr-Digest": value, "Hub-Tfx-Digest": value}
+    verify_promises(headers, "handle", archive, module_dir)
+
+
 def test_a_short_body_is_asked_for_again(
     server: Server, answer: Answer, archive: Path, into: Path
 ) -> None:
@@ -410,32 +437,6 @@ def test_unverified_certificates_are_refused(
     assert server.targets == []
 
 
-@pytest.fixture
-def tls(server: Server, tmp_path: Path) -> Path:
-    """Makes the server speak TLS under a certificate of its own; gives that certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    return certificate
-
-
 def test_only_a_certificate_of_a_known_authority_is_trusted(
     tls: Path,
     server: Server,
@@ -451,6 +452,9 @@ def test_only_a_certificate_of_a_known_authority_is_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls))
     _fetch(url + "?a=%2f", into)
     assert server.targets == ["/m.tgz?a=%2f"]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none.pem")
+    with using(Access(ca_bundle=str(tls))):
+        assert _FETCHER.entity_tag(ModuleHandle.parse(url)) == ""
 
 
 def test_a_proxy_gets_the_url_byte_for_byte(

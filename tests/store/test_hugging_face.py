@@ -3,11 +3,12 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from hub_tfx.errors import (
+    ConfigError,
     DigestMismatchError,
     FetchError,
     HandleError,
@@ -23,6 +24,7 @@ from hub_tfx.store.cache import ModuleCache
 from hub_tfx.store.fetch.access import Access, using
 from hub_tfx.store.fetch.hugging_face import HuggingFaceFetcher
 from hub_tfx.store.fetch.places import HuggingFaceRepo, hugging_face_repo
+from hub_tfx.store.fetch.progress import Download, LogLines, showing
 
 Server = Any
 Answer = Any
@@ -144,6 +146,24 @@ def test_a_commit_that_was_fetched_is_not_fetched_again(
     assert COMMIT in next((tmp_path / "cache").glob("hub_tfx/handles/*.json")).read_text()
 
 
+def test_the_files_are_shown_as_one_download_of_which_nothing_counts_twice(
+    imitation: Imitation, server: Server, answer: Answer, tmp_path: Path
+) -> None:
+    class Kept(LogLines):
+        seen: ClassVar[list[Download]] = []
+
+        def ended(self, download: Download) -> None:
+            self.seen.append(download)
+
+    imitation.add("variables/large", b"x" * 600)
+    imitation.list_files()
+    short = answer(body=b"x" * 300, headers={"Content-Length": "600"})
+    server.on(f"/acme/words/resolve/{COMMIT}/variables/large", short, answer(body=b"x" * 600))
+    with showing(Kept()):
+        module = _resolve(tmp_path)
+    assert [(d.done, d.expected) for d in Kept.seen] == [(module.size_bytes, module.size_bytes)]
+
+
 def test_a_folder_of_a_repository_is_a_module(
     imitation: Imitation, server: Server, answer: Answer, module_dir: Path, tmp_path: Path
 ) -> None:
@@ -204,6 +224,29 @@ def test_names_that_lead_elsewhere_are_refused_before_anything_is_downloaded(
     assert not [target for target in server.targets if "/resolve/" in target]
 
 
+def test_a_file_that_does_not_end_is_stopped_at_its_size(
+    imitation: Imitation, server: Server, answer: Answer, tmp_path: Path
+) -> None:
+    imitation.add("variables/large", b"x" * 10, lfs=True)
+    imitation.list_files()
+    endless = answer(body=b"x" * 999, headers={"Content-Length": ""})
+    server.on(f"/acme/words/resolve/{COMMIT}/variables/large", endless)
+    with pytest.raises(UnsafeArchiveError, match="more than 10 bytes"):
+        _resolve(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "address", ["mirror.example", "ftp://mirror.example", "https://", "https://u:s3cret@mirror"]
+)
+def test_an_endpoint_that_is_not_a_server_is_an_error(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    with pytest.raises(ConfigError, match="HF_ENDPOINT is not the address of a server: set") as e:
+        _resolve(tmp_path)
+    assert "s3cret" not in str(e.value)
+
+
 def test_limits_hold_before_anything_is_downloaded(
     imitation: Imitation, server: Server, tmp_path: Path
 ) -> None:
@@ -227,10 +270,11 @@ def test_a_repository_without_a_saved_model_is_not_a_module(
 def test_a_list_that_leads_to_another_host_is_refused(
     imitation: Imitation, server: Server, other_server: Server, answer: Answer, tmp_path: Path
 ) -> None:
-    link = {"Link": f'<{other_server.url}/tree>; rel="next"'}
-    server.on(f"{API}/tree/{COMMIT}", answer(body=b"[]", headers=link))
-    with pytest.raises(FetchError, match="list of files does not end: check"):
-        _resolve(tmp_path)
+    for there in (f"{other_server.url}/tree", "https://:1/", "gs://b/../x"):
+        link = {"Link": f'<{there}>; rel="next"'}
+        server.on(f"{API}/tree/{COMMIT}", answer(body=b"[]", headers=link))
+        with pytest.raises(FetchError, match="list of files does not end: check"):
+            _resolve(tmp_path)
     assert other_server.targets == []
 
 

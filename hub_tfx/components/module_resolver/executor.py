@@ -45,9 +45,11 @@ class Executor(BaseExecutor):  # type: ignore[misc]
             return
         cache = cache_of(exec_properties)
         resolved = cache.resolve(
-            checked_handle(handle), digest=digest, new_bytes=exec_properties.get("new_bytes")
+            checked_handle(handle),
+            digest=digest,
+            new_bytes=exec_properties.get("new_bytes"),
+            verify=True,
         )
-        resolved.verify()
         write_module(
             artifact_utils.get_single_instance(output_dict["module"]),
             resolved.path,

@@ -26,7 +26,7 @@ from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout
 from hub_tfx.embed.output.writers import PART_FILES, PartFile
 from hub_tfx.embed.rows import BatchStats
 from hub_tfx.errors import OutputError
-from hub_tfx.module.manifest import hash_file
+from hub_tfx.module.hashes import hash_file
 
 _DIGESTS = ".digests"
 _LOCAL_COPY = "hub_tfx-part-"

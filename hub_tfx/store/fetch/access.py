@@ -10,14 +10,14 @@ import os
 import re
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from hub_tfx._files import open_regular, why
-from hub_tfx.errors import ConfigError, RefusedError
+from hub_tfx.errors import ConfigError, HandleError, RefusedError
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.fetch.hosts import HostPolicy, Reach, literal, reach_of
 
@@ -165,22 +165,46 @@ def token_of(name: str) -> str:
 
 
 def bearer(token: str, url: str) -> dict[str, str]:
-    """The header with a token.
+    """The header with a token, for a host to which it may be sent."""
+    check_private(url)
+    return {"Authorization": f"Bearer {token}"}
 
-    Raises:
-      RefusedError: everybody on the way to the server could read it.
-    """
+
+def check_private(url: str) -> None:
+    """Raises RefusedError where everybody on the way to a server can read what it is sent."""
     parts = urlsplit(url)
     if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise RefusedError(
-            f"the token for {parts.hostname} would be sent without TLS: use its https address"
+            f"the credentials for {parts.hostname} would be sent without TLS: use its https address"
         )
-    return {"Authorization": f"Bearer {token}"}
 
 
 def basic(user: bytes, password: bytes) -> dict[str, str]:
     """The header with a user's name and password."""
     return {"Authorization": "Basic " + base64.b64encode(user + b":" + password).decode()}
+
+
+def endpoint(variable: str, default: str) -> str:
+    """The address of a hub's interface, which a variable may name; without a slash at its end.
+
+    Raises:
+      ConfigError: the variable does not hold the URL of a server.
+    """
+    url = os.environ.get(variable) or default
+    handle: ModuleHandle | None = None
+    with suppress(HandleError):
+        handle = ModuleHandle.parse(url)
+    if handle is None or handle.scheme not in ("http", "https") or handle.may_hold_secret:
+        raise ConfigError(f"{variable} is not the address of a server: set it to {default}")
+    return url.rstrip("/")
+
+
+def is_ours(url: str, hub: str) -> bool:
+    """Whether a URL leads to the server of a hub."""
+    try:
+        return origin(url) == origin(hub)
+    except HandleError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -25,6 +25,11 @@ from hub_tfx.store.tar_reader import GZIP_MAGIC
 CHECK = "check the handle in a browser: it must be that of a module, not a page or a login"
 TRY_LATER = "try again later, and see that this machine reaches the server"
 
+_CREDENTIALS = (
+    "give credentials, as by --token-env or --netrc, if it needs any; or check the handle in a "
+    "browser"
+)
+_HINTS = {401: _CREDENTIALS, 403: _CREDENTIALS}
 _TRY_AGAIN = (408, 425, 429)
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -48,7 +53,7 @@ def check_status(
     if code >= 500 or code in _TRY_AGAIN:
         raise TransientFetchError(f"{handle}: {status}; {TRY_LATER}")
     if code >= 400:
-        error = StatusError(f"{handle}: {status}; {(hints or {}).get(code, CHECK)}")
+        error = StatusError(f"{handle}: {status}; {(hints or _HINTS).get(code, CHECK)}")
         error.status = code
         raise error
     if code != 200:

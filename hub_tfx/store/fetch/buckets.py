@@ -7,6 +7,7 @@ of them is waited for until the deadline at most, since none can be interrupted.
 import hashlib
 import logging
 import posixpath
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from hub_tfx.store.bucket_filesystem import open_bucket, told_by
 from hub_tfx.store.fetch.access import Access, current
 from hub_tfx.store.fetch.deadline import Deadline, OverdueError
 from hub_tfx.store.fetch.part import Part, new_part, scratch
-from hub_tfx.store.fetch.progress import arrived, downloading
+from hub_tfx.store.fetch.progress import Download, arrived, downloading
 from hub_tfx.store.member_names import MemberNames
 from hub_tfx.store.tar_reader import Limits
 
@@ -78,7 +79,7 @@ class BucketFetcher:
             (self.access or current()).hosts.check_name(f"{handle.scheme}://{handle.authority}")
         except RefusedError as error:
             raise RefusedError(f"{handle}: refused: {error}") from None
-        with _quiet(), Deadline(self.total_timeout_s) as deadline, _told(handle, deadline):
+        with _QUIET, Deadline(self.total_timeout_s) as deadline, _told(handle, deadline):
             opened = deadline.call(open_bucket, handle.url)
             yield _Bucket(handle, deadline, self.limits, *opened)
 
@@ -96,15 +97,18 @@ class _Bucket:
     def unpack(self, into: Path) -> None:
         size_bytes = int(self._ask(self.filesystem.info, self.root)["size"])
         with scratch(into.parent) as part:
-            self._download(self.root, size_bytes, part)
+            with downloading(str(self.handle), 0, size_bytes) as download:
+                self._download(self.root, size_bytes, part, download)
             unpack(part.path, into, self.limits, name=str(self.handle))
 
     def copy(self, into: Path) -> None:
         found = self._ask(lambda: self.filesystem.find(self.root, detail=True))
         files = self._checked(found)
-        for name, parts, size_bytes in files:
-            with new_part(into.joinpath(*parts)) as part:
-                self._download(name, size_bytes, part)
+        total_bytes = sum(size for *_, size in files)
+        with downloading(str(self.handle), 0, total_bytes) as download:
+            for name, parts, size_bytes in files:
+                with new_part(into.joinpath(*parts)) as part:
+                    self._download(name, size_bytes, part, download)
 
     def tag(self) -> str:
         found = self._ask(lambda: self.filesystem.find(self.root, detail=True))
@@ -118,7 +122,7 @@ class _Bucket:
 
     def _checked(self, found: dict[str, Any]) -> list[tuple[str, tuple[str, ...], int]]:
         """(name, parts of the path, size) of each object, before any is downloaded."""
-        names, files = MemberNames(self.limits.depth), []
+        names, files = MemberNames(self.limits.depth, self.limits.members), []
         for name, info in sorted(found.items()):
             path = self._below(name)
             # Some tools keep an empty object for each folder.
@@ -157,16 +161,15 @@ class _Bucket:
         except UnsafeArchiveError as error:
             raise UnsafeArchiveError(f"{self.handle}: {error}; {_RENAME}") from error
 
-    def _download(self, name: str, size_bytes: int, part: Part) -> None:
+    def _download(self, name: str, size_bytes: int, part: Part, download: Download) -> None:
         """Brings an object of a size that was listed into a file."""
         opened = self._ask(lambda: self.filesystem.open(name, "rb", block_size=_CHUNK_BYTES))
         try:
-            with downloading(str(self.handle), 0, size_bytes) as download:
-                while chunk := self._ask(opened.read, _CHUNK_BYTES):
-                    part.write(chunk)
-                    if part.size_bytes > size_bytes:
-                        break
-                    arrived(download, len(chunk))
+            while chunk := self._ask(opened.read, _CHUNK_BYTES):
+                part.write(chunk)
+                if part.size_bytes > size_bytes:
+                    break
+                arrived(download, len(chunk))
         finally:
             self.deadline.call(opened.close)
         if part.size_bytes != size_bytes:
@@ -199,18 +202,32 @@ def _told(handle: ModuleHandle, deadline: Deadline) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
+class _Quiet:
     """Keeps the libraries from logging requests, which have signatures and session tokens.
 
-    What they log of failures is in the errors that they raise.
+    What they log of failures is in the errors that they raise. Several threads may be within it.
     """
-    loggers = [logging.getLogger(name) for name in _LIBRARIES]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(max(logging.CRITICAL, logger.level))
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._levels: list[tuple[logging.Logger, int]] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                loggers = map(logging.getLogger, _LIBRARIES)
+                self._levels = [(logger, logger.level) for logger in loggers]
+                for logger, level in self._levels:
+                    logger.setLevel(max(logging.CRITICAL, level))
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                for logger, level in self._levels:
+                    logger.setLevel(level)
+
+
+_QUIET = _Quiet()

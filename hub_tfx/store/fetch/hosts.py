@@ -189,8 +189,8 @@ class HostPolicy:
             return f"{host} leads to the private address {address} ({PRIVATE}=deny): name another"
         if named is not None and reach > named:
             return (
-                f"{host}, where a redirect leads, has the private address {address}: name that "
-                f"host in the handle, or set {PRIVATE}=allow"
+                f"{host} leads from a public host to the private address {address}: name it in the "
+                f"handle, or set {PRIVATE}=allow"
             )
         return ""
 

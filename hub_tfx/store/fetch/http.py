@@ -18,6 +18,7 @@ from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import SUFFIXES, unpack
 from hub_tfx.store.fetch.answers import CHECK, StatusError, check_head, check_status
 from hub_tfx.store.fetch.part import scratch, strong_tag
+from hub_tfx.store.fetch.promises import verify_promises
 from hub_tfx.store.fetch.web import Web, WebSettings
 
 _FORMAT = "TFHUB_MODEL_LOAD_FORMAT"
@@ -72,9 +73,11 @@ def fetch_archive(web: Web, url: str, into: Path, hints: dict[int, str] | None =
     """Downloads an archive and unpacks it into a directory."""
 
     def attempt() -> None:
-        web.download(url, part, lambda head: check_head(web.handle, head), hints)
+        headers = web.download(url, part, lambda head: check_head(web.handle, head), hints)
         try:
             unpack(part.path, into, web.settings.limits, name=str(web.handle))
+            # Last, since an archive that was damaged on the way is tried again.
+            verify_promises(headers, str(web.handle), part.path, into)
         except HubTfxError:
             part.restart({})  # It is whole, and wrong: nothing of it is worth keeping.
             raise

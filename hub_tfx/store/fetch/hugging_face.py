@@ -24,7 +24,7 @@ from hub_tfx.errors import (
 )
 from hub_tfx.module.files import SAVED_MODEL, SAVED_MODEL_TEXT
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.store.fetch.access import Access, bearer, origin, token_of
+from hub_tfx.store.fetch.access import Access, bearer, endpoint, is_ours, token_of
 from hub_tfx.store.fetch.answers import CHECK
 from hub_tfx.store.fetch.part import new_part
 from hub_tfx.store.fetch.places import HuggingFaceRepo, hugging_face_repo
@@ -70,8 +70,10 @@ class HuggingFaceFetcher(WebSettings):
         with self.asking(handle, _authorization) as web:
             commit = _commit(web, repo)
             _log.info("%s: the commit is %s", handle, commit)
-            for file in _files(web, repo, commit):
-                _download(web, file, into.joinpath(*file.path))
+            files = _files(web, repo, commit)
+            with web.downloading(sum(file.size_bytes for file in files)):
+                for file in files:
+                    _download(web, file, into.joinpath(*file.path))
 
     def entity_tag(self, handle: ModuleHandle) -> str:
         return self.commit(handle)
@@ -83,7 +85,7 @@ class HuggingFaceFetcher(WebSettings):
 
 
 def _endpoint() -> str:
-    return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    return endpoint("HF_ENDPOINT", "https://huggingface.co")
 
 
 def _repo(handle: ModuleHandle) -> HuggingFaceRepo:
@@ -96,10 +98,10 @@ def _repo(handle: ModuleHandle) -> HuggingFaceRepo:
 
 
 def _authorization(access: Access, url: str) -> Mapping[str, str]:
-    if origin(url) != origin(_endpoint()):
+    if not is_ours(url, _endpoint()):
         return {}
-    name = access.token_env or ("HF_TOKEN" if os.environ.get("HF_TOKEN") else "")
-    return bearer(token_of(name), url) if name else {}
+    token = access.token(url) or (token_of("HF_TOKEN") if os.environ.get("HF_TOKEN") else "")
+    return bearer(token, url) if token else {}
 
 
 def _commit(web: Web, repo: HuggingFaceRepo) -> str:
@@ -113,7 +115,8 @@ def _commit(web: Web, repo: HuggingFaceRepo) -> str:
 
 def _files(web: Web, repo: HuggingFaceRepo, commit: str) -> list[_File]:
     """The files of the module, whose names and sizes are checked before anything is downloaded."""
-    names, limits = MemberNames(web.settings.limits.depth), web.settings.limits
+    limits = web.settings.limits
+    names = MemberNames(limits.depth, limits.members)
     files, total_bytes = list[_File](), 0
     for entry in _tree(web, repo, commit):
         if entry.get("type") != "file":
@@ -150,7 +153,7 @@ def _tree(web: Web, repo: HuggingFaceRepo, commit: str) -> Iterator[dict[str, An
         if not isinstance(page, list) or not all(isinstance(entry, dict) for entry in page):
             raise FetchError(f"{web.handle}: the server's list of files cannot be read: {CHECK}")
         yield from page
-        if url and (origin(url) != origin(_endpoint()) or pages > web.settings.limits.members):
+        if url and (not is_ours(url, _endpoint()) or pages > web.settings.limits.members):
             raise FetchError(f"{web.handle}: the server's list of files does not end: {CHECK}")
 
 
@@ -177,7 +180,7 @@ def _file(
 
 def _download(web: Web, file: _File, target: Path) -> None:
     with new_part(target) as part:
-        web.retried(lambda: web.download(file.url, part, hints=_HINTS))
+        web.retried(lambda: web.download(file.url, part, hints=_HINTS, max_bytes=file.size_bytes))
         size_bytes = part.size_bytes
     if size_bytes != file.size_bytes or not _is_whole(file, target):
         raise DigestMismatchError(

@@ -9,11 +9,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
 
 from hub_tfx.errors import FetchError, HandleError
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.store.fetch.access import Access, basic, bearer, origin, token_of
+from hub_tfx.store.fetch.access import (
+    Access,
+    basic,
+    bearer,
+    check_private,
+    endpoint,
+    is_ours,
+    token_of,
+)
 from hub_tfx.store.fetch.answers import CHECK
 from hub_tfx.store.fetch.http import fetch_archive
 from hub_tfx.store.fetch.places import KaggleModel, kaggle_model
@@ -23,6 +30,7 @@ _log = logging.getLogger(__name__)
 _CREDENTIALS = (
     "set KAGGLE_USERNAME and KAGGLE_KEY, or KAGGLE_API_TOKEN, and accept the model's terms there"
 )
+_TOKEN = "KAGGLE_API_TOKEN"
 _HINTS = {401: _CREDENTIALS, 403: _CREDENTIALS}
 
 
@@ -65,18 +73,24 @@ def _version(web: Web, model: KaggleModel) -> int:
 
 
 def _api(model: KaggleModel) -> str:
-    return urljoin(_endpoint(), f"/api/v1/{model.path}")
+    return f"{_endpoint()}/api/v1/{model.path}"
 
 
 def _endpoint() -> str:
-    return os.environ.get("KAGGLE_API_ENDPOINT") or "https://www.kaggle.com"
+    return endpoint("KAGGLE_API_ENDPOINT", "https://www.kaggle.com")
+
+
+def _own_token() -> str:
+    return token_of(_TOKEN) if os.environ.get(_TOKEN) else ""
 
 
 def _authorization(access: Access, url: str) -> Mapping[str, str]:
-    if origin(url) != origin(_endpoint()):
+    if not is_ours(url, _endpoint()):
         return {}
-    name = access.token_env or ("KAGGLE_API_TOKEN" if os.environ.get("KAGGLE_API_TOKEN") else "")
-    if name:
-        return bearer(token_of(name), url)
+    if token := access.token(url) or _own_token():
+        return bearer(token, url)
     user, key = os.environ.get("KAGGLE_USERNAME", ""), os.environ.get("KAGGLE_KEY", "")
-    return basic(user.encode(), key.encode()) if user and key else {}
+    if not (user and key):
+        return {}
+    check_private(url)
+    return basic(user.encode(), key.encode())

@@ -35,7 +35,7 @@ from hub_tfx.store.fetch.dialing import Dialer
 from hub_tfx.store.fetch.exact_url import PRINTABLE, ExactUrlAdapter, get_request
 from hub_tfx.store.fetch.hosts import Guard
 from hub_tfx.store.fetch.part import Part
-from hub_tfx.store.fetch.progress import arrived, downloading
+from hub_tfx.store.fetch.progress import Download, arrived, downloading
 from hub_tfx.store.tar_reader import Limits
 
 Result = TypeVar("Result")
@@ -119,6 +119,7 @@ class Web:
         self.deadline = deadline
         self._authorize = authorize
         self._guard = Guard(access.hosts)
+        self._whole: Download | None = None
         with told(handle, deadline, asking=True):
             self._verify = access.verify()
 
@@ -244,6 +245,7 @@ class Web:
         part: Part,
         check: Callable[[bytes], None] | None = None,
         hints: Mapping[int, str] | None = None,
+        max_bytes: int | None = None,
     ) -> Mapping[str, str]:
         """Brings a file, or the rest of one that broke off; tries once.
 
@@ -253,6 +255,7 @@ class Web:
           check: is called with the first bytes (HEAD_BYTES of them, or fewer of a smaller file)
             and raises what is wrong with them.
           hints: status -> what to do about it.
+          max_bytes: how large the file may be; as large as the module may if None.
 
         Returns:
           The headers of the answer, whose names are found in any case.
@@ -270,15 +273,36 @@ class Web:
                     )
             else:
                 check_status(self.handle, response, hints)
+                if self._whole is not None:
+                    self._whole.done -= part.size_bytes
                 part.restart(response.headers)
-            self._take(response, part, check)
+            self._take(response, part, check, max_bytes)
             return response.headers
 
-    def _take(
-        self, response: requests.Response, part: Part, check: Callable[[bytes], None] | None
-    ) -> None:
-        max_bytes = self.settings.limits.total_bytes
+    @contextmanager
+    def downloading(self, total_bytes: int) -> Iterator[None]:
+        """Has the downloads of the body be shown as one, of so many bytes."""
+        with downloading(str(self.handle), 0, total_bytes) as self._whole:
+            yield
+        self._whole = None
+
+    @contextmanager
+    def _shown(self, part: Part) -> Iterator[Download]:
+        if self._whole is not None:
+            yield self._whole
+            return
         with downloading(str(self.handle), part.size_bytes, part.total_bytes) as download:
+            yield download
+
+    def _take(
+        self,
+        response: requests.Response,
+        part: Part,
+        check: Callable[[bytes], None] | None,
+        max_bytes: int | None,
+    ) -> None:
+        max_bytes = self.settings.limits.total_bytes if max_bytes is None else max_bytes
+        with self._shown(part) as download:
             for chunk in self._chunks(response):
                 if part.size_bytes + len(chunk) > max_bytes:
                     raise UnsafeArchiveError(

@@ -521,7 +521,7 @@ def never_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("never_run")
-@pytest.mark.parametrize("name", ["graph", "rows", "asset outside", "save for nobody"])
+@pytest.mark.parametrize("name", ["graph", "rows", "asset outside", "save for an init op"])
 def test_what_is_found_bad_is_not_run(name: str, tmp_path: Path) -> None:
     report = check(build(tmp_path / "m", name))
     ops = _named(report, "safe-ops")
