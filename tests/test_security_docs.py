@@ -27,3 +27,8 @@ def test_a_row_names_a_test_or_says_that_it_is_open(row: str) -> None:
     assert bool(happens) == bool(tests)
     assert tests or left
     assert left in ("", "open") or left.startswith("partly: " if tests else "open: ")
+
+
+def test_every_threat_and_every_fault_has_one_line_by_its_number() -> None:
+    numbered = re.findall(r"(?m)^\| (F?\d+): ", PAGE.partition("## By number")[2])
+    assert numbered == [*map(str, range(1, 32)), *(f"F{n}" for n in range(1, 25))]

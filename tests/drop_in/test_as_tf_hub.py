@@ -117,7 +117,7 @@ def test_where_the_cache_is_is_asked_each_time(
     with serve({"/m": source}) as url:
         for setting, place in [
             (str(tmp_path / "variable"), "variable"),
-            (f"file://{tmp_path}/as%20url", "as%20url"),
+            (f"file://{tmp_path}/as_url", "as_url"),
             ("", "flag"),
         ]:
             monkeypatch.setenv("TFHUB_CACHE_DIR", setting)

@@ -16,6 +16,7 @@ from manifests import check_cron_job
 from schedules import IN_CLUSTER, NIGHTLY, RETRAIN, printed, run
 
 from hub_tfx.cli.main import run_command
+from hub_tfx.store.lock_file import Locked, LockFile, add_to_lock_file
 from hub_tfx_pipelines.config_cli import config
 
 # --- Kubernetes -----------------------------------------------------------------------------------
@@ -51,7 +52,9 @@ def test_the_container_finds_its_config_and_card_and_no_password(folder, capsys,
     Path("cards").mkdir()
     Path("card.md").rename("cards/words.md")
     file = Path("retrain.yaml")
-    file.write_text(RETRAIN.replace("card.md", "./cards/words.md"))
+    add_to_lock_file("modules.json", {"https://example.org/text/1": Locked("0" * 64)})
+    lock_file = "lock_file: modules.json\n"
+    file.write_text(RETRAIN.replace("card.md", "./cards/words.md") + lock_file)
     text = printed(capsys, "cronjob", file, *NIGHTLY, *IN_CLUSTER)
     config_map, cron_job = yaml.safe_load_all(text)
     pod = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
@@ -64,6 +67,7 @@ def test_the_container_finds_its_config_and_card_and_no_password(folder, capsys,
         mounted.write_text(config_map["data"][item["key"]])
     monkeypatch.chdir(folder / "mounted")
     assert Path("cards/words.md").read_text() == CARD
+    assert LockFile.read("modules.json").modules
     assert container["command"] == ["hub-tfx", "run", "retrain", "--config", "config.yaml"]
     assert run_command(config, ["check", "config.yaml"], "config") == 0
     (variable,) = [v for v in container["env"] if v["name"] == "METADATA_PASSWORD"]

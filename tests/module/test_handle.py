@@ -139,6 +139,8 @@ def test_versions(text: str, path: str, version: int | None) -> None:
         ("repo+s3://bucket?x=s3cret//acme/words", "credentials come from"),
         ("repo+s3://key:s3cret@bucket//acme", "names no module of a repository"),
         ("repo+/caf\udce9//acme/words", "is not valid UTF-8"),
+        ("https://h/caf\udce9", "which no URL may hold"),
+        ("repo://r//acme/words", "is repo\\+DIRECTORY//publisher/model"),
         ("/\ud800", "is not valid UTF-8: rename"),
         ("/caf\udce9", "is not valid UTF-8: rename"),
     ],

@@ -567,4 +567,40 @@ MUTANTS = (
         "if False and",
         "tests/store/test_http.py::test_a_server_is_held_to_the_digest_that_it_promises",
     ),
+    _store(
+        "a lock file gives way to another digest",
+        "lock_file.py",
+        "if digest not in (None, locked.digest):",
+        "if False:",
+        "test_lock_file.py::test_a_handle_that_is_not_named_is_refused",
+    ),
+    _store(
+        "a lock file may hold credentials",
+        "lock_file.py",
+        "if shown != text:",
+        "if False:",
+        "test_lock_file.py::test_what_is_not_a_lock_file_is_told_with_its_line",
+    ),
+    _store(
+        "new bytes are taken where they are looked for",
+        "cache.py",
+        "if not follow:",
+        "if False:",
+        "test_cache.py::test_new_bytes_are_followed_or_refused_as_the_caller_says",
+    ),
+    Mutant(
+        "what follows after the end of a SavedModel is not seen",
+        "hub_tfx/module/proto.py",
+        "if read != len(data):",
+        "if False:",
+        "tests/fuzz/test_fuzz.py::test_bytes_behind_the_end_of_a_saved_model_are_damage",
+    ),
+    Mutant(
+        "no driver looks at what a handle stands for",
+        "hub_tfx/components/module_resolver/component.py",
+        "            self.driver_class = Driver",
+        "            pass",
+        "tests/components/test_changed_handles.py::"
+        "test_a_directory_that_has_changed_is_resolved_again",
+    ),
 )
