@@ -1,7 +1,7 @@
 """Runs a process of ours without a network, on a disk that it cannot write to.
 
-By bubblewrap (`bwrap`), which Linux distributions package. This lowers a risk, and is no promise: the process
-reads what its user may read, and shares the kernel.
+By bubblewrap (`bwrap`), which Linux distributions package. This lowers a risk and promises nothing:
+the process reads what its user may read, and shares the kernel.
 """
 
 import os
