@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -227,11 +227,15 @@ def write_module(
     )
 
 
-def read_module(artifact: Any) -> ResolvedModule:
+def read_module(artifact: Any, imports: Iterable[str] = ()) -> ResolvedModule:
     """The module in a HubModule artifact, checked against its manifest and digest.
 
     An artifact without a handle gets its own path as one. The check is needed since TFX reuses a
     cached output when its URI exists, whatever is left in it.
+
+    Args:
+      artifact: the artifact.
+      imports: packages that are imported to run the module, whose ops are allowed.
 
     Raises:
       NotAModuleError: the artifact does not hold a module.
@@ -260,7 +264,7 @@ def read_module(artifact: Any) -> ResolvedModule:
         )
     handle = artifact.get_string_custom_property("handle") or path
     examined = examine(directory, is_trusted=True)
-    SafetyPolicy().admit(handle, examined.verdict, is_remote=False)
+    SafetyPolicy(imports=tuple(imports)).admit(handle, examined.verdict, is_remote=False)
     return ResolvedModule(
         handle,
         Path(directory),

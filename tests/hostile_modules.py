@@ -288,6 +288,15 @@ def _asset_of_another_output(graph: Any) -> None:
     node(body, FILES, "evil", ["text", "parts:0"])
 
 
+def _asset_for_a_signature(graph: Any) -> None:
+    """A signature reads the constant itself: nothing puts the path of an asset in its place."""
+    constant(graph.graph_def, "path")
+    graph.asset_file_def.add(filename="words.txt").tensor_info.name = "path:0"
+    node(graph.graph_def, FILES, "evil", ["text", "path"])
+    node(graph.graph_def, "Identity", "more", ["vectors", "^evil"])
+    graph.signature_def["serving_default"].outputs["default"].name = "more:0"
+
+
 def _saver(graph: Any) -> None:
     """What every module has: nodes that save and restore, to which the SaverDef leads."""
     body = graph.graph_def
@@ -468,6 +477,7 @@ HOSTILE: Mapping[str, Hostile] = {
     "asset and another name": Hostile(_asset_through_a_variable, "file", FILES, "evil"),
     "asset and a twin": Hostile(_asset_through_a_shared_variable, "file", FILES, "evil"),
     "asset of another output": Hostile(_asset_of_another_output, "file", FILES, "evil"),
+    "asset for a signature": Hostile(_asset_for_a_signature, "file", FILES, "evil"),
     # Checkpoints.
     "restore in a call": Hostile(_restores_when_called, "saver", "RestoreV2", "vectors"),
     "save for a signature": Hostile(_saves_for_a_signature, "saver", "SaveV2", "save"),

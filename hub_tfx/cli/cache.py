@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hub_tfx.cli.options import ManyValuesCommand, cache_dir_option, cache_folder_option
+from hub_tfx.cli.options import (
+    ManyValuesCommand,
+    cache_dir_option,
+    cache_folder_option,
+    import_option,
+    safety_options,
+    safety_policy,
+)
 from hub_tfx.cli.output import json_option, print_json, print_table, tell
 from hub_tfx.cli.units import Duration, Size
 from hub_tfx.errors import DigestMismatchError, UsageError
@@ -186,9 +193,19 @@ def _summary(plan: "PrunePlan", *, dry_run: bool, max_size_bytes: int | None) ->
     metavar="FILE.tar",
     help="Write the bundle to this file; one that is there is replaced.",
 )
+@safety_options
+@import_option
 @cache_dir_option
 @json_option
-def export_(handles: tuple[str, ...], output: str, cache_dir: str | None, as_json: bool) -> None:
+def export_(
+    handles: tuple[str, ...],
+    output: str,
+    policy: Any,
+    allow_ops: tuple[str, ...],
+    imports: tuple[str, ...],
+    cache_dir: str | None,
+    as_json: bool,
+) -> None:
     """Write the modules of the handles to one file, and fetch those that are missing first.
 
     A module whose handle is a path, or holds credentials, is written without its handle, and is
@@ -201,16 +218,26 @@ def export_(handles: tuple[str, ...], output: str, cache_dir: str | None, as_jso
     from hub_tfx.store.bundle import export_bundle
     from hub_tfx.store.cache import ModuleCache
 
-    modules = export_bundle(ModuleCache(cache_dir), handles, output)
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, imports))
+    modules = export_bundle(cache, handles, output)
     rows = [_row(module) for module in modules]
     _print({"bundle": output, "modules": rows}, as_json)
 
 
 @cache.command("import", short_help="Put the modules of such a file into the cache.")
 @click.argument("bundle", metavar="FILE.tar")
+@safety_options
+@import_option
 @cache_folder_option
 @json_option
-def import_(bundle: str, cache_dir: str | None, as_json: bool) -> None:
+def import_(
+    bundle: str,
+    policy: Any,
+    allow_ops: tuple[str, ...],
+    imports: tuple[str, ...],
+    cache_dir: str | None,
+    as_json: bool,
+) -> None:
     """Put the modules of a file that `cache export` wrote into the cache.
 
     Each is verified. From then on its handles are resolved without a network. Take bundles only
@@ -223,7 +250,8 @@ def import_(bundle: str, cache_dir: str | None, as_json: bool) -> None:
     from hub_tfx.store.bundle import import_bundle
     from hub_tfx.store.cache import ModuleCache
 
-    modules = import_bundle(ModuleCache(cache_dir), bundle)
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, imports))
+    modules = import_bundle(cache, bundle)
     rows = [_row(module) | {"was_cached": module.was_cached} for module in modules]
     _print({"bundle": bundle, "modules": rows}, as_json)
 

@@ -28,6 +28,11 @@ _FAILED = 4  # A gate said no.
 )
 @safety_options
 @tags_option
+@click.option(
+    "--sandbox",
+    type=click.Choice(["bwrap"]),
+    help="Run the copy without a network, on a disk that it cannot write to, by bubblewrap.",
+)
 @click.option("--no-run", is_flag=True, help="Do not load and run a copy of the module.")
 @click.option(
     "--timeout-s",
@@ -46,6 +51,7 @@ def check(
     policy: Any,
     allow_ops: tuple[str, ...],
     tags: tuple[str, ...] | None,
+    sandbox: Any,
     no_run: bool,
     timeout_s: float,
     cache_dir: str | None,
@@ -73,6 +79,7 @@ def check(
         imports=imports,
         tags=tags or (),
         policy=safety,
+        sandbox=sandbox,
     )
     if as_json:
         print_json({"handle": module.handle, "digest": module.digest, **report.to_dict()})

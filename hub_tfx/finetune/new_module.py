@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from hub_tfx.errors import AuthoringError, ConfigError
 from hub_tfx.module.code_digest import code_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.module.user_function import import_function, variants
@@ -51,7 +52,8 @@ class NewModule:
             function = import_function(self.module_fn)
             creators = {"tf1_hub": _create_tf1_hub, "saved_model": _create_saved_model}
             creators[self.format](function, path, seed)
-        return ResolvedModule.of_directory(path, self.module_fn)
+        # It is what a function of the user's has made, in this very process.
+        return ResolvedModule.of_directory(path, self.module_fn, SafetyPolicy("off"))
 
     @property
     def code_digest(self) -> str:

@@ -30,6 +30,7 @@ from hub_tfx.finetune.training import Inputs, TrainingJob
 from hub_tfx.finetune.transformed import label_rule, schema_of, vocabulary
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.load import import_packages
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.process import prepare_process
 from hub_tfx.module.resolved import ResolvedModule
 
@@ -53,7 +54,8 @@ def run_fn(fn_args: Any) -> None:
         )
     prepare_process(config.threads)
     import_packages(config.imports)
-    base = ResolvedModule.of_directory(fn_args.base_model)
+    policy = SafetyPolicy(imports=config.imports)
+    base = ResolvedModule.of_directory(fn_args.base_model, policy=policy)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     preprocessor = fn_args.custom_config.get("preprocessor")
     features = Features.of(

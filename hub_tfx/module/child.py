@@ -15,13 +15,18 @@ from typing import Any
 
 import hub_tfx
 from hub_tfx.errors import HubTfxError
+from hub_tfx.module.confine import Sandbox, confined
 
 _RESULT = "result.json"
 _MAX_CHARS = 500
 
 
 def run_child(
-    name: str, arguments: Sequence[str], folder: str | os.PathLike[str], timeout_s: float
+    name: str,
+    arguments: Sequence[str],
+    folder: str | os.PathLike[str],
+    timeout_s: float,
+    sandbox: Sandbox | None = None,
 ) -> dict[str, Any]:
     """Runs ``python -m NAME ARGUMENTS… RESULT_FILE`` in a folder.
 
@@ -30,12 +35,17 @@ def run_child(
       arguments: what it gets before the name of that file.
       folder: its working directory, where the file is written.
       timeout_s: how long it may take, its imports included.
+      sandbox: what keeps it from the network, and from writing elsewhere than in the folder.
 
     Returns:
       What it wrote. Where it wrote nothing, ``passed`` is False and ``why`` says how it ended.
+
+    Raises:
+      ConfigError: the sandbox is not installed.
     """
     result = Path(folder, _RESULT)
     command = [sys.executable, "-m", name, *arguments, str(result)]
+    command = [*confined(sandbox, folder), *command]
     try:
         done = subprocess.run(
             command, cwd=folder, env=_environment(), capture_output=True, timeout=timeout_s

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 
 CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _LOCAL_VARIABLES = "local_variables"  # Whose initializers run when a graph is loaded.
+_INIT_OP = "__saved_model_init_op"  # A signature that is run with the paths of assets.
 _FED = ("Const", "Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 _VARIABLE, _ASSIGN = "VarHandleOp", "AssignVariableOp"
 _PLAIN_USES = (_ASSIGN, "ReadVariableOp", "VarIsInitializedOp")
@@ -63,12 +64,14 @@ class Flow:
         self._sources: dict[tuple[str, str], Any] = {}
         self._uses: tuple[Any, Any] | None = None
         self._called_by_objects: set[str] | None = None
+        self._in_signatures: set[str] | None = None
 
     def misplaced_files(self) -> Iterator[Found]:
         """The ops that read a file by a name that is not that of an asset of the module."""
         waiting: list[tuple[str, str, int]] = []
         for function, node in self.files:
             yield from self._file_name(node.op, function, node, 1, waiting)
+        waiting = list(dict.fromkeys(waiting))
         seen = set(waiting)
         while waiting:
             op, function, number = waiting.pop()
@@ -80,7 +83,7 @@ class Flow:
                     why = f"{node.op} gives the function {function} the name of the file"
                     yield Found(op, node.name, caller, why)
             yield from self._captured(op, function, number)
-            fresh = [item for item in more if item not in seen]
+            fresh = [item for item in dict.fromkeys(more) if item not in seen]
             seen.update(fresh)
             waiting += fresh
 
@@ -113,6 +116,17 @@ class Flow:
             values = [v.decode("utf-8", "replace") for v in source.attr["value"].tensor.string_val]
             why = f"its file {values[0][:200]!r} is not an asset" if values else "it has no asset"
             yield Found(op, node.name, function, why)
+        elif source.op == "Const" and node.name in self._run_by_signatures():
+            yield Found(op, node.name, function, "a signature runs it, which gives it no asset")
+
+    def _run_by_signatures(self) -> set[str]:
+        """The nodes that signatures run: there a constant is what the graph says, and no asset.
+
+        TensorFlow puts the path of an asset in its place only where it runs the initializers.
+        """
+        if self._in_signatures is None:
+            self._in_signatures = self._ancestors(self._signature_tensors())
+        return self._in_signatures
 
     def _captured(self, op: str, function: str, number: int) -> Iterator[Found]:
         """Looks at what a function that can be called from outside is given as this argument."""
@@ -190,14 +204,22 @@ class Flow:
 
     def _other_roots(self) -> Iterator[str]:
         """Names of what is run, apart from the SaverDef: signatures, collections, initializers."""
-        for signature in self.graph.signature_def.values():
-            for infos in (signature.outputs, signature.inputs):
-                for info in infos.values():
-                    yield from _tensor_names(info)
+        yield from self._signature_tensors()
+        if _INIT_OP in self.graph.signature_def:
+            for info in self.graph.signature_def[_INIT_OP].outputs.values():
+                yield from _tensor_names(info)
         for name, collection in self.graph.collection_def.items():
             yield from collection.node_list.value
             if name == _LOCAL_VARIABLES:
                 yield from _variable_names(collection.bytes_list.value)
+
+    def _signature_tensors(self) -> Iterator[str]:
+        for name, signature in self.graph.signature_def.items():
+            if name == _INIT_OP:
+                continue
+            for infos in (signature.outputs, signature.inputs):
+                for info in infos.values():
+                    yield from _tensor_names(info)
 
     def _ancestors(self, names: Iterable[str]) -> set[str]:
         """Names of the nodes of the graph itself that these need, and their own."""

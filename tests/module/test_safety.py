@@ -158,6 +158,8 @@ def test_a_table_of_an_asset_is_allowed_wherever_its_name_goes(tmp_path: Path) -
     node(body, "AssignVariableOp", "assign", ["kept", "path"])
     node(body, "ReadVariableOp", "value", ["kept", "^assign"])
     call(body, "kept_called", "outer", ["value"])
+    node(body, "NoOp", "init", ["^direct", "^called", "^kept_called"])
+    graph.signature_def["__saved_model_init_op"].outputs["init"].name = "init"
     assert findings(write(tmp_path / "module", saved)) == []
 
 

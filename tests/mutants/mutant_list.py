@@ -603,4 +603,55 @@ MUTANTS = (
         "tests/components/test_changed_handles.py::"
         "test_a_directory_that_has_changed_is_resolved_again",
     ),
+    # What a module may do.
+    Mutant(
+        "functions of a graph are not looked at",
+        "hub_tfx/module/safety.py",
+        "            self._body(name, function.node_def)\n",
+        "",
+        "tests/module/test_safety.py::test_every_way_in_is_found_with_its_op_and_node",
+    ),
+    Mutant(
+        "an op that nobody has listed is allowed",
+        "hub_tfx/module/safety.py",
+        """            why = "it is on no list of allowed ops"
+            self._add("op", Found(op, node, function, why))
+""",
+        "            return\n",
+        "tests/module/test_op_list.py::test_every_op_of_the_registry_is_allowed_or_refused",
+    ),
+    Mutant(
+        "a module is kept before it is refused",
+        "hub_tfx/store/cache.py",
+        """                self._check_digest(handle, entry.manifest.digest, pinned)
+                self._admit(handle, entry)
+""",
+        "                self._check_digest(handle, entry.manifest.digest, pinned)\n",
+        "tests/store/test_safety_of_cache.py"
+        "::test_a_module_from_elsewhere_is_refused_and_nothing_of_it_is_kept",
+    ),
+    Mutant(
+        "a hit does not obey the policy",
+        "hub_tfx/store/cache.py",
+        """        self._admit(handle, entry)
+        return _resolved(handle, entry, cache_hit=True), damage
+""",
+        "        return _resolved(handle, entry, cache_hit=True), damage\n",
+        "tests/store/test_safety_of_cache.py::test_a_hit_obeys_the_policy_of_who_asks",
+    ),
+    Mutant(
+        "check runs what it found bad",
+        "hub_tfx/module/check/checks.py",
+        """    elif found["is_dangerous"]:""",
+        "    elif False:",
+        "tests/module/check/test_check.py::test_what_is_found_bad_is_not_run",
+    ),
+    Mutant(
+        "the child that reads a graph has no limit of memory",
+        "hub_tfx/module/limited.py",
+        "        (resource.RLIMIT_AS, memory_bytes, memory_bytes),\n",
+        "",
+        "tests/module/test_examine.py"
+        "::test_a_graph_of_empty_nodes_is_given_up_at_a_limit_of_memory",
+    ),
 )

@@ -54,8 +54,9 @@ class Executor(BeamStep):
         examples = input_dict["examples"]
         published, first = given(input_dict, "published"), connected(input_dict, "preprocessor")
         in_use = artifact_utils.get_single_instance(input_dict["module"])
-        module = read_module(in_use if published is None else published)
-        preprocessor = None if first is None else read_module(first)
+        config = EmbedConfig.from_json(exec_properties["config"])
+        module = read_module(in_use if published is None else published, config.imports)
+        preprocessor = None if first is None else read_module(first, config.imports)
         embeddings = artifact_utils.get_single_instance(output_dict["embeddings"])
         dead_letters = artifact_utils.get_single_instance(output_dict["dead_letters"])
         state_dir = exec_properties.get("state_dir")
@@ -64,7 +65,7 @@ class Executor(BeamStep):
             files_by_split(examples, "EmbeddingGenerator"),
             embeddings.uri,
             dead_letters.uri,
-            EmbedConfig.from_json(exec_properties["config"]),
+            config,
             self._pipeline,
             columns_of_schema(input_dict.get("schema")),
             preprocessor,

@@ -81,13 +81,14 @@ def _subjects(
         "baseline": given(input_dict, "baseline"),
         "preprocessor": connected(input_dict, "preprocessor"),
     }
-    modules = {key: read_module(a) for key, a in artifacts.items() if a is not None}
     feeding = EmbedConfig.from_json(exec_properties["feeding"])
+    own = exec_properties.get("baseline_feeding")
+    other = EmbedConfig.from_json(own) if own else feeding
+    imports = (*feeding.imports, *other.imports)
+    modules = {key: read_module(a, imports) for key, a in artifacts.items() if a is not None}
     preprocessor = modules.get("preprocessor")
     subjects = {CANDIDATE: Subject(modules["module"], feeding, preprocessor)}
     if "baseline" in modules:
-        own = exec_properties.get("baseline_feeding")
-        other = EmbedConfig.from_json(own) if own else feeding
         subjects[BASELINE] = Subject(modules["baseline"], other, preprocessor)
     return subjects
 

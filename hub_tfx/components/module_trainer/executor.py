@@ -58,9 +58,9 @@ class Executor(GenericExecutor):  # type: ignore[misc]
         if is_skipped(decision, output_dict, "ModuleTrainer", self._context):
             return
         config = FineTuneConfig.from_json(exec_properties["config"])
-        base = _base(_start(input_dict, decision), exec_properties)
+        base = _base(_start(input_dict, decision), exec_properties, config.imports)
         first = connected(input_dict, "preprocessor")
-        preprocessor = None if first is None else read_module(first)
+        preprocessor = None if first is None else read_module(first, config.imports)
         examples = input_dict.get("raw_examples") or input_dict["examples"]
         run_fn = get_fn(exec_properties, "run_fn")
         with tempfile.TemporaryDirectory() as name, local_inputs(input_dict) as inputs:
@@ -100,7 +100,7 @@ def _start(input_dict: Mapping[str, Sequence[Any]], decision: Decision | None) -
 
 
 def _base(
-    artifact: Any | None, exec_properties: Mapping[str, Any]
+    artifact: Any | None, exec_properties: Mapping[str, Any], imports: Sequence[str]
 ) -> ResolvedModule | NewModule | None:
     """The base module, otherwise the new one of module_fn, otherwise None.
 
@@ -109,7 +109,7 @@ def _base(
     """
     module_format = exec_properties.get("module_format")
     if artifact is not None:
-        parent = read_module(artifact)
+        parent = read_module(artifact, imports)
         check_format(module_format, parent)
         return parent
     if module_fn := exec_properties.get("module_fn"):

@@ -17,6 +17,7 @@ from hub_tfx.errors import ConfigError
 from hub_tfx.module.check import graph as graphs
 from hub_tfx.module.check.common import common_signatures, kind_of, problems
 from hub_tfx.module.check.hermetic import run_moved
+from hub_tfx.module.confine import Sandbox
 from hub_tfx.module.functions import call_traces
 from hub_tfx.module.inspect import inspect, meta_graphs
 from hub_tfx.module.limited import run_limited
@@ -81,6 +82,7 @@ def check(
     imports: Sequence[str] = (),
     tags: Sequence[str] = (),
     policy: SafetyPolicy | None = None,
+    sandbox: Sandbox | None = None,
 ) -> CheckReport:
     """Checks the module in a directory; changes nothing there.
 
@@ -94,9 +96,10 @@ def check(
       tags: of the graph that is run, where there are several; none for the one for inference.
       policy: which ops are allowed; where its mode is off, none are looked at. None for one without
         exceptions.
+      sandbox: ``bwrap`` to run the copy without a network, on a disk that it cannot write to.
 
     Raises:
-      ConfigError: there is no such package.
+      ConfigError: there is no such package, or no such sandbox.
       SignatureError: there is no such tag set.
       NotAModuleError: the directory holds no module, or a damaged one.
       UnsafeModuleError: reading it takes more memory or time than any real module needs.
@@ -114,7 +117,7 @@ def check(
     elif found["is_dangerous"]:
         last = _TOO_DANGEROUS
     else:
-        last = _hermetic(path, timeout_s, imports, tags)
+        last = _hermetic(path, timeout_s, imports, tags, sandbox)
     return CheckReport(path, found["format"], (*checks, _named("hermetic", last)))
 
 
@@ -276,9 +279,13 @@ def _safe_ops(module: _Module, policy: SafetyPolicy) -> _Finding:
 
 
 def _hermetic(
-    path: Path, timeout_s: float, imports: Sequence[str], tags: Sequence[str]
+    path: Path,
+    timeout_s: float,
+    imports: Sequence[str],
+    tags: Sequence[str],
+    sandbox: Sandbox | None,
 ) -> _Finding:
-    passed, why = run_moved(path, timeout_s, imports, tags)
+    passed, why = run_moved(path, timeout_s, imports, tags, sandbox)
     if passed:
         return _pass(f"a copy in another place runs: {why}")
     fix = "export it again with everything it needs inside, and try `hub.load` on a copy"

@@ -10,6 +10,7 @@ from typing import Any
 
 from hub_tfx.errors import OutputError
 from hub_tfx.module.child import run_child
+from hub_tfx.module.confine import Sandbox
 
 _COPY = "a moved copy"  # A space in the path is part of the test.
 
@@ -19,6 +20,7 @@ def run_moved(
     timeout_s: float,
     imports: Iterable[str] = (),
     tags: Iterable[str] = (),
+    sandbox: Sandbox | None = None,
 ) -> tuple[bool, str]:
     """Whether a copy of the module in another place loads and runs on a made-up input, and why.
 
@@ -27,12 +29,14 @@ def run_moved(
       timeout_s: how long loading and running may take together.
       imports: packages to import first, such as those that register the module's ops.
       tags: of the graph that is run; none for the one for inference.
+      sandbox: what keeps it from the network, and from writing elsewhere.
 
     Raises:
+      ConfigError: the sandbox is not installed.
       OutputError: the copy cannot be written.
     """
     wanted = {"signatures": None, "imports": list(imports), "tags": list(tags)}
-    return _try_moved(path, timeout_s, wanted)
+    return _try_moved(path, timeout_s, wanted, sandbox)
 
 
 def load_moved(
@@ -48,7 +52,10 @@ def load_moved(
 
 
 def _try_moved(
-    path: str | os.PathLike[str], timeout_s: float, wanted: Mapping[str, Any]
+    path: str | os.PathLike[str],
+    timeout_s: float,
+    wanted: Mapping[str, Any],
+    sandbox: Sandbox | None = None,
 ) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory(prefix="hub_tfx-check-") as folder:
         try:
@@ -58,5 +65,5 @@ def _try_moved(
                 f"{path} cannot be copied to {folder}: {error}; TMPDIR says where to"
             ) from error
         name = "hub_tfx.module.check.try_out"
-        found = run_child(name, [_COPY, json.dumps(wanted)], folder, timeout_s)
+        found = run_child(name, [_COPY, json.dumps(wanted)], folder, timeout_s, sandbox)
         return found["passed"], found["why"]
