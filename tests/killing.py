@@ -23,7 +23,7 @@ def lived_through(body: Callable[[], None], call: str, number: int, *more: str) 
             os.read(reads, 1)
             body()
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001
             traceback.print_exc()
         finally:  # Whatever the body raises, the child does not go on as its parent.
             os._exit(1)

@@ -103,8 +103,8 @@ MUTANTS = (
     _store(
         "the cache in a shared directory may be written by all",
         "folder.py",
-        "self.base.mkdir(mode=0o700,",
-        "self.base.mkdir(mode=0o777,",
+        "self._make(self.base, 0o700)",
+        "self._make(self.base, 0o777)",
         "test_cache.py::test_a_cache_inside_a_directory_that_others_may_write_is_private_too",
     ),
     _store(
@@ -155,6 +155,62 @@ MUTANTS = (
         "refused: redirected from https to {target}: {_ASK}",
         "refused: redirected from https to {target}",
         "test_refusals.py::test_no_refusal_is_written_without_what_to_do",
+    ),
+    _store(
+        "a pin believes what files look like",
+        "entry.py",
+        '({}, "") if full else _recorded(directory)',
+        "_recorded(directory)",
+        "test_hits.py::test_whoever_promises_a_digest_gets_its_bytes_whatever_the_files_look_like",
+    ),
+    _store(
+        "a hit does not look at the time of the last change",
+        "entry.py",
+        "if stamps[entry.path] == recorded.get(entry.path):",
+        "if recorded.get(entry.path):",
+        "test_hits.py::test_other_bytes_of_the_same_size_and_time_are_set_aside_and_fetched_again",
+    ),
+    _store(
+        "a cache of somebody else is used",
+        "owner.py",
+        "if status.st_uid not in self.users and not self._is_by_group(status):",
+        "if False:",
+        "test_owner.py::test_what_others_may_change_is_refused_by_name",
+    ),
+    _store(
+        "a cache that everybody may write is used",
+        "owner.py",
+        "if mode & stat.S_IWOTH:",
+        "if False:",
+        "test_owner.py::test_what_others_may_change_is_refused_by_name",
+    ),
+    _store(
+        "what is in use is pruned",
+        "prune.py",
+        "        if kept:\n            return replace(item, kept=kept)\n",
+        "",
+        "test_prune.py::test_what_this_process_resolved_stays_until_it_lets_go",
+    ),
+    _store(
+        "a damaged entry is away while it is mended",
+        "entries.py",
+        "if damage and exchange(entry.directory, target):",
+        "if False:",
+        "test_hits.py::test_a_damaged_entry_is_swapped_and_never_away",
+    ),
+    _store(
+        "directories that members imply are not counted",
+        "member_names.py",
+        "if len(self._spellings) > self._max_made:",
+        "if False:",
+        "test_archive.py::test_directories_that_members_imply_are_counted",
+    ),
+    _store(
+        "offline asks all the same",
+        "cache.py",
+        "if not self._offline or handle.is_local:",
+        "if True:",
+        "test_offline.py::test_no_socket_is_opened",
     ),
     # Embedding.
     Mutant(
