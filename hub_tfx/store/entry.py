@@ -171,7 +171,10 @@ def _is_there(directory: Path, trust: Trust) -> bool:
         raise DamagedEntryError("it is not a directory")
     for name in ("module", _MANIFEST, _SPEC, _STAMPS):
         with suppress(FileNotFoundError):
-            trust.check(directory / name, (directory / name).lstat())
+            status = (directory / name).lstat()
+            if stat.S_ISLNK(status.st_mode):
+                raise DamagedEntryError(f"its {name} is a symbolic link")
+            trust.check(directory / name, status)
     return True
 
 
