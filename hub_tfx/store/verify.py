@@ -79,7 +79,7 @@ def verify_cache(folder: CacheFolder, threads: int | None = None) -> list[Verifi
 
 def _files(folder: CacheFolder, digest: str) -> Iterator[_File]:
     directory = folder.modules / digest
-    folder.hold(digest)
+    folder.hold(digest, as_use=False)
     if not directory.is_dir() or directory.is_symlink():
         raise DamagedEntryError("it is not a directory")
     found = expected_files(directory, read_manifest(directory), folder.trust)
