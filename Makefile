@@ -19,18 +19,22 @@ PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-anno
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup system-deps kfp engines image-root demo demo-image test test-engines test-all mutants lint bench lock clean
+.PHONY: help setup system-deps browser kfp engines image-root demo demo-retrain demo-image test test-engines test-all mutants lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(STAMP)  ## make .venv from requirements.lock
 
+system-deps: PACKAGES := $(SYSTEM_PACKAGES)
 system-deps:  ## install the servers that tests start, on Debian, as root
-	@missing=$$(for package in $(SYSTEM_PACKAGES); do \
+browser: PACKAGES := chromium
+browser:  ## install the browser that tests drive, on Debian, as root
+system-deps browser:
+	@missing=$$(for package in $(PACKAGES); do \
 		dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || echo $$package; done); \
 	install="apt-get install -y --no-install-recommends "$$missing; \
-	if [ -z "$$missing" ]; then echo "make: $(SYSTEM_PACKAGES) are installed"; \
+	if [ -z "$$missing" ]; then echo "make: $(PACKAGES): installed"; \
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		export DEBIAN_FRONTEND=noninteractive; apt-get update && $$install; \
 	else echo "make: run as root: apt-get update && $$install" >&2; exit 1; fi
@@ -96,6 +100,9 @@ $(IMAGE_STAMP): requirements-image.lock build-constraints.txt pyproject.toml $(S
 demo: $(STAMP)  ## the main job on real input, in a few minutes
 	@$(PYTHON) -m demo
 
+demo-retrain: $(STAMP)  ## the retraining loop on three spans, and its history
+	@$(PYTHON) -m demo.retrain
+
 demo-image: $(STAMP)  ## an image module of the digits 0-4, transferred to 5-9
 	@$(PYTHON) -m demo.digits
 
@@ -128,6 +135,7 @@ bench: $(STAMP)  ## benchmarks: embedding against bare loops and peers, a growin
 	$(PYTHON) -m benchmarks.embed_incremental
 	$(PYTHON) -m benchmarks.embed_scale
 	$(PYTHON) -m benchmarks.repository_scale
+	$(PYTHON) -m benchmarks.catalogue_scale
 	$(PYTHON) -m benchmarks.history_scale
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml

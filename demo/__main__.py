@@ -9,41 +9,29 @@ refused. All of it is left in demo/out to look at.
 """
 
 import json
-import logging
 import os
-import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from demo.console import console, timed
+from demo.corpus import Document, read_docstrings, write_tfrecord
+from demo.labelled import labelled
+from demo.publishing import NAME, gate, publication, show_versions
+from demo.start import begin
+from demo.unseen import accuracy
+
 OUT = Path(__file__).parent / "out"
 _MODULE_URL_PATH = "/demo/docstrings/1"
 _SPLIT = "all"
 _UNSEEN = "test"
-# One thread gives the same last digits, and so the same digest, on every machine.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ["TFHUB_CACHE_DIR"] = str(OUT / "cache")
-
-from hub_tfx._quiet import quiet_libraries  # noqa: E402
-from hub_tfx.lineage.store import open_sqlite  # noqa: E402
-
-quiet_libraries()
-logging.getLogger("hub_tfx").setLevel(logging.ERROR)  # What is not published stands in the table.
-
-from demo.console import console, timed  # noqa: E402
-from demo.corpus import Document, read_docstrings, write_tfrecord  # noqa: E402
-from demo.labelled import labelled  # noqa: E402
-from demo.nearest import QUERIES, nearest, print_answers  # noqa: E402
-from demo.publishing import NAME, gate, publication, show_versions  # noqa: E402
-from demo.unseen import accuracy  # noqa: E402
-from demo.vectors import learn  # noqa: E402
 
 
 def main() -> None:
     """Runs the demo."""
     started_s = time.monotonic()
-    shutil.rmtree(OUT, ignore_errors=True)
+    begin(OUT)
     documents = _write_corpus()
     module = _write_module(documents)
     from hub_tfx.testing import serve
@@ -75,6 +63,8 @@ def _write_corpus() -> list[Document]:
 
 
 def _write_module(documents: Sequence[Document]) -> Path:
+    from demo.vectors import learn
+
     with timed("Learning word vectors from them (PPMI, truncated SVD)"):
         words = learn([document.text for document in documents])
     console.print(f"  {len(words.words):,} words, {words.vectors.shape[1]} dimensions")
@@ -125,6 +115,7 @@ def _show_rate(result: dict[str, Any]) -> None:
 
 
 def _answer_queries(documents: Sequence[Document], result: dict[str, Any]) -> None:
+    from demo.nearest import QUERIES, nearest, print_answers
     from hub_tfx.data.readers import READERS
     from hub_tfx.module.load import load
 
@@ -209,6 +200,7 @@ def _run_finetune(
 
 def _latest(step: str, output: str) -> str:
     """Where an output of the fine-tuning pipeline's last run lies."""
+    from hub_tfx.lineage.store import open_sqlite
     from hub_tfx_pipelines import metadata
 
     store = open_sqlite(str(OUT / "metadata.sqlite"))
@@ -218,6 +210,7 @@ def _latest(step: str, output: str) -> str:
 
 
 def _show_lineage(pipeline: str, step: str, output: str) -> None:
+    from hub_tfx.lineage.store import open_sqlite
     from hub_tfx_pipelines import metadata
 
     store = open_sqlite(str(OUT / "metadata.sqlite"))
@@ -229,7 +222,7 @@ def _show_lineage(pipeline: str, step: str, output: str) -> None:
 def _show_lineage_of(handle: str) -> None:
     """That of a published version."""
     from hub_tfx.lineage.graph import MODULE_TYPE
-    from hub_tfx.lineage.store import properties_of
+    from hub_tfx.lineage.store import open_sqlite, properties_of
 
     store = open_sqlite(str(OUT / "metadata.sqlite"))
     for artifact in store.get_artifacts_by_type(MODULE_TYPE):

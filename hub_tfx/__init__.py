@@ -14,6 +14,12 @@ module, and its signatures can be read without running it::
     module = hub_tfx.ModuleCache().resolve("https://example.org/nnlm/1")
     module.spec.get_signature_names()              # ['default']
 
+Code that calls TensorFlow Hub itself takes its modules from the same cache, unchanged, after one
+line::
+
+    hub_tfx.install_resolver()
+    layer = hub.KerasLayer("https://example.org/nnlm/1")
+
 Apache Beam embeds files with the module. Rows that cannot be embedded become dead letters, each
 with a reason::
 
@@ -59,6 +65,7 @@ _HOMES = {
     "EmbedRecordBatches": "hub_tfx.embed.transform",
     "EmbedResult": "hub_tfx.embed.job",
     "EmbeddingGenerator": "hub_tfx.components.embedding_generator.component",
+    "EmbeddingPusher": "hub_tfx.components.embedding_pusher.component",
     "EvaluateConfig": "hub_tfx.evaluate.config",
     "Evaluation": "hub_tfx.evaluate.result",
     "FineTuneConfig": "hub_tfx.finetune.config",
@@ -75,6 +82,7 @@ _HOMES = {
     "ModuleSpec": "hub_tfx.module.spec",
     "ModuleTrainer": "hub_tfx.components.module_trainer.component",
     "NewModule": "hub_tfx.finetune.new_module",
+    "PushedEmbeddings": "hub_tfx.artifacts",
     "ResolvedModule": "hub_tfx.module.resolved",
     "RetrainConfig": "hub_tfx.retrain.config",
     "RetrainDecision": "hub_tfx.artifacts",
@@ -85,8 +93,12 @@ _HOMES = {
     "evaluate_files": "hub_tfx.evaluate.job",
     "fine_tune_files": "hub_tfx.finetune.job",
     "inspect": "hub_tfx.module.inspect",
+    "install_resolver": "hub_tfx.drop_in.resolver",
+    "latest_generation": "hub_tfx.embed.generations",
     "latest_module": "hub_tfx.components.latest_module",
+    "list_generations": "hub_tfx.embed.generations",
     "load": "hub_tfx.module.load",
+    "push_generation": "hub_tfx.embed.output.push",
     "read_embeddings": "hub_tfx.embed.output.read_back",
 }
 

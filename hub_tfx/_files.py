@@ -106,14 +106,14 @@ def _changed_s(path: Path) -> float:
     """Unix time at which a file, or anything in a directory, was last changed."""
     changed_s = 0.0
     # Path.rglob fails where a process that is alive after all removes a directory meanwhile.
-    inside = (
-        Path(folder, name)
+    inside: Iterator[str] = (
+        os.path.join(folder, name)
         for folder, folders, names in os.walk(path)
         for name in (*folders, *names)
     )
-    for found in (path, *inside):
+    for found in (os.fspath(path), *inside):
         with suppress(FileNotFoundError):
-            changed_s = max(changed_s, found.lstat().st_mtime)
+            changed_s = max(changed_s, os.lstat(found).st_mtime)
     return changed_s
 
 
@@ -134,7 +134,9 @@ def sync_tree(root: Path) -> None:
         sync(Path(folder))
 
 
-def open_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> BinaryIO:
+def open_regular(
+    path: str | os.PathLike[str], *, follow_link: bool = True, folder: int | None = None
+) -> BinaryIO:
     """Opens a file of this machine to read; never waits, and opens nothing that may have no end.
 
     Every file that a user names, or that lies in a folder of someone else, is opened by this.
@@ -142,13 +144,14 @@ def open_regular(path: str | os.PathLike[str], *, follow_link: bool = True) -> B
     Args:
       path: path of the file.
       follow_link: whether the path may be a symbolic link.
+      folder: descriptor of an open directory that the path is relative to.
 
     Raises:
       OSError: it cannot be opened, or is a directory, a device, a FIFO or a socket.
     """
     # A FIFO that is opened to wait does so until somebody writes to it.
     flags = os.O_RDONLY | os.O_NONBLOCK | (0 if follow_link else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, flags, dir_fd=folder)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)

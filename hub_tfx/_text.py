@@ -25,6 +25,13 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def duration(seconds: float) -> str:
+    """A time as ``minutes:seconds`` or ``hours:minutes:seconds``."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
 def nearest(
     text: str, choices: Iterable[str], then: Callable[[str], str] = lambda choice: choice
 ) -> str:

@@ -22,11 +22,14 @@ from tfx.dsl.compiler.constants import PIPELINE_RUN_ID_PARAMETER_NAME
 from tfx.dsl.components.base.base_beam_component import BaseBeamComponent
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.dsl.components.base.base_driver import BaseDriver
 from tfx.dsl.components.base.base_executor import BaseExecutor
 from tfx.dsl.components.base.executor_spec import BeamExecutorSpec, ExecutorClassSpec
 from tfx.dsl.components.common.resolver import ResolverStrategy
 from tfx.orchestration.data_types import RuntimeParameter
+from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.example_gen_pb2 import FileFormat, PayloadFormat
+from tfx.proto.orchestration.driver_output_pb2 import DriverOutput
 from tfx.types import artifact_utils
 from tfx.types.artifact import Artifact
 from tfx.types.channel import BaseChannel, Channel
@@ -40,12 +43,15 @@ __all__ = [
     "BaseBeamExecutor",
     "BaseChannel",
     "BaseComponent",
+    "BaseDriver",
     "BaseExampleGenExecutor",
     "BaseExecutor",
     "BeamExecutorSpec",
     "Channel",
     "ChannelParameter",
     "ComponentSpec",
+    "DriverOutput",
+    "ExecutionInfo",
     "ExecutionParameter",
     "ExecutorClassSpec",
     "FileFormat",

@@ -18,9 +18,12 @@ from hub_tfx.data.filesystems import (
     read_bytes,
     write_bytes,
 )
+from hub_tfx.embed.generations import MARKER, PushedGeneration
 from hub_tfx.errors import DigestMismatchError, InputError, NotAModuleError
+from hub_tfx.module.examine import examine
 from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.retrain.decision import Decision
 
@@ -94,6 +97,45 @@ class RetrainDecision(Artifact):  # type: ignore[misc]
     """
 
     TYPE_NAME = "hub_tfx.RetrainDecision"
+
+
+class PushedEmbeddings(Artifact):  # type: ignore[misc]
+    """The latest generation of a root of embeddings, at the end of a run.
+
+    * File structure:
+      - `{uri}/`
+        - `generation.json`: see hub_tfx.embed.generations.Generation
+
+    * Custom properties (a type with PROPERTIES of its own would not compile for KFP v2):
+      - `root`: the root
+      - `generation`: number of the generation
+      - `location`: where its embeddings are
+      - `created`: 1 if the run made it; 0 where it held the same embeddings already, or a run that
+        overlapped was faster
+      - `handle`, `module_digest`: the module that embedded
+      - `rows`: number of rows
+    """
+
+    TYPE_NAME = "hub_tfx.PushedEmbeddings"
+
+
+def write_pushed(artifact: Any, root: str, pushed: PushedGeneration) -> None:
+    """Writes a generation into a PushedEmbeddings, and stamps its properties."""
+    generation = pushed.generation
+    make_folder(artifact.uri)
+    write_bytes(f"{artifact.uri}/{MARKER}", generation.to_json().encode())
+    stamp(
+        artifact,
+        {
+            "root": root,
+            "generation": generation.number,
+            "location": pushed.uri,
+            "created": int(pushed.created),
+            "handle": generation.module.handle,
+            "module_digest": generation.module.digest,
+            "rows": generation.rows,
+        },
+    )
 
 
 def digest_of(module: Any) -> str:
@@ -194,6 +236,7 @@ def read_module(artifact: Any) -> ResolvedModule:
     Raises:
       NotAModuleError: the artifact does not hold a module.
       DigestMismatchError: the files are not those that were written.
+      UnsafeModuleError: HUB_TFX_POLICY is strict, and something was found in the module.
     """
     path = f"{artifact.uri}/{_MODULE}"
     fix = "run the pipeline again without its cache (enable_cache=False) to make it again"
@@ -216,11 +259,13 @@ def read_module(artifact: Any) -> ResolvedModule:
             f"but ML Metadata says {stamped}: {fix}"
         )
     handle = artifact.get_string_custom_property("handle") or path
+    examined = examine(directory, is_trusted=True)
+    SafetyPolicy().admit(handle, examined.verdict, is_remote=False)
     return ResolvedModule(
         handle,
         Path(directory),
         manifest.digest,
-        inspect(directory),
+        examined.spec,
         manifest.size_bytes,
         remote_path=None if is_local(path) else path,
     )

@@ -16,6 +16,7 @@ One root, so that ``except HubTfxError`` is enough::
     ├── RefusedError             refused for safety
     │   ├── UnsafeArchiveError   an archive member that may not be unpacked
     │   ├── DigestMismatchError  the bytes are not those that were promised
+    │   ├── UnsafeModuleError    a module has what the policy does not allow, or reads without end
     │   └── UntrustedError       no valid signature of the key that is configured
     ├── AuthoringError           a module cannot be built from what was given
     ├── VariantError             a module cannot be had in another format, or differs in it
@@ -31,7 +32,7 @@ One root, so that ``except HubTfxError`` is enough::
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class HubTfxError(Exception):
@@ -111,6 +112,18 @@ class UnsafeArchiveError(RefusedError):
 
 class DigestMismatchError(RefusedError):
     pass
+
+
+class UnsafeModuleError(RefusedError):
+    """A module is not to be loaded.
+
+    Attributes:
+      verdict: a hub_tfx.module.safety.Verdict; None where the module could not be read to its end.
+    """
+
+    def __init__(self, message: str, verdict: Any = None):
+        super().__init__(message)
+        self.verdict = verdict
 
 
 class UntrustedError(RefusedError):

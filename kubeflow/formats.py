@@ -86,8 +86,8 @@ def write_pipeline(
 ) -> None:
     """Compiles a pipeline; equal pipelines make equal bytes.
 
-    Steps that read what changes outside of the pipeline are never taken from the cache: see
-    hub_tfx.components.remote_state.
+    Steps that read what changes outside of the pipeline are never taken from the cache, unless they
+    have a driver on a platform that runs it: see hub_tfx.components.remote_state.
 
     Args:
       pipeline: a tfx.dsl.Pipeline without a connection to ML Metadata: the platform brings its own.
@@ -173,13 +173,13 @@ def argo_workflow(
     import tfx.v1 as tfx
     from kfp.components._yaml_utils import dump_yaml, load_yaml
 
-    from hub_tfx.components.remote_state import readers_of_remote_state
+    from hub_tfx.components.remote_state import readers_of_remote_state, without_driver
 
     experimental = tfx.orchestration.experimental
     config = experimental.KubeflowDagRunnerConfig(
         tfx_image=image, kubeflow_metadata_config=metadata and metadata_config(metadata)
     )
-    readers = readers_of_remote_state(pipeline.components)
+    readers = readers_of_remote_state(without_driver(pipeline.components))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "pipeline.yaml")
         experimental.KubeflowDagRunner(folder, file.name, config).run(pipeline)

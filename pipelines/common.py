@@ -28,7 +28,9 @@ def resolve_preprocessor(config: PipelineConfig) -> tuple[list[Any], Any]:
     """The node that resolves the preprocessor, and its output; none, and None, without one."""
     if config.preprocessor is None:
         return [], None
-    resolver = ModuleResolver(handle=config.preprocessor, digest=config.preprocessor_digest)
+    resolver = ModuleResolver(
+        handle=config.preprocessor, digest=config.preprocessor_digest, policy=config.safety
+    )
     return [resolver.with_id("PreprocessorResolver")], resolver.outputs["module"]
 
 

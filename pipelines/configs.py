@@ -4,22 +4,25 @@ Nothing here imports TFX, so that a file is checked in a moment. The annotations
 of a docstring are also the JSON Schema: see ``hub_tfx_pipelines.config_file``.
 """
 
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, TypeVar
 
-from hub_tfx._config import Checked, Form
+from hub_tfx._config import Checked, Form, Range
 from hub_tfx.data.span_patterns import SpanPattern
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.generations import DEFAULT_KEEP, check_root_name
 from hub_tfx.errors import ConfigError
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.lineage.connection import Connection
 from hub_tfx.module.handle import IN_REPOSITORY, ModuleHandle, checked_handle
 from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.repository.card import Card, read_card
 from hub_tfx.repository.names import ModuleName, Reference, check_settable
 from hub_tfx.retrain.config import RetrainConfig, Window, check_window
+from hub_tfx.store.lock_file import LockFile
 from hub_tfx_pipelines.platform import PlatformConfig
 from hub_tfx_pipelines.splits import InputConfig, OutputConfig
 
@@ -48,6 +51,16 @@ Place = Annotated[
 ]
 CardFile = Annotated[Card, Form("the path of a card", read_card, held=Card, text=_path)]
 
+Root = Annotated[str, Form("a directory, s3://… or gs://…", check_root_name)]
+
+
+LockPath = Annotated[
+    LockFile,
+    Form("the path of a lock file", LockFile.read, held=LockFile, text=lambda lock: lock.path),
+]
+_Config = TypeVar("_Config", bound="PipelineConfig")
+_Judged = TypeVar("_Judged", bound="FineTunePipelineConfig")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineConfig(Checked):
@@ -62,6 +75,14 @@ class PipelineConfig(Checked):
       preprocessor: handle of a module that takes the features and feeds the other one; None for
         none.
       preprocessor_digest: the digest that the preprocessor must have; None for any.
+      lock_file: the lock file that says which digest each of these handles, and that of a baseline,
+        stands for, a LockFile or its path; a handle that it does not name is refused. It is read
+        when the pipeline is made. None for none.
+      policy: what becomes of a module with ops that are on no list of harmless ones: ``strict``
+        refuses it, ``warn`` says so, ``off`` does not look. None for strict for a module from
+        elsewhere, and warn for one of this machine.
+      allow_ops: names of ops that are allowed all the same. Those of packages that are imported to
+        run a module are allowed, too.
       example_gen: ``import`` for TFRecord files of tf.Example, ``csv`` for CSV files.
       input_config, output_config: patterns with {SPAN} and {VERSION}, and splits, for ExampleGen;
         a ``tfx.proto.Input`` or ``tfx.proto.Output`` is taken as well. By default all files of
@@ -84,6 +105,9 @@ class PipelineConfig(Checked):
     module_digest: Digest | None = None
     preprocessor: Handle | None = None
     preprocessor_digest: Digest | None = None
+    lock_file: LockPath | None = None
+    policy: Literal["strict", "warn", "off"] | None = None
+    allow_ops: tuple[str, ...] = ()
     example_gen: Literal["import", "csv"] = "import"
     input_config: InputConfig | None = None
     output_config: OutputConfig | None = None
@@ -103,12 +127,38 @@ class PipelineConfig(Checked):
         if self.metadata is not None and self.metadata_path is not None:
             raise ConfigError("metadata and metadata_path are the same: give one of the two")
 
+    def pinned(self: _Config) -> _Config:
+        """The same config with the digests of the lock file, and without the file.
+
+        Raises:
+          ConfigError: the file does not name a handle, or names another digest than the config.
+        """
+        if self.lock_file is None:
+            return self
+        changes: dict[str, Any] = {"lock_file": None}
+        for name in ("module", "preprocessor"):
+            if (handle := getattr(self, name)) is not None:
+                pin = self.lock_file.pin(handle, getattr(self, f"{name}_digest"))
+                changes |= {name: pin[0].url, f"{name}_digest": pin[1]}
+        return replace(self, **changes)
+
     @property
     def connection(self) -> Connection | None:
         """Where ML Metadata is; None where the runner brings its own."""
         if self.metadata_path is None:
             return self.metadata
         return Connection.sqlite(self.metadata_path)
+
+    @property
+    def safety(self) -> SafetyPolicy:
+        """Which modules its steps take."""
+        return SafetyPolicy(self.policy, self.allow_ops, self.imports)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The packages that are imported to run its modules."""
+        feeding = (getattr(self, name, None) for name in ("embed", "fine_tune"))
+        return tuple(sorted({package for job in feeding if job for package in job.imports}))
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -122,6 +172,19 @@ class PipelineConfig(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmbeddingsRoot(Checked):
+    """Where the embeddings of each run become a generation, the latest of which others read.
+
+    Attributes:
+      root: directory, ``s3://…`` or ``gs://…``.
+      keep: how many generations stay, the latest among them.
+    """
+
+    root: Root
+    keep: Annotated[int, Range(least=1)] = DEFAULT_KEEP
+
+
+@dataclass(frozen=True, kw_only=True)
 class EmbedPipelineConfig(PipelineConfig):
     """What the embedding pipeline works on, besides what every pipeline does.
 
@@ -132,6 +195,7 @@ class EmbedPipelineConfig(PipelineConfig):
         this pipeline. Such a run is never skipped, since each makes the next one's input.
       state_dir: directory that names the last embeddings, from which rows are copied: for runners
         that cannot resolve artifacts of earlier runs, such as Vertex AI Pipelines.
+      embeddings: where the embeddings become the latest generation; None where they do not.
     """
 
     pipeline_name: str = "embed"
@@ -139,10 +203,16 @@ class EmbedPipelineConfig(PipelineConfig):
     embed: EmbedConfig = field(default_factory=EmbedConfig)
     incremental: bool = False
     state_dir: str | None = None
+    embeddings: EmbeddingsRoot | None = None
 
     @property
     def folders(self) -> tuple[str, ...]:
-        return super().folders + (() if self.state_dir is None else (self.state_dir,))
+        state = () if self.state_dir is None else (self.state_dir,)
+        return super().folders + state + _roots(self.embeddings)
+
+
+def _roots(embeddings: EmbeddingsRoot | None) -> tuple[str, ...]:
+    return () if embeddings is None else (embeddings.root,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,6 +309,13 @@ class FineTunePipelineConfig(PipelineConfig):
     publication: Publication | None = None
     eval_config: str | None = None
 
+    def pinned(self: _Judged) -> _Judged:
+        pinned, gate = super().pinned(), self.gate
+        if self.lock_file is None or gate is None or gate.baseline is None:
+            return pinned
+        baseline, digest = self.lock_file.pin(gate.baseline, gate.baseline_digest)
+        return replace(pinned, gate=replace(gate, baseline=baseline.url, baseline_digest=digest))
+
     @property
     def folders(self) -> tuple[str, ...]:
         published = self.publication
@@ -282,6 +359,7 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
         the way in which they are fed in training, and nothing kept of them.
       state_dir: directory that names what was learned last and the last embeddings: for runners
         that cannot resolve artifacts of earlier runs, such as Vertex AI Pipelines.
+      embeddings: where the embeddings become the latest generation; None where they do not.
     """
 
     pipeline_name: str = "retrain"
@@ -295,11 +373,13 @@ class RetrainPipelineConfig(FineTunePipelineConfig):
     schema_file: str | None = None
     embed: EmbedConfig | None = None
     state_dir: str | None = None
+    embeddings: EmbeddingsRoot | None = None
 
     @property
     def folders(self) -> tuple[str, ...]:
         more = (self.schema_file, self.state_dir)
-        return super().folders + tuple(folder for folder in more if folder is not None)
+        given = tuple(folder for folder in more if folder is not None)
+        return super().folders + given + _roots(self.embeddings)
 
     @property
     def corpus_window(self) -> Window | None:

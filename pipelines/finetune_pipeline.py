@@ -45,6 +45,7 @@ class Prepared:
 
 def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
     """The pipeline, for any runner of TFX."""
+    config = config.pinned()
     prepared = prepare(config, make_example_gen(config))
     starting_from, base_module = _base(config)
     preprocessing, preprocessor = resolve_preprocessor(config)
@@ -56,6 +57,7 @@ def create_pipeline(config: FineTunePipelineConfig) -> tfx.dsl.Pipeline:
         module=trainer.outputs["module"],
         feeding=config.fine_tune.feeding,
         preprocessor=preprocessor,
+        policy=config.safety,
     )
     ending += _judge_of_the_model(config, prepared.examples, trainer.outputs["model"])
     nodes = [*prepared.nodes, *starting_from, *preprocessing, trainer, *ending]
@@ -164,7 +166,9 @@ def _base(config: FineTunePipelineConfig) -> tuple[list[Any], Any]:
     """The nodes that find the base module, and their output; None without any."""
     nodes, base_module = [], None
     if config.module is not None:
-        nodes.append(ModuleResolver(handle=config.module, digest=config.module_digest))
+        nodes.append(
+            ModuleResolver(handle=config.module, digest=config.module_digest, policy=config.safety)
+        )
         base_module = nodes[0].outputs["module"]
     if config.warm_start:
         nodes.append(latest_module(fallback=base_module))

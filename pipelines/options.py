@@ -17,8 +17,10 @@ from hub_tfx.cli.options import (
     embed_values,
     preprocessor_option,
     preprocessor_sha256_option,
+    safety_options,
     sha256_option,
 )
+from hub_tfx.embed.generations import DEFAULT_KEEP
 from hub_tfx.errors import UsageError
 from hub_tfx_pipelines.config_file.document import Document
 from hub_tfx_pipelines.config_file.registry import config_class
@@ -85,6 +87,25 @@ _WINDOW = (
 )
 """Which spans are learned from."""
 
+_OF_GENERATIONS = {"root": "embeddings_root", "keep": "keep_generations"}
+"""Key of an EmbeddingsRoot -> parameter of the command."""
+
+
+_GENERATIONS = (
+    click.option(
+        "--embeddings-root",
+        metavar="DIR",
+        help="Make the embeddings the latest generation in DIR, from which others read: a "
+        "directory, s3://… or gs://….",
+    ),
+    click.option(
+        "--keep-generations",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=f"Keep the newest N generations there.  [{DEFAULT_KEEP}]",
+    ),
+)
+
 
 def embed_pipeline_options(command: Any) -> Any:
     """Adds the options of the embedding pipeline; see ``embed_pipeline_config``."""
@@ -108,6 +129,7 @@ def embed_pipeline_options(command: Any) -> Any:
             help="Copy unchanged rows from the embeddings that DIR names, and name the new ones "
             "there: for platforms that cannot find those of the last run themselves.",
         ),
+        *_GENERATIONS,
         embed_options,
     )
     return required_in_file(
@@ -132,6 +154,7 @@ def embed_document(**options: Any) -> Document:
     """What ``embed_pipeline_config`` makes its config of."""
     document = read_given("embed", options)
     _put_pipeline(document, options, "embed")
+    _put_generations(document, options)
     names = {"inputs": "input_map", "outputs": "output_map"}
     put_given(document, embed_values(**options), ("embed",), names)
     return document
@@ -214,6 +237,7 @@ def retrain_pipeline_options(command: Any) -> Any:
             "platforms that cannot find the results of the last run themselves.",
         ),
         *_WINDOW,
+        *_GENERATIONS,
         fine_tune_options,
         ending_options,
     )
@@ -240,9 +264,11 @@ def retrain_document(**options: Any) -> Document:
     of_gate = {"min_new_rows": options.pop("min_new_rows")}
     since = "published" if options.pop("since_published") else None
     window = {"last": options.pop("window_last"), "since": since}
+    of_embeddings = {name: options.pop(name) for name in _OF_GENERATIONS.values()}
     document = _trained_document("retrain", options)
     put_given(document, of_gate, ("retrain",))
     put_given(document, window, ("window",), {"last": "window_last", "since": "since_published"})
+    _put_generations(document, of_embeddings)
     return document
 
 
@@ -253,6 +279,18 @@ def _trained_document(pipeline: str, options: dict[str, Any]) -> Document:
     put_given(document, fine_tune_values(**options), ("fine_tune",), {"inputs": "input_map"})
     put_ending(document, ending)
     return document
+
+
+def _put_generations(document: Document, options: dict[str, Any]) -> None:
+    """Puts what the options of generations gave, which are taken out, over a document.
+
+    Raises:
+      UsageError: there is a number of generations, and no root.
+    """
+    given = {key: options.pop(name) for key, name in _OF_GENERATIONS.items()}
+    if given["keep"] and not given["root"] and document.get(("embeddings", "root")) is None:
+        raise UsageError("--keep-generations is for --embeddings-root: give both")
+    put_given(document, given, ("embeddings",), _OF_GENERATIONS)
 
 
 def _put_pipeline(document: Document, options: dict[str, Any], pipeline: str) -> None:
@@ -280,6 +318,12 @@ def _input_options(pipeline_name: str) -> tuple[Any, ...]:
             "--data-root", required=True, metavar="DIR", help="Read the input files in this folder."
         ),
         click.option(
+            "--lock-file",
+            metavar="FILE",
+            help="Take modules at the digests that this lock file names, and no others: see "
+            "`hub-tfx resolve --lock`.",
+        ),
+        click.option(
             "--example-gen",
             type=click.Choice(["import", "csv"]),
             help="Read TFRecord files of tf.Example (import) or CSV files (csv).  [import]",
@@ -290,4 +334,5 @@ def _input_options(pipeline_name: str) -> tuple[Any, ...]:
             help="Keep the runs of the pipeline in ML Metadata under this name.  "
             f"[{pipeline_name}]",
         ),
+        safety_options,
     )

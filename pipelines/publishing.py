@@ -6,6 +6,7 @@ from hub_tfx.components.module_evaluator.component import ModuleEvaluator
 from hub_tfx.components.module_publisher.component import ModulePublisher
 from hub_tfx.components.module_resolver.component import ModuleResolver
 from hub_tfx.errors import ConfigError
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx_pipelines.configs import Gate, Publication
 
 
@@ -20,6 +21,7 @@ def judge_and_publish(
     baseline: Any = None,
     decision: Any = None,
     state_dir: str | None = None,
+    policy: SafetyPolicy | None = None,
 ) -> list[Any]:
     """The nodes that follow a ModuleTrainer.
 
@@ -43,7 +45,7 @@ def judge_and_publish(
         return []
     finding: list[Any] = []
     if baseline is None:
-        finding, baseline = find_baseline(gate, publication)
+        finding, baseline = find_baseline(gate, publication, policy=policy)
     evaluator = ModuleEvaluator(
         examples=examples,
         module=module,
@@ -77,6 +79,7 @@ def find_baseline(
     publication: Publication | None,
     fallback: str | None = None,
     fallback_digest: str | None = None,
+    policy: SafetyPolicy | None = None,
 ) -> tuple[list[Any], Any]:
     """The node that finds the baseline, and its output; none, and None, without one.
 
@@ -88,15 +91,17 @@ def find_baseline(
       publication: what is in use of it is the baseline otherwise.
       fallback: handle of the baseline while nothing is published yet; None for no baseline then.
       fallback_digest: the digest that the fallback must have; None for any.
+      policy: which modules are taken; one without exceptions if None.
     """
     if gate.baseline is not None:
-        resolver = ModuleResolver(handle=gate.baseline, digest=gate.baseline_digest)
+        resolver = ModuleResolver(handle=gate.baseline, digest=gate.baseline_digest, policy=policy)
     elif publication is not None:
         resolver = ModuleResolver(
             handle=publication.handle,
             fallback=fallback,
             fallback_digest=fallback_digest,
             optional=fallback is None,
+            policy=policy,
         )
     else:
         return [], None

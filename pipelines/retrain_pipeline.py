@@ -1,7 +1,7 @@
 """From new examples to a better version and its embeddings, again and again.
 
 WindowExampleGen -> statistics, schema, validation -> RetrainGate -> ModuleTrainer
-    -> ModuleEvaluator -> ModulePublisher -> EmbeddingGenerator
+    -> ModuleEvaluator -> ModulePublisher -> EmbeddingGenerator -> EmbeddingPusher
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from hub_tfx_pipelines.common import make_pipeline, resolve_preprocessor
 from hub_tfx_pipelines.configs import RetrainPipelineConfig
 from hub_tfx_pipelines.finetune_pipeline import make_trainer, prepare
 from hub_tfx_pipelines.publishing import find_baseline, judge_and_publish
+from hub_tfx_pipelines.pushing import push_embeddings
 from hub_tfx_pipelines.windows import Plans, make_example_gens
 
 
@@ -28,10 +29,13 @@ def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -
       config: what it works on.
       plans: the spans that were planned before the run; None to look for them during the run.
     """
-    resolver = ModuleResolver(handle=config.module, digest=config.module_digest)
+    config = config.pinned()
+    resolver = ModuleResolver(
+        handle=config.module, digest=config.module_digest, policy=config.safety
+    )
     base_module = resolver.outputs["module"]
     finding, in_use = find_baseline(
-        config.gate, config.publication, config.module, config.module_digest
+        config.gate, config.publication, config.module, config.module_digest, config.safety
     )
     example_gen, *corpus = make_example_gens(config, in_use, base_module, plans)
     prepared = prepare(config, example_gen, config.schema_file)
@@ -85,7 +89,9 @@ def create_pipeline(config: RetrainPipelineConfig, plans: Plans | None = None) -
         *latest.nodes,
         gate,
     ]
-    return make_pipeline(config, [*finding_out, trainer, evaluator, publisher, generator])
+    pushing = push_embeddings(config.embeddings, generator.outputs["embeddings"])
+    learning = [trainer, evaluator, publisher]
+    return make_pipeline(config, [*finding_out, *learning, generator, *pushing])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hub_tfx.cli.names import run_renamed
 from hub_tfx.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hub_tfx.module.policy import SafetyPolicy
     from hub_tfx_pipelines.configs import (
         EmbedPipelineConfig,
         FineTunePipelineConfig,
@@ -33,7 +34,8 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
       config: an EmbedPipelineConfig with metadata or a metadata_path.
 
     Returns:
-      The URI of the ``embeddings`` and their properties.
+      The URI of the ``embeddings`` and their properties; with a root of embeddings, the number of
+      its latest ``generation`` and where that is, as ``location``.
 
     Raises:
       ConfigError: the config does not say where ML Metadata is.
@@ -42,7 +44,8 @@ def run_embed(config: "EmbedPipelineConfig") -> dict[str, Any]:
     """
     from hub_tfx_pipelines.embed_pipeline import create_pipeline
 
-    return _run(_for_engine(config), create_pipeline)["EmbeddingGenerator"]["embeddings"]
+    steps = _run(_for_engine(config), create_pipeline)
+    return {**steps["EmbeddingGenerator"]["embeddings"], **_pushed(steps)}
 
 
 def run_finetune(config: "FineTunePipelineConfig") -> dict[str, Any]:
@@ -75,15 +78,17 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
     Returns:
       ``learn`` (1 or 0), and why, as ``decided``; where it has learned, what ``run_finetune``
       returns as well; the URI of the ``embeddings``, their ``rows``, how many of them were copied
-      from an earlier run as ``reused``, and the digest of the module as ``embedded_with``.
+      from an earlier run as ``reused``, and the digest of the module as ``embedded_with``; with a
+      root of embeddings, its latest ``generation`` and the ``location`` of that.
 
     Raises:
       ConfigError: the gate names a baseline.
       HubTfxError: as ``run_embed``.
     """
     config.check_baseline()
-    pinned = with_baseline(_for_engine(config), config.module, config.module_digest)
-    steps = _run(pinned, _planned_pipeline)
+    config = _for_engine(config)
+    config = with_baseline(config, config.module, config.module_digest)
+    steps = _run(config, _planned_pipeline)
     decision = steps["RetrainGate"]["decision"]
     embeddings = steps["EmbeddingGenerator"]["embeddings"]
     return {
@@ -93,6 +98,7 @@ def run_retrain(config: "RetrainPipelineConfig") -> dict[str, Any]:
         **_outcome(steps),
         **{name: embeddings[name] for name in ("embeddings", "rows", "reused")},
         "embedded_with": embeddings["module_digest"],
+        **_pushed(steps),
     }
 
 
@@ -127,7 +133,7 @@ def with_baseline(
         baseline, digest = fallback, fallback_digest
     if baseline is None:
         return config
-    handle, digest = _resolved(baseline, digest)
+    handle, digest = _resolved(baseline, digest, config.safety)
     return replace(config, gate=replace(gate, baseline=handle, baseline_digest=digest))
 
 
@@ -153,6 +159,8 @@ def _outcome(steps: _Steps) -> dict[str, Any]:
 def _for_engine(config: _Config) -> _Config:
     """The config whose folders are found by the workers of its Beam steps, wherever they run.
 
+    The digests of its lock file are in it.
+
     Raises:
       ConfigError: the Beam steps cannot run as they are to.
     """
@@ -163,10 +171,16 @@ def _for_engine(config: _Config) -> _Config:
     check_engine(arguments)
     check_reach((config.data_root, config.pipeline_root), arguments)
     return replace(
-        config,
+        config.pinned(),
         data_root=path_for_workers(config.data_root, arguments),
         pipeline_root=path_for_workers(config.pipeline_root, arguments),
     )
+
+
+def _pushed(steps: _Steps) -> dict[str, Any]:
+    """The latest generation of the root of embeddings, if there is one."""
+    pushed = steps.get("EmbeddingPusher", {}).get("pushed", {})
+    return {name: pushed[name] for name in ("generation", "location") if name in pushed}
 
 
 def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
@@ -191,10 +205,10 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     if config.input_config is None:
         find_files([f"{config.data_root}/*"], config.example_gen)  # TFX would say less.
     if config.module is not None:
-        handle, digest = _resolved(config.module, config.module_digest)
+        handle, digest = _resolved(config.module, config.module_digest, config.safety)
         config = replace(config, module=handle, module_digest=digest)
     if config.preprocessor is not None:
-        handle, digest = _resolved(config.preprocessor, config.preprocessor_digest)
+        handle, digest = _resolved(config.preprocessor, config.preprocessor_digest, config.safety)
         config = replace(config, preprocessor=handle, preprocessor_digest=digest)
     pipeline = create_pipeline(config)
     runner = LocalRunner(connection)
@@ -211,11 +225,11 @@ def _run(config: _Config, create_pipeline: Callable[[_Config], Any]) -> _Steps:
     }
 
 
-def _resolved(handle: str, digest: str | None) -> tuple[str, str]:
+def _resolved(handle: str, digest: str | None, policy: "SafetyPolicy") -> tuple[str, str]:
     """Resolves a module; the handle to name it by in the pipeline, and its digest."""
     from hub_tfx.store.cache import ModuleCache
 
-    module = ModuleCache().resolve(handle, digest=digest, verify=True)
+    module = ModuleCache(policy=policy).resolve(handle, digest=digest, verify=True)
     return _pinned(handle, module.handle), module.digest
 
 

@@ -10,6 +10,7 @@ import tfx.v1 as tfx
 from hub_tfx.artifacts import (
     HubModule,
     ModuleEvaluation,
+    PushedEmbeddings,
     RetrainDecision,
     read_module,
     read_number,
@@ -32,7 +33,7 @@ def artifact(tmp_path):
     return made
 
 
-@pytest.mark.parametrize("kind", [HubModule, ModuleEvaluation, RetrainDecision])
+@pytest.mark.parametrize("kind", [HubModule, ModuleEvaluation, RetrainDecision, PushedEmbeddings])
 def test_a_type_can_be_imported_by_its_name_as_kubeflow_v2_does(kind):
     module, _, name = kind.TYPE_NAME.rpartition(".")
     assert getattr(importlib.import_module(module), name) is kind

@@ -234,10 +234,17 @@ OWN = {
     "module/child.py": "reads the answer of its child",
     "module/code_digest.py": "reads the source of code that is imported already",
     "module/create/export.py": "reads the module that it has made",
+    "module/ops.py": "reads a file that hub_tfx comes with",
     "module/process.py": "reads what the system says of its cores",
     "module/vector_files.py": "opens the member of an archive that is open",
-    "store/lock_file.py": "opens the folder that it locks",
+    "repository/local.py": "opens its own folder to lock it, and reads no file",
+    "repository/buckets.py": "opens an object of a store",
     "repository/signing.py": "reads the signature that it has made",
+    "web/pages/static.py": "reads what is a part of the package",
+    "web/protocol.py": "asks the repository, which opens by ``open_regular``",
+    "store/lock_file.py": "opens the folder that it locks",
+    "store/fetch/buckets.py": "opens objects of a bucket",
+    "store/fetch/local.py": "opens directories, whose files it opens in that way",
 }
 READING = {"read_bytes", "read_text", "open"}
 
@@ -258,6 +265,6 @@ def _reads(call: ast.Call) -> bool:
     modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
     is_writing = any(set(mode) & set("wxa") for mode in modes if len(mode) <= 3)
     of_os = ast.unparse(call.func) == "os.open" and "O_WRONLY" in ast.unparse(call)
-    is_tar = ast.unparse(call.func).startswith("tarfile.")
+    is_tar = ast.unparse(call.func).startswith(("tarfile.", "Catalogue."))
     flags = any(ast.unparse(argument) == "flags" for argument in call.args)
     return name in READING and not (is_writing or of_os or is_tar or (flags and name == "open"))

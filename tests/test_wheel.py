@@ -16,3 +16,20 @@ def test_every_package_is_in_the_wheel():
         for path in (ROOT / folder).rglob("__init__.py"):
             packages.add(".".join([name, *path.parent.relative_to(ROOT / folder).parts]))
     assert sorted(packages) == re.findall(r'"(.*)"', listed)
+
+
+def test_every_template_and_what_pages_ask_for_is_in_the_wheel():
+    (listed,) = re.findall(
+        r"^\[tool.setuptools.package-data\]\n(.*?)^\[",
+        (ROOT / "pyproject.toml").read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    packed = set()
+    for package, patterns in re.findall(r'^"?([\w.]+)"? = \[(.*)\]$', listed, re.MULTILINE):
+        folder = ROOT / package.replace(".", "/")
+        for pattern in re.findall(r'"(.*?)"', patterns):
+            packed |= set(folder.glob(pattern))
+    needed = {
+        p for ending in ("j2", "css", "js", "svg") for p in ROOT.glob(f"hub_tfx/**/*.{ending}")
+    }
+    assert needed <= packed

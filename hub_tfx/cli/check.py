@@ -1,8 +1,17 @@
 """`hub-tfx check`."""
 
+from typing import Any
+
 import click
 
-from hub_tfx.cli.options import cache_dir_option, located, sha256_option, tags_option
+from hub_tfx.cli.options import (
+    cache_dir_option,
+    located,
+    safety_options,
+    safety_policy,
+    sha256_option,
+    tags_option,
+)
 from hub_tfx.cli.output import json_option, print_json, print_table, tell
 
 _FAILED = 4  # A gate said no.
@@ -17,6 +26,7 @@ _FAILED = 4  # A gate said no.
     metavar="PACKAGE",
     help="Import this package first, such as one with the module's ops; may be repeated.",
 )
+@safety_options
 @tags_option
 @click.option("--no-run", is_flag=True, help="Do not load and run a copy of the module.")
 @click.option(
@@ -33,6 +43,8 @@ _FAILED = 4  # A gate said no.
 def check(
     handle: str,
     imports: tuple[str, ...],
+    policy: Any,
+    allow_ops: tuple[str, ...],
     tags: tuple[str, ...] | None,
     no_run: bool,
     timeout_s: float,
@@ -43,7 +55,8 @@ def check(
     """Say whether others can build on the module of HANDLE.
 
     HANDLE is a directory, which is checked where it is, or a URL or an archive. A copy is loaded
-    and run: use --no-run for a module whose author you do not trust. Ends with 4 if a check failed.
+    and run, unless an op is found that is on no list of harmless ones. Ends with 4 if a check
+    failed.
 
     \b
     Example:
@@ -51,9 +64,15 @@ def check(
     """
     from hub_tfx.module.check import check as check_module
 
-    module = located(handle, cache_dir, digest)
+    safety = safety_policy(policy, allow_ops, imports)
+    module = located(handle, cache_dir, digest, safety)
     report = check_module(
-        module.path, run=not no_run, timeout_s=timeout_s, imports=imports, tags=tags or ()
+        module.path,
+        run=not no_run,
+        timeout_s=timeout_s,
+        imports=imports,
+        tags=tags or (),
+        policy=safety,
     )
     if as_json:
         print_json({"handle": module.handle, "digest": module.digest, **report.to_dict()})

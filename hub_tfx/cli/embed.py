@@ -17,6 +17,8 @@ from hub_tfx.cli.options import (
     preprocessor_option,
     preprocessor_sha256_option,
     resolve_preprocessor,
+    safety_options,
+    safety_policy,
     sha256_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json, tell
@@ -51,6 +53,7 @@ from hub_tfx.cli.start import fast_imports
     help="Write to this directory: a new one, or an earlier output, which is replaced.",
 )
 @embed_options
+@safety_options
 @click.option(
     "--format",
     "output_format",
@@ -85,6 +88,8 @@ def embed(
     input_format: str | None,
     output: str,
     output_format: Any,
+    policy: Any,
+    allow_ops: tuple[str, ...],
     previous: str | None,
     report: bool,
     projector: bool,
@@ -111,7 +116,7 @@ def embed(
         from hub_tfx.store.cache import ModuleCache
 
     config, beam_arguments = embed_config(**options), engine_options()
-    cache = ModuleCache(cache_dir)
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, config.imports))
     module = cache.resolve(handle, digest=digest, verify=True)
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     with shown_progress(), errors_told_once():

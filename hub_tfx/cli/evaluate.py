@@ -17,6 +17,8 @@ from hub_tfx.cli.options import (
     preprocessor_option,
     preprocessor_sha256_option,
     resolve_preprocessor,
+    safety_options,
+    safety_policy,
     sha256_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json, print_table
@@ -80,6 +82,7 @@ _COLUMNS = (
     "earlier evaluation, which is replaced.",
 )
 @evaluate_options
+@safety_options
 @cache_dir_option
 @json_option
 def evaluate(
@@ -92,6 +95,8 @@ def evaluate(
     inputs: tuple[str, ...],
     input_format: str | None,
     output: str,
+    policy: Any,
+    allow_ops: tuple[str, ...],
     cache_dir: str | None,
     as_json: bool,
     **options: Any,
@@ -121,7 +126,8 @@ def evaluate(
     if baseline_digest and baseline is None:
         raise UsageError("--baseline-sha256 is that of --baseline: give both")
     beam_arguments = engine_options()
-    cache = ModuleCache(cache_dir)
+    imports = {*feeding.imports, *(baseline_feeding.imports if baseline_feeding else ())}
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, sorted(imports)))
     module = cache.resolve(handle, digest=digest, verify=True)
     other = (
         None if baseline is None else cache.resolve(baseline, digest=baseline_digest, verify=True)

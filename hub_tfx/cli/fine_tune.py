@@ -16,6 +16,8 @@ from hub_tfx.cli.options import (
     preprocessor_option,
     preprocessor_sha256_option,
     resolve_preprocessor,
+    safety_options,
+    safety_policy,
     sha256_option,
 )
 from hub_tfx.cli.output import json_option, print_fields, print_json, tell
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 @preprocessor_option
 @preprocessor_sha256_option
 @fine_tune_options
+@safety_options
 @cache_dir_option
 @json_option
 def fine_tune(
@@ -68,6 +71,8 @@ def fine_tune(
     input_format: str | None,
     preprocessor: str | None,
     preprocessor_digest: str | None,
+    policy: Any,
+    allow_ops: tuple[str, ...],
     cache_dir: str | None,
     as_json: bool,
     **options: Any,
@@ -95,7 +100,7 @@ def fine_tune(
         from hub_tfx.store.cache import ModuleCache
 
     config = fine_tune_config(**options)
-    cache = ModuleCache(cache_dir)
+    cache = ModuleCache(cache_dir, policy=safety_policy(policy, allow_ops, config.imports))
     base = _base(module, digest, module_fn, module_format, cache)
     resolved = resolve_preprocessor(cache, preprocessor, preprocessor_digest)
     importing = current_directory_on_path() if module_fn else nullcontext()

@@ -9,42 +9,53 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
+from typing import NoReturn
 
 import click
 
 from hub_tfx import __version__
 from hub_tfx._files import odd_name
+from hub_tfx.cli.downloads import ShownDownload
 from hub_tfx.cli.guard import OneInterrupt, guarded
-from hub_tfx.cli.output import tell
+from hub_tfx.cli.output import print_as_it_is, tell
 from hub_tfx.cli.start import leave, with_tcmalloc
 from hub_tfx.errors import HubTfxError, UsageError
+from hub_tfx.store.fetch.progress import showing
 
 _COMMANDS: Mapping[str, str] = {
+    "search": "hub_tfx.cli.search:search",
     "resolve": "hub_tfx.cli.modules:resolve",
     "inspect": "hub_tfx.cli.modules:inspect",
     "check": "hub_tfx.cli.check:check",
     "cache": "hub_tfx.cli.cache:cache",
+    "drop-in": "hub_tfx.cli.drop_in:drop_in",
     "embed": "hub_tfx.cli.embed:embed",
+    "generations": "hub_tfx.cli.generations:generations",
     "create": "hub_tfx.cli.create:create",
     "fine-tune": "hub_tfx.cli.fine_tune:fine_tune",
     "evaluate": "hub_tfx.cli.evaluate:evaluate",
     "publish": "hub_tfx.cli.publish:publish",
+    "serve": "hub_tfx.cli.serve:serve",
     "repo": "hub_tfx.cli.repo:repo",
     "card": "hub_tfx.cli.card:card",
     "diff": "hub_tfx.cli.diff:diff",
     "lineage": "hub_tfx.cli.lineage:lineage",
     "history": "hub_tfx.cli.history:history",
+    "completion": "hub_tfx.cli.completion:completion",
 }
 _SECTIONS: Mapping[str, Sequence[str]] = {
-    "Modules": ("resolve", "inspect", "check", "create", "cache"),
-    "Embeddings and training": ("embed", "fine-tune", "evaluate"),
-    "Publishing": ("publish", "repo", "card", "diff"),
+    "Modules": ("search", "resolve", "inspect", "check", "create", "cache", "drop-in"),
+    "Embeddings and training": ("embed", "generations", "fine-tune", "evaluate"),
+    "Publishing": ("publish", "serve", "repo", "card", "diff"),
     "Pipelines": ("run", "compile", "schedule", "config"),
     "Lineage": ("lineage", "history"),
+    "Shell": ("completion",),
 }
 """What a person wants to do -> the commands for it. The commands of other packages come last."""
 _OTHERS = "Other commands"
 _ENTRY_POINTS = "hub_tfx.commands"
+_COMPLETING = "_HUB_TFX_COMPLETE"
+"""Variable by which a shell asks for completions, as click names it."""
 _SIGNALLED = 128
 _received: list[int] = []
 
@@ -76,6 +87,14 @@ class _LazyGroup(click.Group):
                     formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        command = self._command(name)
+        if command is not None and _COMPLETING in os.environ:
+            from hub_tfx.cli.complete import offered
+
+            return offered(command)
+        return command
+
+    def _command(self, name: str) -> click.Command | None:
         if name in _COMMANDS:
             module, _, attribute = _COMMANDS[name].partition(":")
             command: click.Command = getattr(importlib.import_module(module), attribute)
@@ -116,11 +135,22 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line, in a child process where that is possible, and exits."""
+    if instruction := os.environ.get(_COMPLETING):
+        _complete(instruction)
     given = sys.argv[1:] if arguments is None else arguments
     if arguments is None:
         with_tcmalloc(given)
     exit_code = guarded(partial(_run_interruptibly, given), lambda told: tell(f"error: {told}"))
     leave(exit_code)
+
+
+def _complete(instruction: str) -> NoReturn:
+    """Answers a shell, and ends."""
+    from hub_tfx.cli.complete import answer, end_in_time
+
+    end_in_time()
+    print_as_it_is(answer(cli, instruction))
+    leave(0)
 
 
 def _run_interruptibly(arguments: list[str]) -> int:
@@ -145,7 +175,7 @@ def run(arguments: list[str]) -> int:
 def run_command(command: click.Command, arguments: list[str], name: str) -> int:
     """Runs any command as ours run: errors are one line on stderr and an exit code."""
     try:
-        with _warnings_in_a_line():
+        with _warnings_in_a_line(), showing(ShownDownload()):
             _check_utf8(arguments)
             result = command.main(arguments, prog_name=name, standalone_mode=False)
     except click.ClickException as error:

@@ -5,8 +5,12 @@ from typing import Any
 
 import click
 
+from hub_tfx.cli.access_options import access_options
 from hub_tfx.cli.options import (
     cache_dir_option,
+    import_option,
+    safety_options,
+    safety_policy,
     sha256_option,
     tags_option,
 )
@@ -18,8 +22,11 @@ from hub_tfx.cli.output import (
     print_table,
     print_text,
 )
-from hub_tfx.errors import SignatureError, UsageError
+from hub_tfx.errors import SignatureError, UnsafeModuleError, UsageError
+from hub_tfx.module.examine import examine
+from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.resolved import ResolvedModule
+from hub_tfx.module.safety import Verdict
 from hub_tfx.module.spec import ModuleSpec, TensorInfo
 from hub_tfx.store.cache import ModuleCache, NewBytes
 from hub_tfx.store.lock_file import LockFile, resolve_and_lock
@@ -53,8 +60,11 @@ from hub_tfx.store.lock_file import LockFile, resolve_and_lock
     is_flag=True,
     help="Fetch again, and take new bytes under an old handle, which are an error otherwise.",
 )
+@safety_options
+@import_option
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but the path of the module.")
 @json_option
+@access_options
 def resolve(
     handles: tuple[str, ...],
     cache_dir: str | None,
@@ -63,13 +73,19 @@ def resolve(
     lock_file: str | None,
     locked_file: str | None,
     refresh: bool,
+    policy: Any,
+    allow_ops: tuple[str, ...],
+    imports: tuple[str, ...],
     quiet: bool,
     as_json: bool,
 ) -> None:
     """Bring the module of HANDLE into the cache, verify it and print where it is.
 
-    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory. A module that is in the
-    cache already is not fetched again. With several handles, --json prints a list.
+    HANDLE is a URL as TF Hub takes it, a .tar or .tar.gz, or a directory; these may be in a bucket
+    (gs://, s3://, az://) or on HDFS. It may be a model on Kaggle by its URL, or hf://OWNER/REPO for
+    one on Hugging Face. A module that is in the cache already is not fetched again. With several
+    handles, --json prints a list. One whose graphs hold what is
+    on no list of harmless ops is refused, by name of the op and the node.
 
     \b
     Example:
@@ -77,7 +93,8 @@ def resolve(
       hub-tfx resolve https://tfhub.dev/google/nnlm-en-dim128/2 --lock modules.lock.json
     """
     _check_locking(handles, digest, lock_file, locked_file, refresh=refresh)
-    cache = ModuleCache(cache_dir, verify_key=verify_key)
+    safety = safety_policy(policy, allow_ops, imports)
+    cache = ModuleCache(cache_dir, verify_key=verify_key, policy=safety)
     if locked_file is not None:
         locked = LockFile.read(locked_file)
         modules = [locked.resolve(cache, handle) for handle in handles]
@@ -132,32 +149,71 @@ def _resolved_fields(module: ResolvedModule) -> dict[str, Any]:
 @cache_dir_option
 @sha256_option()
 @tags_option
+@safety_options
+@import_option
 @json_option
 def inspect(
     handle: str,
     cache_dir: str | None,
     digest: str | None,
     tags: tuple[str, ...] | None,
+    policy: Any,
+    allow_ops: tuple[str, ...],
+    imports: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Show what the module of HANDLE takes and gives, without running it.
+    """Show what the module of HANDLE takes, gives and may do, without running it.
+
+    The verdict names every op that is on no list of harmless ones, with its node and function. A
+    module that the policy refuses is not kept; its verdict is shown all the same.
 
     \b
     Example:
       hub-tfx inspect ./my_module
     """
-    module = ModuleCache(cache_dir).resolve(handle, digest=digest)
+    safety = safety_policy(policy, allow_ops, imports)
+    try:
+        module = ModuleCache(cache_dir, policy=safety).resolve(handle, digest=digest)
+    except UnsafeModuleError as error:
+        if error.verdict is not None:
+            _print_verdict(handle, error.verdict, as_json)
+        raise
     spec = module.spec.tagged(tags)
+    verdict = examine(module.path).verdict
     if as_json:
-        used = {"used_tags": list(spec.tags[0])}
+        used = {"used_tags": list(spec.tags[0]), "verdict": verdict.to_dict()}
         print_json(spec.to_dict() | used | _fields(module))
         return
     graphs = {"tags": " ".join(map(_tag_set, module.spec.tags))}
     if len(spec.variants) > 1:
         graphs["used_tags"] = _tag_set(spec.tags[0])
-    print_fields(_fields(module) | graphs | {"default_signature": _default_signature(spec)})
+    fields = _fields(module) | graphs | {"default_signature": _default_signature(spec)}
+    print_fields(fields | {"verdict": str(verdict)})
     print_text("")
     print_table(("signature", "direction", "key", "dtype", "shape"), _rows(spec))
+    _print_findings(verdict)
+
+
+def _print_verdict(handle: str, verdict: Verdict, as_json: bool) -> None:
+    shown = str(ModuleHandle.parse(handle))  # Without a secret that may be in it.
+    if as_json:
+        print_json({"handle": shown, "verdict": verdict.to_dict()})
+        return
+    print_fields({"handle": shown, "verdict": str(verdict)})
+    _print_findings(verdict)
+
+
+def _print_findings(verdict: Verdict) -> None:
+    if verdict.findings:
+        print_text("")
+        columns = ("rule", "op", "node", "function", "graph", "times", "why")
+        rows = [
+            (f.rule, f.op or "-", f.node or "-", f.function or "-", f.graph, str(f.count), f.why)
+            for f in verdict.findings
+        ]
+        print_table(columns, rows)
+    for note in verdict.notes:
+        print_text(note)
 
 
 def _fields(module: ResolvedModule) -> dict[str, Any]:

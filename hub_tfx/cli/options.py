@@ -14,6 +14,7 @@ from hub_tfx.errors import DigestMismatchError, UsageError
 from hub_tfx.module.manifest import parse_digest
 
 if TYPE_CHECKING:
+    from hub_tfx.module.policy import SafetyPolicy
     from hub_tfx.module.resolved import ResolvedModule
     from hub_tfx.store.cache import ModuleCache
 
@@ -283,6 +284,46 @@ def feeding_options(command: Any) -> Any:
     return add_options(command, *options)
 
 
+import_option = click.option(
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="PACKAGE",
+    help="Allow the ops of this package, which is imported where the module is run. May be "
+    "repeated.",
+)
+
+
+def safety_options(command: Any) -> Any:
+    """Adds the options that say which modules are refused; see ``safety_policy``."""
+    options = (
+        click.option(
+            "--policy",
+            type=click.Choice(["strict", "warn", "off"]),
+            help="Refuse a module with ops that are on no list of harmless ones, say so, or do not "
+            "look.  [HUB_TFX_POLICY, or strict for modules from elsewhere and warn for those of "
+            "this machine]",
+        ),
+        click.option(
+            "--allow-op",
+            "allow_ops",
+            multiple=True,
+            metavar="NAME",
+            help="Allow this op all the same. May be repeated.",
+        ),
+    )
+    return add_options(command, *options)
+
+
+def safety_policy(
+    policy: Any, allow_ops: Sequence[str], imports: Sequence[str] = ()
+) -> "SafetyPolicy":
+    """The policy of what ``safety_options`` parsed, for modules that run beside some packages."""
+    from hub_tfx.module.policy import SafetyPolicy
+
+    return SafetyPolicy(policy, tuple(allow_ops), tuple(imports))
+
+
 def call_options(batch_size: str) -> Any:
     """The options that limit calls of a module; ``batch_size`` says how many rows have one."""
 
@@ -387,21 +428,28 @@ def check_preprocessor_digest(handle: str | None, digest: str | None) -> None:
 
 
 def located(
-    handle: str, cache_dir: str | None = None, pinned: str | None = None
+    handle: str,
+    cache_dir: str | None = None,
+    pinned: str | None = None,
+    policy: "SafetyPolicy | None" = None,
 ) -> "ResolvedModule":
     """The module of a handle, as its bytes are now. A directory is not copied to the cache first.
 
+    Nothing of it is run by those who ask for it so: a directory is taken whatever is in its graphs.
+
     Raises:
+      UnsafeModuleError: it comes from elsewhere, and the policy refuses it.
       DigestMismatchError: the module has not the digest that is pinned.
     """
     from hub_tfx.module.handle import ModuleHandle
+    from hub_tfx.module.policy import SafetyPolicy
     from hub_tfx.module.resolved import ResolvedModule
     from hub_tfx.store.cache import ModuleCache
 
     parsed = ModuleHandle.parse(handle)
     if not (parsed.is_local and os.path.isdir(parsed.path)):
-        return ModuleCache(cache_dir).resolve(parsed, digest=pinned, verify=True)
-    module = ResolvedModule.of_directory(parsed.path, str(parsed))
+        return ModuleCache(cache_dir, policy=policy).resolve(parsed, digest=pinned, verify=True)
+    module = ResolvedModule.of_directory(parsed.path, str(parsed), SafetyPolicy("off"))
     if pinned not in (None, module.digest):
         raise DigestMismatchError(
             f"{parsed}: its digest is {module.digest}, but {pinned} is pinned: name the module "

@@ -5,17 +5,21 @@ Nothing else prints, so that what names of modules, columns and files hold canno
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hub_tfx._text import printable, shortened
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 _MAX_MESSAGE_CHARS = 4000
+_GAP, _INDENT = "  ", 4
 
 
 def tell(message: str) -> None:
@@ -24,14 +28,24 @@ def tell(message: str) -> None:
     click.echo(f"hub-tfx: {printable(line)}", err=True)
 
 
+def is_terminal() -> bool:
+    """Whether a person reads what is printed."""
+    return sys.stdout.isatty()
+
+
 def print_text(text: str) -> None:
     """Lines of text on stdout, which hold line breaks and nothing else that steers a terminal."""
     click.echo("\n".join(map(printable, text.split("\n"))))
 
 
+def print_as_it_is(text: str) -> None:
+    """Text of our own for a shell, in which tabs mean something."""
+    click.echo(text)
+
+
 def print_path(path: str) -> None:
     """A path on stdout: as it is in a pipe, where it may be used."""
-    click.echo(printable(path) if sys.stdout.isatty() else path)
+    click.echo(printable(path) if is_terminal() else path)
 
 
 class ProgressLine:
@@ -77,26 +91,77 @@ def print_problems(files: Sequence[str], problems: Sequence[str], *, as_json: bo
         tell(f"{', '.join(files)}: no error")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on a terminal; tab-separated and whole in a pipe."""
-    columns, *rows = [[printable(cell) for cell in row] for row in (columns, *rows)]
-    if not sys.stdout.isatty():
-        for row in [columns, *rows]:
-            click.echo("\t".join(row))
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], below: Collection[str] = ()
+) -> None:
+    """A table on a terminal; tab-separated and whole in a pipe.
+
+    Args:
+      columns: names of the columns.
+      rows: cells of each row.
+      below: names of columns that a terminal has in lines of their own, below their row.
+    """
+    if not is_terminal():
+        for row in (columns, *rows):
+            click.echo("\t".join(map(printable, row)))
         return
     from rich.console import Console
+
+    console = Console()
+    console.print(as_table(columns, rows, below, console.width))
+
+
+def as_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    below: Collection[str] = (),
+    width: int = 80,
+) -> "RenderableType":
+    """The table that ``print_table`` prints on a terminal of this width.
+
+    Where the other columns do not fit into the width, those of ``below`` are columns as well.
+    """
     from rich.table import Table
     from rich.text import Text
 
+    columns, *rows = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    lines = _with_lines_below(columns, rows, below, width) if below else None
+    if lines is not None:
+        return lines
     table = Table(*columns, box=None, header_style="bold")
     for row in rows:
         table.add_row(*map(Text, row))  # As Text, since rich would take [?] for markup.
-    Console().print(table)
+    return table
+
+
+def _with_lines_below(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], below: Collection[str], width: int
+) -> "RenderableType | None":
+    from rich.cells import cell_len, set_cell_size
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    beside = [n for n, name in enumerate(columns) if name not in below]
+    widths = [max(cell_len(row[n]) for row in (columns, *rows)) for n in beside]
+    if sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        return None
+
+    def line(row: Sequence[str], style: str = "") -> Text:
+        cells = (set_cell_size(row[n], size) for n, size in zip(beside, widths, strict=True))
+        return Text(_GAP.join(cells).rstrip(), style)
+
+    parts: list[RenderableType] = [line(columns, "bold")]
+    for row in rows:
+        parts.append(line(row))
+        told = [cell for n, cell in enumerate(row) if n not in beside and cell]
+        parts += [Padding(Text(cell, "dim"), (0, 0, 0, _INDENT)) for cell in told]
+    return Group(*parts)
 
 
 def print_fields(document: Mapping[str, Any]) -> None:
     """One field a line, names aligned on a terminal and tab-separated in a pipe."""
-    width = max(len(name) for name in document) + 2 if sys.stdout.isatty() else 0
+    width = max(len(name) for name in document) + 2 if is_terminal() else 0
     for name, value in document.items():
         name, text = printable(name), printable(str(value))
         click.echo(f"{name:<{width}}{text}" if width else f"{name}\t{text}")

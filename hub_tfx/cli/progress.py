@@ -1,4 +1,4 @@
-"""Progress of an embedding job: live on a terminal, otherwise a line every half minute."""
+"""Progress of embedding and of downloads: live on a terminal, otherwise a line each half minute."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from hub_tfx._text import duration
 from hub_tfx.cli.output import ProgressLine
 from hub_tfx.embed.progress import IN_THIS_PROCESS, Progress
 
@@ -86,7 +87,7 @@ class _Lines:
         if self.progress.expected is not None:
             left = max(0, self.progress.expected - self.progress.done)
             said[0] = f"{self.rows:,} of {self.rows + left:,} rows"
-            said += [f"{_duration(left / rate)} left"] if rate else []
+            said += [f"{duration(left / rate)} left"] if rate else []
         return ", ".join([*said, f"{self.progress.dead_letters:,} rejected", working])
 
     def _rate(self, now_s: float) -> float:
@@ -96,9 +97,3 @@ class _Lines:
             del self.seen[0]
         since_s, rows = self.seen[0]
         return (self.progress.done - rows) / max(now_s - since_s, 1e-9)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

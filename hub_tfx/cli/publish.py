@@ -5,7 +5,13 @@ from typing import Any
 
 import click
 
-from hub_tfx.cli.options import add_options, cache_dir_option, sha256_option
+from hub_tfx.cli.options import (
+    add_options,
+    cache_dir_option,
+    safety_options,
+    safety_policy,
+    sha256_option,
+)
 from hub_tfx.cli.output import json_option, print_fields, print_json, tell
 
 _ENVIRONMENT = "HUB_TFX_REPOSITORY"
@@ -71,6 +77,7 @@ def _options(command: Any) -> Any:
             help="Import this package, such as one with the module's ops, to make variants. May be "
             "repeated.",
         ),
+        safety_options,
         click.option(
             "--sign-key",
             metavar="FILE",
@@ -100,6 +107,8 @@ def publish(
     why: str,
     variants: tuple[str, ...],
     imports: tuple[str, ...],
+    policy: Any,
+    allow_ops: tuple[str, ...],
     sign_key: str | None,
     no_archive: bool,
     cache_dir: str | None,
@@ -118,7 +127,8 @@ def publish(
     from hub_tfx.repository.publish import publish as publish_module
     from hub_tfx.store.cache import ModuleCache
 
-    resolved = ModuleCache(cache_dir).resolve(module, digest=digest, verify=True)
+    safety = safety_policy(policy, allow_ops, imports)
+    resolved = ModuleCache(cache_dir, policy=safety).resolve(module, digest=digest, verify=True)
     published = publish_module(
         resolved,
         repository,

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from hub_tfx._malloc import CHOSEN, is_settled
 
@@ -45,7 +46,7 @@ def with_tcmalloc(arguments: Sequence[str]) -> None:
             os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def leave(exit_code: int) -> None:
+def leave(exit_code: int) -> NoReturn:
     """Ends the process now: taking down an interpreter full of libraries takes a second or more."""
     with suppress(Exception):
         atexit._run_exitfuncs()

@@ -3,13 +3,14 @@
 TFX's execution cache knows the inputs and parameters of a step, and nothing of a repository, a
 state directory or a folder that files arrive in. A component class says with
 ``READS_REMOTE_STATE``, an attribute or a property, that its steps read such a place when they run.
-Where nobody has pinned what is there beforehand, as on a cluster, the cache must not have them.
+Where nobody has pinned what is there beforehand, as on a cluster, the cache must not have them,
+unless a driver of the component finds out what is there before the cache is asked.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
-from hub_tfx._tfx import PIPELINE_RUN_ID_PARAMETER_NAME, RuntimeParameter
+from hub_tfx._tfx import PIPELINE_RUN_ID_PARAMETER_NAME, BaseDriver, RuntimeParameter
 
 THIS_RUN = RuntimeParameter(PIPELINE_RUN_ID_PARAMETER_NAME, str)
 """A parameter that is another in each run on a runner with a launcher: the id of the run."""
@@ -23,6 +24,11 @@ def reads_remote_state(node: Any) -> bool:
 def readers_of_remote_state(nodes: Iterable[Any]) -> set[str]:
     """Ids of the nodes that read what changes outside of the pipeline."""
     return {node.id for node in nodes if reads_remote_state(node)}
+
+
+def without_driver(nodes: Iterable[Any]) -> list[Any]:
+    """The nodes that have no driver of their own: for platforms that run drivers."""
+    return [node for node in nodes if node.driver_class is BaseDriver]
 
 
 of_state_dir = property(lambda node: bool(node.exec_properties.get("state_dir")))

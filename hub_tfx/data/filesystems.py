@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from hub_tfx._files import odd_name, open_regular, replacing, why
 from hub_tfx.errors import DigestMismatchError, InputError, RefusedError
 from hub_tfx.module.manifest import hash_file, is_inside
 
 _CHUNK_BYTES = 1 << 20
+
+# Outside a pipeline nobody else gives Beam any, without which it does not ask S3 at all.
+if FileSystems._pipeline_options is None:
+    FileSystems.set_options(PipelineOptions([]))
 
 
 def is_local(path: str) -> bool:

@@ -87,6 +87,7 @@ class Run:
       spans: the spans of its examples.
       rows: number of rows that it learned from or embedded.
       base: handle of the module that it started from, or the beginning of that module's digest.
+      decided: why RetrainGate found that there is something to learn from.
       verdict: `blessed` or `not blessed`; `skipped` where there was nothing to learn from; `already
         published` or `outdated` where it was blessed, and another run has published meanwhile.
       reason: why.
@@ -105,6 +106,7 @@ class Run:
     spans: tuple[int, ...]
     rows: int | None
     base: str | None
+    decided: str | None
     verdict: str | None
     reason: str | None
     published: str | None
@@ -308,12 +310,8 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
     decision = made.get("decision", {})
     evaluation, embeddings = made.get("evaluation", {}), new.get("embeddings", {})
     embedded, reused = _number(embeddings, "rows"), _number(embeddings, "reused")
-    learned = _rows_learned(_tuned(executions))
-    verdict = evaluation.get("verdict", _SKIPPED if _number(decision, "learn") == 0 else None)
-    reason = evaluation.get("reason", decision.get("reason"))
-    published = made.get("published", {})
-    if published.get("outcome", _PUBLISHED) != _PUBLISHED:
-        verdict, reason = published["outcome"], published.get("why")
+    learned, is_skipped = _rows_learned(_tuned(executions)), _number(decision, "learn") == 0
+    verdict, reason = _verdict(decision, evaluation, made.get("published", {}))
     return Run(
         id=context.name,
         pipeline=pipeline,
@@ -322,6 +320,7 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
         spans=_spans(executions),
         rows=_number(made.get("embeddings", {}), "rows") if learned is None else learned,
         base=_base(executions),
+        decided=None if is_skipped else decision.get("reason"),
         verdict=verdict,
         reason=reason,
         published=_published(new.get("published", {})),
@@ -329,6 +328,17 @@ def _run(context: mlmd.Context, pipeline: str, executions: Sequence[_Execution])
         reused=reused,
         steps=tuple(execution.step() for execution in executions),
     )
+
+
+def _verdict(
+    decision: Mapping[str, Any], evaluation: Mapping[str, Any], published: Mapping[str, Any]
+) -> tuple[str | None, str | None]:
+    """The verdict of the step that had the last word, and its reason."""
+    if published.get("outcome", _PUBLISHED) != _PUBLISHED:
+        return published["outcome"], published.get("why")
+    if _number(decision, "learn") == 0:
+        return _SKIPPED, decision.get("reason")
+    return evaluation.get("verdict"), evaluation.get("reason")
 
 
 def _spans(executions: Iterable[_Execution]) -> tuple[int, ...]:

@@ -10,11 +10,24 @@ that are drop-in are still not comparable with each other.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from hub_tfx.module.manifest import FileEntry, Manifest
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleSpec, SignatureSpec, TensorInfo
+
+
+class Described(Protocol):
+    """What is compared of a module: a ResolvedModule, or what a repository says of a version."""
+
+    @property
+    def handle(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def spec(self) -> ModuleSpec: ...
+    @property
+    def size_bytes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -52,8 +65,8 @@ class ModuleDiff:
       files: files that were added, removed or changed, by path.
     """
 
-    left: ResolvedModule
-    right: ResolvedModule
+    left: Described
+    right: Described
     changes: tuple[Change, ...]
     files: tuple[FileChange, ...]
 
@@ -100,13 +113,21 @@ def compare(left: ResolvedModule, right: ResolvedModule) -> ModuleDiff:
     Raises:
       NotAModuleError, InputError: a directory is no longer a module that can be read.
     """
+    manifests = [Manifest.of_directory(module.path) for module in (left, right)]
+    return difference(left, right, *manifests)
+
+
+def difference(
+    left: Described, right: Described, left_files: Manifest, right_files: Manifest
+) -> ModuleDiff:
+    """Compares two modules of which all is known already; no file is read."""
     changes = (*_formats(left.spec, right.spec), *_graphs(left.spec, right.spec))
     breaking_first = sorted(changes, key=lambda change: not change.breaks)
-    manifests = [Manifest.of_directory(module.path) for module in (left, right)]
-    return ModuleDiff(left, right, tuple(breaking_first), tuple(_files(*manifests)))
+    files = tuple(_files(left_files, right_files))
+    return ModuleDiff(left, right, tuple(breaking_first), files)
 
 
-def _module(module: ResolvedModule) -> dict[str, Any]:
+def _module(module: Described) -> dict[str, Any]:
     return {
         "handle": module.handle,
         "digest": module.digest,

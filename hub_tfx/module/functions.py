@@ -83,7 +83,7 @@ def call_traces(graph: Any) -> list[Trace] | None:
     if saved is None:
         return None
     traces = []
-    for name in saved.concrete_functions:
+    for name in dict.fromkeys(saved.concrete_functions):  # However often one stands there.
         trace = graph.object_graph_def.concrete_functions[name]
         positional, keywords = structure(trace.canonicalized_input_signature)
         arguments = _by_name(saved.function_spec, positional) | keywords
@@ -148,14 +148,22 @@ class CompositeInput:
     parts: tuple[str, ...]
 
 
-def composite_inputs(graph: Any, signature: str) -> dict[str, CompositeInput]:
+def functions_of(graph: Any) -> dict[str, Any]:
+    """The functions of a graph's library by name."""
+    return {function.signature.name: function for function in graph.graph_def.library.function}
+
+
+def composite_inputs(
+    graph: Any, library: Mapping[str, Any], signature: str
+) -> dict[str, CompositeInput]:
     """The composite inputs of a signature of a TF2 SavedModel, by the key of their first part.
+
+    ``library`` is that of the graph, by name: see ``functions_of``.
 
     A SignatureDef has the parts only. What they are parts of, the function knows that the signature
     was made from: by its structure where that was saved too, otherwise by the names of its
     arguments, which all parts of one tensor share.
     """
-    library = {function.signature.name: function for function in graph.graph_def.library.function}
     found = _inner_call(graph, library, signature)
     if found is None:
         return {}
@@ -220,8 +228,9 @@ def _grouped_by_name(
     infos: Mapping[str, TensorInfo],
 ) -> Iterator[tuple[TensorInfo, tuple[str, ...]]]:
     groups: dict[bytes, list[int]] = {}
+    splits_of = _RowSplits(library)
+    attributes = library[name].arg_attr
     for place, key in enumerate(keys):
-        attributes = library[name].arg_attr
         given = attributes[place].attr if place in attributes else {}
         if key is not None and _USER_NAME in given:
             groups.setdefault(given[_USER_NAME].s, []).append(place)
@@ -233,7 +242,7 @@ def _grouped_by_name(
             continue
         # A dict of vectors may look the same as values and the row splits of a ragged tensor.
         may_be = others and all(o.dtype in _SPLITS and len(o.shape or ()) == 1 for o in others)
-        if may_be and any(_is_row_splits(library, name, place) for place in places[1:]):
+        if may_be and any(splits_of.known(name, place) for place in places[1:]):
             shape = (None,) * len(others) + (first.shape or (None,))
             splits = others[0].dtype
             yield TensorInfo(first.dtype, shape, "ragged", len(others), splits), tuple(parts)
@@ -250,23 +259,46 @@ def _as_sparse(first: TensorInfo, others: Sequence[TensorInfo]) -> TensorInfo | 
     return TensorInfo(values.dtype, (None,) * rank, "sparse") if is_sparse else None
 
 
-def _is_row_splits(library: Mapping[str, Any], name: str, place: int) -> bool:
-    """Whether an argument is used as row splits are: by an op that is named after ragged tensors,
-    or two slices, ``splits[1:]`` and ``splits[:-1]``."""
-    argument = library[name].signature.input_arg[place].name
-    slices = 0
-    for node in library[name].node_def:
-        places = [n for n, used in enumerate(node.input) if used.partition(":")[0] == argument]
-        if not places:
-            continue
-        called = node.attr["f"].func.name if node.op in _CALLS else node.op
-        if called in library:
-            if any(_is_row_splits(library, called, n) for n in places):
+class _RowSplits:
+    """Which arguments of functions are used as row splits are: by an op that is named after ragged
+    tensors, or two slices, ``splits[1:]`` and ``splits[:-1]``. Each is looked at once."""
+
+    def __init__(self, library: Mapping[str, Any]):
+        self._library = library
+        self._uses: dict[str, dict[str, list[tuple[Any, int]]]] = {}
+        self._known: dict[tuple[str, int], bool] = {}
+
+    def known(self, function: str, place: int) -> bool:
+        """Whether this argument is."""
+        key = function, place
+        if key not in self._known:
+            self._known[key] = False  # Should functions call each other in a circle.
+            self._known[key] = self._look(function, place)
+        return self._known[key]
+
+    def _look(self, function: str, place: int) -> bool:
+        argument = self._library[function].signature.input_arg[place].name
+        slices = set()
+        for node, number in self._uses_in(function).get(argument, ()):
+            called = node.attr["f"].func.name if node.op in _CALLS else node.op
+            if called in self._library:
+                if self.known(called, number):
+                    return True
+            elif "ragged" in f"{node.name} {node.op}".lower():
                 return True
-        elif "ragged" in f"{node.name} {node.op}".lower():
-            return True
-        slices += node.op == "StridedSlice"
-    return slices > 1
+            if node.op == "StridedSlice":
+                slices.add(node.name)
+        return len(slices) > 1
+
+    def _uses_in(self, function: str) -> dict[str, list[tuple[Any, int]]]:
+        """Name in a function -> the nodes that take it, each with the number of the input."""
+        if function not in self._uses:
+            uses: dict[str, list[tuple[Any, int]]] = {}
+            for node in self._library[function].node_def:
+                for number, name in enumerate(node.input):
+                    uses.setdefault(name.partition(":")[0], []).append((node, number))
+            self._uses[function] = uses
+        return self._uses[function]
 
 
 def _dense_infos(graph: Any, signature: str) -> dict[str, TensorInfo]:

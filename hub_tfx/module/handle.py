@@ -2,7 +2,8 @@
 
 Handles follow TensorFlow Hub: a URL whose last path segment may be a version
 (``https://tfhub.dev/google/nnlm-en-dim128/2``), an archive, or a path. Ours also lead into a
-repository: ``repo+DIRECTORY//publisher/model/3``, or ``…@stable`` by an alias.
+repository: ``repo+DIRECTORY//publisher/model/3``, or ``…@stable`` by an alias; into a bucket:
+``gs://bucket/model``; and to Hugging Face: ``hf://owner/repository@revision/folder``.
 """
 
 import hashlib
@@ -16,12 +17,21 @@ from hub_tfx.errors import ConfigError, HandleError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://")
 _VERSION = re.compile(r"^(.*)/(0|[1-9][0-9]{0,18})$")
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#]")
+_FORBIDDEN = re.compile(r"[\x00-\x20\x7f\\#\ud800-\udfff]")
 IN_REPOSITORY = "repo+"
 _REFERENCE = re.compile(
     r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:/([1-9][0-9]{0,8})|@([A-Za-z0-9._-]+))?"
 )
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+BUCKETS = ("abfs", "abfss", "az", "gcs", "gs", "hdfs", "memory", "s3", "s3a")
+"""Schemes of object stores and of HDFS, whose URLs are a bucket and the name of an object."""
+HUGGING_FACE = "hf"
+_BAD_IN_NAMES = re.compile(r"[\x00-\x1f\x7f\\#?]")
+_CONTAINER = re.compile(r"[A-Za-z0-9$-]+@[A-Za-z0-9.-]+")
+_NAME = r"(?!\.+/)(?!\.+@)(?!\.+$)[A-Za-z0-9._-]+"
+_HUGGING_FACE = re.compile(
+    rf"({_NAME}/{_NAME})(?:@([A-Za-z0-9._%-]+))?((?:/(?!\.+/)(?!\.+$)[^/@]+)*)/*"
+)
 
 
 @dataclass(frozen=True)
@@ -34,13 +44,14 @@ class ModuleHandle:
     Attributes:
       scheme: lower case; ``file`` for a path on this machine, ``repo`` for one in a repository.
       authority: host and port, lower case, without a default port; empty for paths; the directory
-        or URL of a repository.
+        or URL of a repository; the bucket, as it is written; ``owner/repository`` of Hugging Face.
       path: absolute path without the version; no trailing slash; ``publisher/model`` in a
         repository.
       version: the all-digit last segment of a remote path, if there is one.
       query: query of the URL, byte for byte, since a signed URL is valid only as it was signed.
       userinfo: ``user:password`` in the URL.
-      alias: name that stands for a version in a repository, if the handle has one.
+      alias: name that stands for a version in a repository, if the handle has one; the revision of
+        a repository of Hugging Face, as it is written.
     """
 
     scheme: str
@@ -60,7 +71,7 @@ class ModuleHandle:
         """
         if not text.strip():
             raise HandleError("the module handle is empty: give a URL, an archive or a directory")
-        if text.startswith(IN_REPOSITORY):
+        if text[: len(IN_REPOSITORY)].lower() == IN_REPOSITORY:
             return cls._of_repository(text)
         scheme = _SCHEME.match(text)
         if scheme is None:
@@ -71,6 +82,10 @@ class ModuleHandle:
                 host = authority.rpartition("@")[2]
                 raise HandleError(f"module handle names a file on another host: {host!r}")
             return cls._of_path("/" + path)
+        if scheme[1].lower() in BUCKETS:
+            return cls._of_bucket(scheme[1].lower(), text[scheme.end() :])
+        if scheme[1].lower() == HUGGING_FACE:
+            return cls._of_hugging_face(text[scheme.end() :])
         return cls._of_url(text)
 
     @classmethod
@@ -84,7 +99,7 @@ class ModuleHandle:
 
     @classmethod
     def _of_repository(cls, text: str) -> "ModuleHandle":
-        root, _, named = text.removeprefix(IN_REPOSITORY).rpartition("//")
+        root, _, named = text[len(IN_REPOSITORY) :].rpartition("//")
         reference = _REFERENCE.fullmatch(named)
         if not root or root.endswith(":") or reference is None:
             raise HandleError(
@@ -95,6 +110,40 @@ class ModuleHandle:
         return cls(
             "repo", _repository(root), path, int(version) if version else None, alias=alias or ""
         )
+
+    @classmethod
+    def _of_bucket(cls, scheme: str, text: str) -> "ModuleHandle":
+        bucket, _, name = text.partition("/")
+        name = name.rstrip("/")
+        if "?" in text or ("@" in bucket and not _is_container(scheme, bucket)):
+            raise HandleError(
+                f"module handle {scheme}://… has a user name or a query: give bucket and name "
+                "only, since credentials come from where the store's own tools look for them"
+            )
+        if bad := _BAD_IN_NAMES.search(text):
+            raise HandleError(f"module handle holds {bad[0]!r}: rename the object in the bucket")
+        if not bucket and scheme != "hdfs":
+            raise HandleError(f"module handle names no bucket: give {scheme}://bucket/name")
+        if odd_name(text) is not None or {"", ".", ".."} & set(name.split("/") if name else ()):
+            raise HandleError(
+                f"module handle {scheme}://{bucket}/… has an empty part, '.' or '..' in the name "
+                "of the object, or one that is not UTF-8: give the name without"
+            )
+        path = f"/{name}" if name else ""
+        versioned = _VERSION.match(path)
+        if versioned is None:
+            return cls(scheme, bucket, path)
+        return cls(scheme, bucket, versioned[1], int(versioned[2]))
+
+    @classmethod
+    def _of_hugging_face(cls, text: str) -> "ModuleHandle":
+        found = None if _FORBIDDEN.search(text) else _HUGGING_FACE.fullmatch(text)
+        if found is None or odd_name(text) is not None:
+            raise HandleError(
+                "module handle hf://… names no repository of Hugging Face: give "
+                "hf://owner/repository, with @revision, and /folder if the module is in one"
+            )
+        return cls(HUGGING_FACE, found[1], found[3].rstrip("/"), alias=found[2] or "")
 
     @classmethod
     def _of_url(cls, text: str) -> "ModuleHandle":
@@ -111,6 +160,11 @@ class ModuleHandle:
         if not parts.hostname:
             raise HandleError(f"module handle names no host: {parts.scheme}://…{parts.path}")
         scheme = parts.scheme.lower()
+        if scheme == "repo":
+            raise HandleError(
+                "module handle begins with repo://: a module of a repository is "
+                "repo+DIRECTORY//publisher/model"
+            )
         # A query may be a signature over this very path, so with one the path is left as it is.
         path = parts.path if parts.query else parts.path.rstrip("/")
         version = None
@@ -150,6 +204,9 @@ class ModuleHandle:
         if self.is_in_repository:
             alias = f"@{self.alias}" if self.alias else ""
             return f"{IN_REPOSITORY}{self.authority}//{self._full_path}{alias}"
+        if self.scheme == HUGGING_FACE:
+            alias = f"@{self.alias}" if self.alias else ""
+            return f"{self.scheme}://{self.authority}{alias}{self.path}"
         userinfo = f"{self.userinfo}@" if self.userinfo else ""
         query = f"?{self.query}" if self.query else ""
         return f"{self.scheme}://{userinfo}{self.authority}{self._full_path}{query}"
@@ -164,7 +221,7 @@ class ModuleHandle:
         return self.path if self.version is None else f"{self.path}/{self.version}"
 
     def __str__(self) -> str:
-        if self.is_local or self.is_in_repository:
+        if self.is_local or self.is_in_repository or self.scheme == HUGGING_FACE:
             return self.url
         query = "?" + "&".join(map(_redacted, self.query.split("&"))) if self.query else ""
         return f"{self.scheme}://{self.authority}{self._full_path}{query}"
@@ -186,6 +243,11 @@ def _repository(root: str) -> str:
             "where the store's own tools look for them"
         )
     return f"{url[1].lower()}://{root[url.end() :].rstrip('/')}"
+
+
+def _is_container(scheme: str, bucket: str) -> bool:
+    """Whether ``container@account`` names a container of Azure, and no user."""
+    return scheme in ("abfs", "abfss") and _CONTAINER.fullmatch(bucket) is not None
 
 
 def _without_userinfo(text: str) -> str:

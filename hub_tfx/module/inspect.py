@@ -12,6 +12,7 @@ from hub_tfx.module.functions import (
     CompositeInput,
     call_trace,
     composite_inputs,
+    functions_of,
     tensor_info,
 )
 from hub_tfx.module.proto import damage_reported, message_classes, read_graphs
@@ -29,11 +30,16 @@ def inspect(path: str | os.PathLike[str]) -> ModuleSpec:
       NotAModuleError: the directory holds no SavedModel, or one that cannot be read.
     """
     path = Path(path)
-    module_format = _format(path)
     with damage_reported(path):
-        graphs = sorted(read_graphs(path), key=_inference_first)
-        variants = [_variant(graph, is_only=len(graphs) == 1) for graph in graphs]
-        image_size = _image_size(graphs[0]) if graphs else None
+        return spec_of(path, read_graphs(path))
+
+
+def spec_of(path: Path, stored: Iterable[Any]) -> ModuleSpec:
+    """The same, of MetaGraphDefs that are taken as they come; damage is not reported as such."""
+    module_format = _format(path)
+    graphs = sorted(stored, key=_inference_first)
+    variants = [_variant(graph, is_only=len(graphs) == 1) for graph in graphs]
+    image_size = _image_size(graphs[0]) if graphs else None
     if not variants:
         raise NotAModuleError(f"{path}: its SavedModel holds no graph")
     if not any(variant.signatures for variant in variants):
@@ -61,7 +67,9 @@ def signature_parts(
     wanted = tuple(sorted(tags))
     with damage_reported(Path(path)):
         graphs = [graph for graph in read_graphs(Path(path)) if _tags(graph) == wanted]
-        return composite_inputs(graphs[0], signature) if graphs else {}
+        if not graphs:
+            return {}
+        return composite_inputs(graphs[0], functions_of(graphs[0]), signature)
 
 
 def meta_graphs(path: str | os.PathLike[str]) -> tuple[Any, ...]:
@@ -112,8 +120,9 @@ def _tags(graph: Any) -> tuple[str, ...]:
 
 
 def _variant(graph: Any, *, is_only: bool) -> GraphVariant:
+    library = functions_of(graph)
     signatures = {
-        name: _signature(graph, name, signature)
+        name: _signature(graph, library, name, signature)
         for name, signature in graph.signature_def.items()
         if name != _INIT_OP
     }
@@ -123,9 +132,9 @@ def _variant(graph: Any, *, is_only: bool) -> GraphVariant:
     return GraphVariant(_tags(graph), dict(sorted(signatures.items())))
 
 
-def _signature(graph: Any, name: str, signature: Any) -> SignatureSpec:
+def _signature(graph: Any, library: Mapping[str, Any], name: str, signature: Any) -> SignatureSpec:
     inputs = {key: tensor_info(info) for key, info in _sorted(signature.inputs)}
-    for key, composite in composite_inputs(graph, name).items():
+    for key, composite in composite_inputs(graph, library, name).items():
         for part in composite.parts:
             del inputs[part]
         inputs[key] = composite.info

@@ -4,6 +4,7 @@ They come from TensorBoard's copy of TensorFlow's protos; those that it does not
 here.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -62,18 +63,40 @@ def damage_reported(path: Path) -> Iterator[None]:
 
 def read_graphs(path: Path) -> Iterator[Any]:
     """The MetaGraphDefs of a module's directory, as they are stored."""
+    yield from read_saved_model(path).meta_graphs
+
+
+def read_saved_model(path: Path, name: str | None = None) -> Any:
+    """The SavedModel of a module's directory.
+
+    Args:
+      path: the directory.
+      name: of the file; None for that which TensorFlow reads of the two that there may be.
+    """
     saved_model: Any = saved_model_class()()
     binary, text = path / SAVED_MODEL, path / SAVED_MODEL_TEXT
     try:
-        if binary.exists():
-            saved_model.ParseFromString(read_regular(binary))
+        if name != SAVED_MODEL_TEXT and binary.exists():
+            parse_whole(saved_model, read_regular(binary))
         elif text.exists():
             text_format.Parse(read_regular(text), saved_model)
         else:
             raise NotAModuleError(f"{path} is not a module: {why_no_module(path)}")
     except (DecodeError, text_format.ParseError, UnicodeDecodeError) as error:
         raise NotAModuleError(f"{path}: its saved_model.pb is damaged ({error})") from error
-    yield from saved_model.meta_graphs
+    return saved_model
+
+
+def parse_whole(message: Message, data: bytes) -> None:
+    """Parses bytes; raises DecodeError also where protobuf stops before their end and only warns.
+
+    Another reader might go on, and see what we have not seen.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        read: int = message.ParseFromString(data)
+    if read != len(data):
+        raise DecodeError(f"bytes follow after its end, which is at {read}")
 
 
 def saved_model_class() -> type[Message]:

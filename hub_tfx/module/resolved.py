@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub_tfx.errors import DigestMismatchError
-from hub_tfx.module.inspect import inspect
+from hub_tfx.module.examine import examine
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.spec import ModuleSpec
 
 
@@ -40,20 +41,28 @@ class ResolvedModule:
 
     @classmethod
     def of_directory(
-        cls, path: str | os.PathLike[str], handle: str | None = None
+        cls,
+        path: str | os.PathLike[str],
+        handle: str | None = None,
+        policy: SafetyPolicy | None = None,
     ) -> "ResolvedModule":
         """Reads and hashes the module in a directory.
 
         Args:
           path: the directory, on this machine.
           handle: name of the module for logs and ML Metadata; the path if None.
+          policy: whether it is refused for what is in its graphs; one without exceptions if None.
 
         Raises:
           NotAModuleError: the directory does not hold a module.
+          UnsafeModuleError: the policy refuses it, or reading it takes more memory or time than any
+            real module needs.
         """
-        path = Path(path)
-        spec, manifest = inspect(path), Manifest.of_directory(path)
-        return cls(handle or str(path), path, manifest.digest, spec, manifest.size_bytes)
+        path, policy = Path(path), policy or SafetyPolicy()
+        examined = examine(path, is_trusted=True)
+        policy.admit(handle or str(path), examined.verdict, is_remote=False)
+        manifest = Manifest.of_directory(path)
+        return cls(handle or str(path), path, manifest.digest, examined.spec, manifest.size_bytes)
 
     def verify(self) -> Manifest:
         """The manifest of the directory, which is hashed for it, once a process.

@@ -11,4 +11,5 @@ publish.py    a module becomes the next version
 copying.py    a version goes from one repository to another
 verify.py, garbage.py   is it all as it was published, and what can go
 fetch.py      handles into a repository
+catalogue/    an index of it, and what is found by that
 """

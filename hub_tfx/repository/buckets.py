@@ -2,8 +2,8 @@
 
 A bucket has no rename. Content goes to blobs first, which are named by their bytes, so that two
 publishers cannot disturb each other; then the marker is created, if it is absent; and last what a
-web server is to find beside it is copied from the blobs, by the store itself. A reader of ours
-needs marker and blobs only.
+web server is to find beside it is copied from the blobs, by the store itself; in ``gs://`` the
+module's files, too, which TensorFlow reads in place. A reader of ours needs marker and blobs only.
 """
 
 import json
@@ -11,13 +11,13 @@ import os
 import posixpath
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from hub_tfx.errors import (
-    ConfigError,
     DigestMismatchError,
     HandleError,
     HubTfxError,
@@ -30,13 +30,14 @@ from hub_tfx.repository import layout
 from hub_tfx.repository.layout import Version
 from hub_tfx.repository.records import now, whoami
 from hub_tfx.repository.storage import Content, Garbage
+from hub_tfx.store.bucket_filesystem import open_bucket, told_by
 
 _COLLECTOR = f"{layout.WORK}/collector.json"
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "memory": ""}
-"""Scheme -> the extra of our package that has what reaches it.
-
-These stores create a file only where it is absent. Others of fsspec take the option and overwrite.
-"""
+_BLOCK_BYTES = 4 << 20
+_LISTED_AT_ONCE = 16
+_TELLING = ("ETag", "etag", "generation", "md5Hash", "created")
+_CREATE_ONCE = ("s3", "s3a", "gs", "gcs", "memory")
+"""Stores that create a file only where it is absent. Others take the option and overwrite."""
 
 
 class BucketStorage:
@@ -50,18 +51,8 @@ class BucketStorage:
           ConfigError: what reaches this kind of store is not installed.
         """
         self.url = url.rstrip("/")
-        scheme, _, path = self.url.partition("://")
-        if scheme not in _EXTRAS:
-            raise HandleError(
-                f"{scheme}://… cannot hold a repository: use a directory, s3:// or gs://, which "
-                "are known to let one of two publishers win"
-            )
-        if not path or any(c in path for c in "@?#"):
-            raise HandleError(
-                f"{scheme}://… is not the URL of a repository: give bucket and folder, without "
-                "credentials, which come from where the store's own tools look for them"
-            )
-        self._fs, root = _filesystem(self.url, scheme)
+        check_url(url)
+        self._fs, root = open_bucket(self.url)
         self._root = root.rstrip("/")
 
     def read(self, key: str) -> bytes | None:
@@ -71,6 +62,14 @@ class BucketStorage:
             except (FileNotFoundError, IsADirectoryError):
                 return None
             return content
+
+    def open(self, key: str) -> BinaryIO | None:
+        with self._asked(key):
+            try:
+                file = self._fs.open(self._at(key), "rb", block_size=_BLOCK_BYTES)
+            except (FileNotFoundError, IsADirectoryError):
+                return None
+            return cast(BinaryIO, file)
 
     def names(self, folder: str) -> list[str]:
         with self._asked(folder):
@@ -91,6 +90,35 @@ class BucketStorage:
                 return False
             return True
 
+    def put(self, key: str, source: str) -> bool:
+        scheme, is_url, _ = source.partition("://")
+        if is_url and scheme not in self._schemes:
+            return False
+        with self._asked(key, writing=True):
+            if is_url:
+                self._fs.cp_file(self._fs._strip_protocol(source), self._at(key))
+            else:
+                self._fs.put_file(source, self._at(key))
+        return True
+
+    def replace(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        while (data := change(self.read(key))) is not None:
+            with self._asked(key, writing=True):
+                self._fs.pipe_file(self._at(key), data)
+
+    def remove(self, key: str) -> None:
+        with self._asked(key, writing=True), suppress(FileNotFoundError):
+            self._fs.rm_file(self._at(key))
+
+    def sweep(self) -> None:
+        """Nothing: an object appears as a whole."""
+
+    @property
+    def _schemes(self) -> Sequence[str]:
+        """The beginnings of URLs of this kind of store."""
+        schemes: str | Sequence[str] = self._fs.protocol
+        return (schemes,) if isinstance(schemes, str) else schemes
+
     @contextmanager
     def work(self) -> Iterator[Path]:
         lease = f"{layout.WORK}/{uuid.uuid4().hex}.json"
@@ -103,7 +131,7 @@ class BucketStorage:
                 yield Path(folder)
         finally:
             with suppress(HubTfxError):
-                self._remove(lease)
+                self.remove(lease)
 
     def push(self, version: Version, content: Content, work: Path) -> None:
         for entry in version.entries:
@@ -127,7 +155,7 @@ class BucketStorage:
                 self._fs.put_file(os.fspath(source), self._at(key))
 
     def finish(self, version: Version) -> None:
-        for entry in version.beside:
+        for entry in version.entries if self._is_read_in_place else version.beside:
             key = f"{version.key}/{entry.path}"
             if self._size(key) != entry.size_bytes:
                 with self._asked(key, writing=True):
@@ -156,6 +184,20 @@ class BucketStorage:
                 below = path.strip("/").removeprefix(f"{self._root.strip('/')}/")
                 yield below, int(info["size"] or 0)
 
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        """Those of several publishers at once: a listing of each leaves the blobs out."""
+        publishers = [n for n in self.names("") if n != layout.RESERVED and not n.startswith(".")]
+        with ThreadPoolExecutor(_LISTED_AT_ONCE) as pool:
+            for found in pool.map(self._stamps_of, publishers):
+                yield from found
+
+    def _stamps_of(self, publisher: str) -> list[tuple[str, str]]:
+        with self._asked(publisher):
+            found = self._fs.find(self._at(publisher), detail=True)
+        below = f"{self._root.strip('/')}/"
+        named = ((path.strip("/").removeprefix(below), info) for path, info in found.items())
+        return [(key, _stamp(info)) for key, info in named if _never_changes(key)]
+
     # --- Garbage --------------------------------------------------------------------------------
 
     def collect(
@@ -169,16 +211,16 @@ class BucketStorage:
         if not execute:
             return self._garbage(named, forget)
         if forget:
-            self._remove(_COLLECTOR)
+            self.remove(_COLLECTOR)
         if not self.create(_COLLECTOR, _whose()):
             self._refuse_collector()
         try:
             garbage = self._garbage(named, forget)
             for key, _ in garbage.files:
-                self._remove(key)
+                self.remove(key)
             return garbage
         finally:
-            self._remove(_COLLECTOR)
+            self.remove(_COLLECTOR)
 
     def _garbage(self, named: Callable[[], Set[str]], forget: bool) -> Garbage:
         leases = [k for k, _ in self.files(layout.WORK) if k != _COLLECTOR]
@@ -203,6 +245,11 @@ class BucketStorage:
                 "when that has ended, or run `hub-tfx repo gc --yes --forget` if it is dead"
             )
 
+    @property
+    def _is_read_in_place(self) -> bool:
+        """Whether TensorFlow reads modules where they are, by the uncompressed hosting protocol."""
+        return self.url.startswith(("gs://", "gcs://"))
+
     # --- The store ------------------------------------------------------------------------------
 
     def _at(self, key: str) -> str:
@@ -216,10 +263,6 @@ class BucketStorage:
             except FileNotFoundError:
                 return None
 
-    def _remove(self, key: str) -> None:
-        with self._asked(key, writing=True), suppress(FileNotFoundError):
-            self._fs.rm_file(self._at(key))
-
     @contextmanager
     def _asked(self, key: str, *, writing: bool = False) -> Iterator[None]:
         """Tells in our errors what a store answers in its own, of which each library has many."""
@@ -231,35 +274,48 @@ class BucketStorage:
             kind = OutputError if writing else InputError
             verb = "written" if writing else "read"
             raise kind(
-                f"{self.url}/{key} cannot be {verb}: {_line(error)}; check that the bucket is "
+                f"{self.url}/{key} cannot be {verb}: {told_by(error)}; check that the bucket is "
                 "there and that you may use it"
             ) from error
         except Exception as error:
             raise TransientFetchError(
-                f"{self.url}/{key}: the store cannot be asked: {_line(error)}; check the network "
+                f"{self.url}/{key}: the store cannot be asked: {told_by(error)}; check the network "
                 "and your credentials, or try again later"
             ) from error
 
 
-def _filesystem(url: str, scheme: str) -> tuple[Any, str]:
-    """The filesystem of a URL and the path in it; nothing that it lists is remembered."""
-    if "STORAGE_EMULATOR_HOST" in os.environ:
-        # Otherwise gcsfs asks a server that is not Google's by gRPC over TLS, without end.
-        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    from fsspec.core import url_to_fs
+def check_url(url: str, what: str = "a repository") -> None:
+    """Raises HandleError for a URL that is not one of a store, or holds a credential.
 
-    try:
-        filesystem, root = url_to_fs(url, use_listings_cache=False)
-    except ImportError as error:
-        raise ConfigError(
-            f"{url}: what reaches {scheme}:// is not installed: install hub-tfx[{_EXTRAS[scheme]}]"
-        ) from error
-    return filesystem, str(root)
+    Args:
+      url: the URL.
+      what: what is to lie there, in words.
+    """
+    scheme, _, path = url.partition("://")
+    if scheme not in _CREATE_ONCE:
+        raise HandleError(
+            f"{scheme}://… cannot hold {what}: use a directory, s3:// or gs://, which are known to "
+            "let one of two publishers win"
+        )
+    if not path.strip("/") or any(c in path for c in "@?#"):
+        raise HandleError(
+            f"{scheme}://… is not the URL of {what}: give bucket and folder, without credentials, "
+            "which come from where the store's own tools look for them"
+        )
+
+
+def _never_changes(key: str) -> bool:
+    """Whether a key is that of a version's marker or of a record."""
+    parts = key.split("/")
+    if len(parts) == 4:
+        return parts[3] == layout.MARKER
+    return len(parts) == 6 and parts[2] == layout.RESERVED
+
+
+def _stamp(info: Mapping[str, Any]) -> str:
+    """What stores tell of an object that is another one for other bytes."""
+    return "-".join(str(info[name]) for name in ("size", *_TELLING) if info.get(name))
 
 
 def _whose() -> bytes:
     return json.dumps({"who": whoami(), "when": now()}).encode()
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -8,7 +8,7 @@
           module.json         derived facts
           README.md           the card it was published with
           variants/<kind>/…   the module in other formats
-          module/…            the module's files; on a disk only
+          module/…            the module's files; on a disk and in gs:// only
         -/                    what may change, in numbered records that never change themselves
           aliases/<alias>/0001.json
           yanks/<version>/0001.json

@@ -15,8 +15,19 @@ import uuid
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from hub_tfx._files import MAKE_ROOM, odd_name, open_regular, read_regular, sync, sync_tree, why
+from hub_tfx._files import (
+    MAKE_ROOM,
+    odd_name,
+    open_regular,
+    read_regular,
+    remove_temporary,
+    replacing,
+    sync,
+    sync_tree,
+    why,
+)
 from hub_tfx._lock import sole_writer
 from hub_tfx.errors import DigestMismatchError, HandleError, InputError, OutputError
 from hub_tfx.module.manifest import FileEntry, hash_file
@@ -29,6 +40,7 @@ _STAGED = "version"
 _CHUNK_BYTES = 1 << 20
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 _WITHOUT_LINKS = (errno.EPERM, errno.ENOTSUP)
+_WITHOUT_LINK_HERE = (*_WITHOUT_LINKS, errno.EXDEV, errno.EMLINK)
 _NO_LINKS = "use a directory on a filesystem that has hard links"
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 
@@ -56,9 +68,17 @@ class LocalStorage:
                 return None
             raise self._unreadable(key, error) from error
 
+    def open(self, key: str) -> BinaryIO | None:
+        try:
+            return open_regular(self.root / key, follow_link=False)
+        except OSError as error:
+            if error.errno in _MISSING:
+                return None
+            raise self._unreadable(key, error) from error
+
     def names(self, folder: str) -> list[str]:
         try:
-            return sorted(os.listdir(self.root / folder))
+            return sorted(os.listdir(f"{self.url}/{folder}"))
         except OSError as error:
             if error.errno in _MISSING:
                 return []
@@ -98,6 +118,58 @@ class LocalStorage:
             sync(above)
             if above == self.root:
                 return
+
+    def put(self, key: str, source: str) -> bool:
+        if "://" in source:
+            return False
+        target = self.root / key
+        with self._written(key):
+            while os.path.exists(source):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):  # Its folder, which was empty, has been removed.
+                    target.unlink(missing_ok=True)
+                    _link_or_copy(Path(source), target)
+                    self._sync_up(target.parent)
+                    return True
+        raise InputError(f"{source} cannot be read: it is not there; see that it stays")
+
+    def replace(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        target = self.root / key
+        with self._written(key), self._alone():
+            data = change(self.read(key))
+            if data is not None:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(target) as temporary:
+                    temporary.write_bytes(data)
+
+    def remove(self, key: str) -> None:
+        target = self.root / key
+        with self._written(key):
+            if not target.is_dir():
+                target.unlink(missing_ok=True)
+            below = (Path(folder) for folder, _, _ in os.walk(target, topdown=False))
+            above = (self.root / path for path in Path(key).parents[:-1])
+            for folder in (*below, *above):
+                with suppress(OSError):  # It is not empty.
+                    folder.rmdir()
+
+    def sweep(self) -> None:
+        with self._written(layout.WORK), self._alone():
+            remove_temporary(self.root)
+            for name in self.names(layout.WORK):
+                _is_left(self.root / layout.WORK / name, execute=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Waits until nobody else replaces files here; the lock of a process that dies is free."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with suppress(OSError):  # Some filesystems have no locks.
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     @contextmanager
     def work(self) -> Iterator[Path]:
@@ -203,6 +275,41 @@ class LocalStorage:
                 with suppress(FileNotFoundError):
                     yield path.relative_to(self.root).as_posix(), path.lstat().st_size
 
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        for publisher in self.names(""):
+            if publisher == layout.RESERVED or publisher.startswith("."):
+                continue
+            try:
+                modules = self.names(publisher)
+            except InputError as error:
+                yield f"{publisher}/", str(error)
+                continue
+            for model in modules:
+                try:
+                    yield from [*self._stamps_of(f"{publisher}/{model}")]
+                except InputError as error:
+                    yield f"{publisher}/{model}/", str(error)
+
+    def _stamps_of(self, module: str) -> Iterator[tuple[str, str]]:
+        for name in self.names(module):
+            if name != layout.RESERVED:
+                yield from self._stamp(f"{module}/{name}/{layout.MARKER}")
+                continue
+            for kind in self.names(f"{module}/{name}"):
+                for subject in self.names(f"{module}/{name}/{kind}"):
+                    folder = f"{module}/{name}/{kind}/{subject}"
+                    for record in self.names(folder):
+                        yield from self._stamp(f"{folder}/{record}")
+
+    def _stamp(self, key: str) -> Iterator[tuple[str, str]]:
+        try:
+            found = os.stat(f"{self.url}/{key}")
+        except OSError as error:
+            if error.errno not in _MISSING:
+                raise self._unreadable(key, error) from error
+        else:
+            yield key, f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+
     # --- Garbage --------------------------------------------------------------------------------
 
     def collect(
@@ -260,6 +367,22 @@ def _copy(source: Path, target: Path) -> tuple[int, str]:
             copy.write(chunk)
             size_bytes += len(chunk)
     return size_bytes, sha256.hexdigest()
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Gives a file another name, or copies it where it cannot have one there."""
+    if not source.is_symlink():
+        try:
+            os.link(source, target)
+        except OSError as error:
+            if error.errno not in _WITHOUT_LINK_HERE:
+                raise
+        else:
+            sync(target)
+            return
+    with open_regular(source) as file, target.open("wb") as copy:
+        shutil.copyfileobj(file, copy, _CHUNK_BYTES)
+    sync(target)
 
 
 def _compare(entry: FileEntry, actual: tuple[int, str], source: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from hub_tfx.errors import HandleError
 from hub_tfx.module.handle import IN_REPOSITORY
@@ -35,6 +35,9 @@ class Storage(Protocol):
     def read(self, key: str) -> bytes | None:
         """The content of a small file; None where it is not there."""
 
+    def open(self, key: str) -> BinaryIO | None:
+        """A file of any size, to be read from any position; None where it is not there."""
+
     def names(self, folder: str) -> list[str]:
         """Names of the files and folders directly in a folder, sorted; none where it is missing."""
 
@@ -43,6 +46,37 @@ class Storage(Protocol):
 
         Of several that create the same file one gets True. Nobody sees a part of it.
         """
+
+    def put(self, key: str, source: str) -> bool:
+        """Brings a file to the place, over what is there; a reader may see a part of it.
+
+        It is a link, or the store itself copies it, where that can be.
+
+        Args:
+          key: where it goes.
+          source: path on this machine, or the URL of a store.
+
+        Returns:
+          Whether it was brought; False, and nothing done, where it lies in another kind of store.
+        """
+
+    def replace(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        """Replaces a small file as a whole, until there is nothing to change.
+
+        Args:
+          key: where it is.
+          change: the new content after what is there now, or None where that may stay. On a disk
+            nobody else writes the file meanwhile. In a bucket somebody may, so it is asked again.
+        """
+
+    def remove(self, key: str) -> None:
+        """Removes a file, if it is there, or on a disk the folders in a folder that hold nothing.
+
+        On a disk the folders above that are empty afterwards go as well.
+        """
+
+    def sweep(self) -> None:
+        """Removes what is left of files whose writers were killed, and nothing of the others'."""
 
     def work(self) -> AbstractContextManager[Path]:
         """An empty folder of this machine for a publisher, which is known to be at work meanwhile.
@@ -98,6 +132,14 @@ class Storage(Protocol):
 
     def files(self, folder: str) -> Iterator[tuple[str, int]]:
         """(key, size in bytes) of every file below a folder, in no order."""
+
+    def stamps(self) -> Iterator[tuple[str, str]]:
+        """(key, stamp) of the marker of every version and of every record, in no order.
+
+        These files never change, so that equal keys are equal content; the stamp tells one that
+        was put in the place of another. A folder that cannot be listed is told by its key with a
+        ``/`` at the end, and the reason in the place of a stamp.
+        """
 
     def collect(
         self, named: Callable[[], Set[str]], *, execute: bool, forget: bool = False

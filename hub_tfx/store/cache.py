@@ -19,10 +19,12 @@ from hub_tfx.errors import (
     HubTfxError,
     NotAModuleError,
     OutputError,
+    UnsafeModuleError,
 )
 from hub_tfx.module.files import modules_below
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.module.manifest import parse_digest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.store import leases
 from hub_tfx.store.entries import commit_entry, find_entry
@@ -42,6 +44,7 @@ from hub_tfx.store.records import (
     record_of,
     write_record,
 )
+from hub_tfx.store.verdicts import verdict_of
 
 _log = logging.getLogger(__name__)
 NewBytes = Literal["refuse", "follow"]
@@ -65,21 +68,24 @@ class ModuleCache:
         lock_timeout_s: float = 600,
         verify_key: str | os.PathLike[str] | None = None,
         offline: bool | None = None,
+        policy: SafetyPolicy | None = None,
     ):
         """A cache in a directory. The disk is not touched yet.
 
         Args:
-          root: where the cache is; if None, TFHUB_CACHE_DIR, otherwise ``~/.cache/hub_tfx``. TF
-            Hub's own files may be there, too.
+          root: where the cache is, a path or ``file:///…``; if None, TFHUB_CACHE_DIR, otherwise
+            ``~/.cache/hub_tfx``. TF Hub's own files may be there, too.
           fetcher: fetches for every handle, in place of the registered fetchers.
           lock_timeout_s: how long to wait for another process that fetches the same handle.
           verify_key: file with the public key by which every module of a repository must be signed;
             if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
           offline: whether only what is in the cache or on this machine is taken; if None,
             HUB_TFX_OFFLINE says so.
+          policy: which modules are refused for what is in their graphs, also those that are in the
+            cache already; one without exceptions if None.
 
         Raises:
-          OutputError: the root is not a path on this machine, or not valid UTF-8.
+          OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
         """
         self._folder = CacheFolder(root)
         self.root = self._folder.root
@@ -88,6 +94,7 @@ class ModuleCache:
         self._offline = is_offline() if offline is None else offline
         key = verify_key or os.environ.get("HUB_TFX_VERIFY_KEY") or None
         self._verify_key = None if key is None else Path(os.path.abspath(key))
+        self._policy = policy or SafetyPolicy()
 
     def resolve(
         self,
@@ -115,6 +122,7 @@ class ModuleCache:
           DigestMismatchError: the module's digest is not the pinned one, or not the one before.
           UntrustedError: it is a module of a repository, and not signed by the key that is set.
           RefusedError: others may write to the cache.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
             the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
@@ -149,6 +157,7 @@ class ModuleCache:
 
         Raises:
           DigestMismatchError: it has another digest, or a handle stood for another module before.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           ArchiveError, NotAModuleError, UnsafeArchiveError, InputError: see Fetcher.fetch.
           OutputError: the cache cannot be written.
         """
@@ -160,10 +169,13 @@ class ModuleCache:
                 self._check_digest(handle, digest, None)
             entry, _ = find_entry(self._folder, digest, full=True)
             was_there = entry is not None
-            if entry is None:
+            if entry is not None:
+                self._admit(source, entry)
+            else:
                 with self._folder.work_directory() as work:
                     entry = _fetch(source, fetcher, work)
                     self._check_digest(source, entry.manifest.digest, digest)
+                    self._admit(source, entry)
                     entry = commit_entry(self._folder, entry)
             for handle in handles:
                 write_record(self._folder, handle, digest)
@@ -196,7 +208,7 @@ class ModuleCache:
             module = self._resolve(known.handle, known.digest, full=True)
             return replace(module, signed_by=known.signed_by)
         try:
-            module = ResolvedModule.of_directory(known.directory, str(known.handle))
+            module = ResolvedModule.of_directory(known.directory, str(known.handle), self._policy)
         except NotAModuleError as error:
             raise _damaged(known, str(error)) from error
         if module.digest != known.digest:
@@ -260,7 +272,10 @@ class ModuleCache:
             entry, damage = None, ""
             if known is not None:
                 entry, damage = find_entry(self._folder, known, full=full)
-        return (_resolved(handle, entry, cache_hit=True) if entry is not None else None), damage
+        if entry is None:
+            return None, damage
+        self._admit(handle, entry)
+        return _resolved(handle, entry, cache_hit=True), damage
 
     def _check_online(
         self, handle: ModuleHandle, damage: str = "", *, is_there: bool = False
@@ -303,6 +318,7 @@ class ModuleCache:
                 entry = _fetch(handle, fetcher, work)
                 if not follow:
                     self._check_digest(handle, entry.manifest.digest, pinned)
+                self._admit(handle, entry)
                 entry = commit_entry(self._folder, entry)
         except OutputError as error:  # Names a temporary file only.
             raise OutputError(f"{handle}: the cache {self.root} cannot take it: {error}") from error
@@ -330,6 +346,16 @@ class ModuleCache:
                 "if that is intended, resolve it with --refresh, or pin the new digest once"
             )
 
+    def _admit(self, handle: ModuleHandle, entry: Entry) -> None:
+        """Raises UnsafeModuleError where the policy refuses the module, and warns where it says so.
+
+        Directories and archives of this machine are local.
+        """
+        is_remote = not handle.is_local
+        if self._policy.mode_for(is_remote=is_remote) != "off":
+            verdict = entry.verdict or verdict_of(entry.directory, entry.path)
+            self._policy.admit(str(handle), verdict, is_remote=is_remote)
+
 
 def is_offline() -> bool:
     """Whether HUB_TFX_OFFLINE forbids the network."""
@@ -344,7 +370,10 @@ def _fetch(handle: ModuleHandle, fetcher: Fetcher, work: Path) -> Entry:
     directory.mkdir()
     os.rename(into, module_path(directory))
     try:
-        return finish_entry(directory)
+        return finish_entry(directory, is_trusted=handle.is_local)
+    except UnsafeModuleError as error:
+        message = str(error).replace(str(module_path(directory)), str(handle))
+        raise UnsafeModuleError(message) from error
     except NotAModuleError as error:
         module = module_path(directory)
         message = str(error).replace(str(module), str(handle))

@@ -15,10 +15,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote
 
 from hub_tfx._files import odd_name, remove_older
 from hub_tfx.errors import OutputError
+from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store import leases
 from hub_tfx.store.owner import Trust, is_shared
 
@@ -35,11 +35,11 @@ class CacheFolder:
         """The folder of a cache; see ModuleCache.
 
         Raises:
-          OutputError: the root is not a path on this machine, or not valid UTF-8.
+          OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
         """
         root = os.fspath(root) if root is not None else _default_root()
-        if root.startswith("file:///"):  # As TF Hub takes it.
-            root = unquote(root.removeprefix("file://"))
+        if root.startswith("file://"):  # As TF Hub takes it.
+            root = ModuleHandle.parse(root).path
         if "://" in root:
             raise OutputError(f"the cache {root} is not a local directory: {WHAT_TO_SET}")
         self.root = Path(os.path.abspath(os.path.expanduser(root)))

@@ -46,8 +46,11 @@ class MemberNames:
         return parts
 
     def add_directory(self, name: str) -> tuple[str, ...]:
-        """The parts of a directory's path; ``./`` is the root and has none."""
-        parts = self._parts(name)
+        """The parts of a directory's path; ``./`` is the root and has none.
+
+        So has ``/``, which is what Python's tarfile writes for ``add(DIRECTORY, arcname="/")``.
+        """
+        parts = self._parts(name if name.strip("/") else "./")
         self._add_parents(name, parts)
         return parts
 

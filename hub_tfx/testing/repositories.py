@@ -65,6 +65,7 @@ class StorageContract:
 
     def test_what_is_not_there_is_none_and_has_no_names(self, storage: Storage) -> None:
         assert storage.read("acme/words/1/version.json") is None
+        assert storage.open("acme/words/1/module.tar.gz") is None
         assert storage.names("") == []
         assert storage.names("acme/words") == []
         assert list(storage.files("")) == []
@@ -73,6 +74,16 @@ class StorageContract:
         assert storage.create("a/b/1.json", b"one")
         assert not storage.create("a/b/1.json", b"two")
         assert storage.read("a/b/1.json") == b"one"
+
+    def test_a_file_is_read_from_any_position(self, storage: Storage) -> None:
+        storage.create("a/b/1.json", b"0123456789")
+        file = storage.open("a/b/1.json")
+        assert file is not None
+        with file:
+            file.seek(7)
+            assert file.read(2) == b"78"
+            file.seek(1)
+            assert file.read(3) == b"123"
 
     def test_names_are_those_directly_below_a_folder(self, storage: Storage) -> None:
         for key in ("a/b/1.json", "a/b/2.json", "a/c/d/1.json", "ab/1.json"):
@@ -85,6 +96,17 @@ class StorageContract:
             "a/c/d/1.json",
         }
 
+    def test_stamps_are_of_markers_and_records(
+        self, storage: Storage, folders: Callable[[], Path]
+    ) -> None:
+        version, content = draft(folders(), "one")
+        assert list(storage.stamps()) == []
+        _commit(storage, version, content)
+        record = "acme/words/-/yanks/1/0001.json"
+        storage.create(record, b"{}")
+        assert {key for key, _ in storage.stamps()} == {"acme/words/1/version.json", record}
+        assert dict(storage.stamps()) == dict(storage.stamps())
+
     def test_of_several_creators_one_is_first(self, storage: Storage) -> None:
         for race in range(3):
 
@@ -94,6 +116,60 @@ class StorageContract:
             won = _at_once(create, range(_RACERS))
             assert won.count(True) == 1
             assert storage.read(f"races/{race}.json") == str(won.index(True)).encode()
+
+    def test_a_file_is_brought_over_what_is_there(self, storage: Storage, tmp_path: Path) -> None:
+        (tmp_path / "one").write_bytes(b"one")
+        (tmp_path / "two").write_bytes(b"two")
+        assert storage.put("a/b/file", str(tmp_path / "one"))
+        assert storage.put("a/b/file", str(tmp_path / "two"))
+        assert storage.read("a/b/file") == b"two"
+        assert (tmp_path / "one").read_bytes() == b"one"
+        assert not storage.put("a/b/file", "unknown://place/file")
+
+    def test_a_file_is_replaced_until_there_is_nothing_to_change(self, storage: Storage) -> None:
+        seen = list[bytes | None]()
+
+        def change(before: bytes | None) -> bytes | None:
+            seen.append(before)
+            return None if before == b"new" else b"new"
+
+        storage.replace("latest.json", change)
+        assert seen[0] is None
+        assert storage.read("latest.json") == b"new"
+        storage.replace("latest.json", change)
+        assert seen[-1] == b"new"
+
+    def test_of_several_that_replace_a_file_by_what_is_highest_the_last_one_does(
+        self, storage: Storage
+    ) -> None:
+        def highest(old: bytes | None) -> bytes | None:
+            number = max(storage.names("numbers"), key=int).encode()
+            return None if old == number else number
+
+        def count(racer: int) -> bool:
+            created = storage.create(f"numbers/{racer}", b"")
+            storage.replace("highest", highest)
+            return created
+
+        assert all(_at_once(count, range(1, _RACERS + 1)))
+        assert storage.read("highest") == b"%d" % _RACERS
+
+    def test_a_file_that_is_removed_is_not_there_and_its_empty_folders_neither(
+        self, storage: Storage
+    ) -> None:
+        for key in ("a/b/1.json", "a/2.json"):
+            storage.create(key, b"x")
+        storage.remove("a/b/1.json")
+        storage.remove("a/b/1.json")
+        assert storage.names("a") == ["2.json"]
+        storage.remove("a/2.json")
+        assert "a" not in storage.names("")
+
+    def test_sweeping_leaves_what_is_whole(self, storage: Storage) -> None:
+        storage.create("a/1.json", b"x")
+        storage.replace("latest.json", lambda old: None if old else b"y")
+        storage.sweep()
+        assert (storage.read("a/1.json"), storage.read("latest.json")) == (b"x", b"y")
 
     def test_a_version_appears_complete(
         self, storage: Storage, folders: Callable[[], Path]

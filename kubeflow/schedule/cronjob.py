@@ -70,7 +70,7 @@ def cron_job(run: RunFile, of: CronRun) -> Iterator[dict[str, Any]]:
     _check_platform(run)
     data = {_CONFIG_FILE: read_regular(run.file).decode()}
     items = [{"key": _CONFIG_FILE, "path": _CONFIG_FILE}]
-    for number, (path, text) in enumerate(run.cards.items()):
+    for number, (path, text) in enumerate(run.files.items()):
         data[f"{_CARD}{number}"] = text
         items.append({"key": f"{_CARD}{number}", "path": posixpath.normpath(path)})
     yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": of.metadata, "data": data}

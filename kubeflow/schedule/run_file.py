@@ -43,11 +43,15 @@ class RunFile:
         return None if self.config.connection is None else self.config.connection.password_env
 
     @property
-    def cards(self) -> Mapping[str, str]:
-        """Path of each card that a run reads, as the config names it -> what it says."""
-        publication = getattr(self.config, "publication", None)
-        path = None if publication is None else publication.card.path
-        return {} if path is None else {path: read_regular(path).decode()}
+    def files(self) -> Mapping[str, str]:
+        """Path of each file that a run reads, as the config names it -> what it says.
+
+        These are its card and its lock file.
+        """
+        publication, lock = getattr(self.config, "publication", None), self.config.lock_file
+        cards = [] if publication is None else [publication.card.path]
+        paths: list[str] = [*cards, *([] if lock is None else [lock.path])]
+        return {path: read_regular(path).decode() for path in paths}
 
 
 def read_run_file(file: str, settings: Sequence[str] = ()) -> RunFile:
@@ -97,10 +101,10 @@ def check_in_container(run: RunFile, volumes: Collection[str]) -> None:
             f"{run.file}: the container does not have the variable {name}, with the password of ML "
             f"Metadata: write {name}: NAME/KEY under platform.secrets to take it from a Secret"
         )
-    for card in run.cards:
-        if os.path.isabs(card) or ".." in card.split("/"):
+    for path in run.files:
+        if os.path.isabs(path) or ".." in path.split("/"):
             raise ConfigError(
-                f"{run.file}: the card {card} goes into a ConfigMap: name it by a "
+                f"{run.file}: the file {path} goes into a ConfigMap: name it by a "
                 "relative path without .."
             )
 

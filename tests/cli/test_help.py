@@ -44,11 +44,12 @@ def test_commands_are_grouped_by_what_a_person_wants_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert {title: names for title, names in sections(capsys).items() if names} == {
-        "Modules": ["resolve", "inspect", "check", "create", "cache"],
-        "Embeddings and training": ["embed", "fine-tune", "evaluate"],
-        "Publishing": ["publish", "repo", "card", "diff"],
+        "Modules": ["search", "resolve", "inspect", "check", "create", "cache", "drop-in"],
+        "Embeddings and training": ["embed", "generations", "fine-tune", "evaluate"],
+        "Publishing": ["publish", "serve", "repo", "card", "diff"],
         "Pipelines": ["run", "compile", "schedule", "config"],
         "Lineage": ["lineage", "history"],
+        "Shell": ["completion"],
     }
 
 

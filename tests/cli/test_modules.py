@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hostile_modules import build
 
 from hub_tfx.cli.main import run
 from hub_tfx.module.manifest import Manifest
@@ -87,7 +88,7 @@ def test_a_pinned_module(option: str, module_dir: Path, capsys: pytest.CaptureFi
     [
         (["resolve"], 2, "Missing argument"),
         (["resolve", ""], 2, "empty"),
-        (["resolve", "s3://bucket/m"], 2, "file, http, https"),
+        (["resolve", "ftp://bucket/m"], 2, "hf, http, https"),
         (["resolve", "/etc", "--sha256", "abc"], 2, "64 hex digits"),
         (["resolve", "/etc", "--sha256", ""], 2, "64 hex digits"),
         (["resolve", "/etc"], 1, "/etc is not a module"),
@@ -134,7 +135,9 @@ def test_inspect_json(module_dir: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_inspect_for_people(module_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = _run(capsys, "inspect", module_dir)
-    assert "tags\t{serve}\ndefault_signature\tserving_default\n\n" in out
+    verdict = "nothing to refuse in 0 nodes of 1 graphs and 0 functions"
+    told = f"tags\t{{serve}}\ndefault_signature\tserving_default\nverdict\t{verdict}\n\n"
+    assert told in out
     assert out.splitlines()[-3:] == [
         "signature\tdirection\tkey\tdtype\tshape",
         "serving_default\tinput\ttext\tstring\t[?]",
@@ -246,3 +249,106 @@ def test_http_needs_no_tensorflow_either(module_dir: Path) -> None:
         script = _IMPORTS.format(code=code)
         result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "['requests']"
+
+
+# --- What is found in a module -------------------------------------------------------------------
+
+
+def test_a_module_from_elsewhere_that_may_do_harm_is_refused_in_one_line(
+    tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve({"/acme/text/1": build(tmp_path / "hostile", "rows")}) as url:
+        handle = f"{url}/acme/text/1"
+        refused = _run(capsys, "resolve", handle)
+        allowed = _run(capsys, "resolve", handle, "-q", "--allow-op", "ReadFile")
+        warned = _run(capsys, "resolve", handle, "-q", "--policy", "warn")
+    assert refused[:2] == (5, "")
+    told = f"hub-tfx: error: {handle}: refused: op ReadFile in node 'evil' of function 'inner'"
+    assert refused[2].startswith(told)
+    assert len(refused[2].splitlines()) == 1
+    assert (allowed[0], allowed[2]) == (0, "")
+    assert warned[0] == 0
+    assert "op ReadFile in node 'evil'" in warned[2]
+
+
+def test_the_environment_has_a_policy_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = build(tmp_path / "hostile", "graph")
+    monkeypatch.setenv("HUB_TFX_POLICY", "strict")
+    assert _run(capsys, "resolve", module)[0] == 5
+    assert _run(capsys, "resolve", module, "--policy", "off")[0] == 0
+    monkeypatch.setenv("HUB_TFX_POLICY", "none")
+    exit_code, _, err = _run(capsys, "resolve", module)
+    assert exit_code == 2
+    assert "HUB_TFX_POLICY takes strict, warn, off, not 'none'" in err
+
+
+def test_inspect_shows_the_verdict_of_what_is_refused_as_well(
+    tmp_path: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = build(tmp_path / "hostile", "rows")
+    with serve({"/acme/text/1": module}) as url:
+        handle = f"{url}/acme/text/1"
+        exit_code, out, err = _run(capsys, "inspect", handle, "--json")
+    assert exit_code == 5
+    found = json.loads(out)
+    assert found["handle"] == handle
+    [finding] = found["verdict"]["findings"]
+    assert (finding["op"], finding["node"], finding["function"]) == ("ReadFile", "evil", "inner")
+    assert len(err.splitlines()) == 1
+    assert not list(cache_dir.rglob("saved_model.pb"))
+    exit_code, out, err = _run(capsys, "inspect", module)
+    assert exit_code == 0
+    assert "verdict\t1 findings in" in out
+    assert "op\tReadFile\tevil\tinner\t{serve}\t1\tfiles: " in out
+
+
+def test_inspect_shows_what_is_only_a_note(
+    module_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (module_dir / "keras_metadata.pb").write_bytes(b'{"class_name": "Lambda"')
+    assert "load_model runs it" in _run(capsys, "inspect", module_dir)[1]
+    found = json.loads(_run(capsys, "inspect", module_dir, "--json")[1])
+    assert found["verdict"]["ok"] is True
+
+
+def test_ops_of_a_package_are_allowed_with_the_package(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = build(tmp_path / "hostile", "op of a package")
+    exit_code, _, err = _run(capsys, "resolve", module, "--policy", "strict")
+    assert exit_code == 5
+    assert "--import tensorflow_text" in err
+    strict = ("resolve", module, "--policy", "strict", "--import", "tensorflow_text")
+    assert _run(capsys, *strict)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("embed", "--module", "{}", "--input", "x.txt", "--output", "o"),
+        ("fine-tune", "--module", "{}", "--input", "x.csv", "--label", "y", "--output", "o"),
+        ("evaluate", "--module", "{}", "--input", "x.csv", "--label", "y", "--output", "o"),
+        ("publish", "{}", "--repository", "r", "--name", "a/b", "--card", "c.md"),
+        ("check", "{}"),
+        ("diff", "{}", "{}"),
+        ("cache", "export", "{}", "--output", "b.tar"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_every_command_that_takes_a_module_obeys(
+    command: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("x.txt", "x.csv"):
+        Path(name).write_text("text,y\na,b\n")
+    with serve({"/acme/text/1": build(tmp_path / "hostile", "rows")}) as url:
+        given = [part.format(f"{url}/acme/text/1") for part in command]
+        exit_code, out, err = _run(capsys, *given)
+    assert (exit_code, out) == (5, "")
+    assert "refused: op ReadFile in node 'evil' of function 'inner'" in err
+    assert not Path("o").exists()

@@ -47,6 +47,7 @@ def test_nothing_that_is_printed_steers_a_terminal(
     output.tell(STEERING)
     output.print_text(f"{STEERING}\n{STEERING}")
     output.print_table((STEERING, "x"), [(STEERING, STEERING)])
+    output.print_table(("x", STEERING), [("x", STEERING)], below=(STEERING,))
     output.print_fields({STEERING: STEERING})
     output.print_json({STEERING: STEERING})
     line = output.ProgressLine("x")
@@ -83,12 +84,12 @@ SPOILED = re.compile(r"\b\w+:/(?!/)\w")
     [
         ["create", "text-embedding", "--vectors", "gs://b/v.txt", "--output", "o"],
         ["create", "text-embedding", "--vectors", "{vectors}", "--output", "gs://b/o"],
-        ["resolve", "gs://b/module"],
+        ["resolve", "ftp://b/module"],
         ["resolve", "{module}", "--cache-dir", "gs://b/cache"],
-        ["check", "gs://b/module"],
+        ["check", "ftp://b/module"],
         ["lineage", "abcd", "--metadata", "gs://b/m.sqlite"],
         ["embed", "--module", "{module}", "--input", "remote://none.csv", "--output", "o"],
-        ["embed", "--module", "gs://b/m", "--input", "a.csv", "--output", "o"],
+        ["embed", "--module", "ftp://b/m", "--input", "a.csv", "--output", "o"],
     ],
 )
 def test_a_url_in_a_message_is_what_was_typed(

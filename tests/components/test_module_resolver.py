@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import tfx.v1 as tfx
 from cards import write_card
+from hostile_modules import build
 
 import hub_tfx
 from hub_tfx.artifacts import HubModule, read_module
@@ -19,9 +20,12 @@ from hub_tfx.errors import (
     HandleError,
     InputError,
     NotAModuleError,
+    UnsafeModuleError,
 )
 from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.repository.publish import publish
+from hub_tfx.store.lock_file import Locked, add_to_lock_file
 from hub_tfx.testing import minimal_module, serve
 
 
@@ -139,11 +143,33 @@ def test_a_fallback_that_makes_no_sense_is_refused(parameters, complaint):
         ("repo+/r//a/b@stable", "0" * 64, False),
         ("/a", None, True),
         ("/a", "0" * 64, False),
-        ("https://example.org/text/1", None, False),
+        ("https://example.org/text/1", None, True),
+        ("https://example.org/text/1", "0" * 64, False),
     ],
 )
 def test_only_a_handle_that_may_stand_for_another_module_is_read_each_time(handle, digest, reads):
     assert reads_remote_state(ModuleResolver(handle, digest)) is reads
+
+
+def test_a_lock_file_gives_the_digest_and_the_number_of_an_alias(tmp_path):
+    lock = tmp_path / "x.json"
+    url, alias = "https://example.org/text/1", "repo+/r//a/b@stable"
+    add_to_lock_file(lock, {url: Locked("1" * 64), alias: Locked("2" * 64, "repo+/r//a/b/3")})
+    first, second = (ModuleResolver(handle, lock_file=lock) for handle in (url, alias))
+    assert (first.exec_properties["handle"], first.exec_properties["digest"]) == (url, "1" * 64)
+    assert second.exec_properties["handle"] == "repo+/r//a/b/3"
+    assert second.exec_properties["digest"] == "2" * 64
+    assert not reads_remote_state(first)
+    for given_too, complaint in [
+        ({"handle": "/other"}, "is not in the lock file"),
+        ({"handle": url, "digest": "3" * 64}, "but the lock file"),
+        ({"handle": alias, "optional": True}, "leave fallback and optional out"),
+        ({"handle": tfx.dsl.experimental.RuntimeParameter("h", str)}, "before the pipeline runs"),
+    ]:
+        with pytest.raises(ConfigError, match=complaint):
+            ModuleResolver(**given_too, lock_file=lock)
+    with pytest.raises(ConfigError, match="refuse or follow"):
+        ModuleResolver(url, new_bytes="ignore")
 
 
 def test_the_copy_does_not_share_its_files_with_the_cache(artifact, source, cache_dir):
@@ -273,6 +299,7 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
         "fallback": None,
         "fallback_digest": None,
         "optional": None,
+        "new_bytes": None,
         "this_run": None,
         "hub_tfx_version": hub_tfx.__version__,
     }
@@ -282,3 +309,34 @@ def test_the_parameters_hold_what_makes_the_execution_cache_true():
 def test_names_of_outputs_and_parameters_are_unique():
     names = [*ModuleResolverSpec.OUTPUTS, *ModuleResolverSpec.PARAMETERS]
     assert len(set(names)) == len(names)
+
+
+def test_a_module_that_the_policy_refuses_is_no_artifact(tmp_path, artifact):
+    module = build(tmp_path / "hostile", "rows")
+    with serve({"/acme/text/1": module}) as url:
+        with pytest.raises(UnsafeModuleError, match="op ReadFile in node 'evil'"):
+            resolve(artifact, f"{url}/acme/text/1")
+        assert not Path(artifact.uri).exists()
+        allowing = SafetyPolicy(allow_ops=("ReadFile",))
+        resolve(artifact, f"{url}/acme/text/1", policy=allowing.to_json())
+    assert read_module(artifact).digest == Manifest.of_directory(module).digest
+
+
+def test_a_policy_is_a_parameter_only_where_it_says_something():
+    def properties(policy):
+        return ModuleResolver("https://hub.test/m/1", policy=policy).exec_properties
+
+    assert "policy" not in properties(None)
+    assert properties(SafetyPolicy()) == properties(None)
+    given = SafetyPolicy("warn", imports=("tensorflow_text",))
+    assert SafetyPolicy.from_json(properties(given)["policy"]) == given
+
+
+def test_an_artifact_that_may_do_harm_is_refused_where_the_environment_says_so(
+    tmp_path, artifact, monkeypatch
+):
+    resolve(artifact, build(tmp_path / "hostile", "graph"))
+    read_module(artifact)
+    monkeypatch.setenv("HUB_TFX_POLICY", "strict")
+    with pytest.raises(UnsafeModuleError, match="op WriteFile"):
+        read_module(artifact)

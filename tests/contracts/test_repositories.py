@@ -1,45 +1,22 @@
 """Every storage of ours keeps the contract of storages."""
 
-import subprocess
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fsspec
 import pytest
-from built import ROOT, require
 from overlapping import Runs
-from ports import free_port, wait_for
+from published import published
+from pushes import vectors_in, write_embeddings
 
+from hub_tfx.embed.generations import latest_generation, list_generations
+from hub_tfx.embed.output import push
+from hub_tfx.embed.output.push import push_generation
+from hub_tfx.errors import InputError
 from hub_tfx.repository.storage import Storage, open_storage
+from hub_tfx.repository.verify import verify
 from hub_tfx.testing.repositories import StorageContract
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def gcs() -> Iterator[str]:
-    program = require(ROOT / ".tools" / "fake-gcs-server")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [program, "-backend", "memory", "-scheme", "http", "-host", "127.0.0.1"]
-    options = ["-port", str(port), "-public-host", f"127.0.0.1:{port}", "-external-url", url]
-    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
-        try:
-            wait_for(port, running)
-            yield url
-        finally:
-            running.terminate()
 
 
 class Repository(StorageContract):
@@ -54,13 +31,34 @@ class Repository(StorageContract):
         assert (runs.numbers, runs.stable) == ([1, 2], 2)
 
 
+class BucketContract(Repository):
+    """What a bucket does besides: it copies by itself, and holds embeddings in generations."""
+
+    def test_what_is_in_the_same_store_is_copied_by_it(self, storage: Storage) -> None:
+        storage.create("a/1.json", b"one")
+        assert storage.put("b/2.json", f"{storage.url}/a/1.json")
+        assert storage.read("b/2.json") == b"one"
+
+    def test_generations_are_pushed_found_and_removed(
+        self, storage: Storage, tmp_path: Path
+    ) -> None:
+        root = f"{storage.url.rpartition('/')[0]}/embeddings"
+        outputs = [write_embeddings(tmp_path / str(n), [[float(n)]]) for n in range(3)]
+        assert [push_generation(root, output).generation.number for output in outputs] == [1, 2, 3]
+        assert not push_generation(root, outputs[2]).created
+        assert [generation.number for generation in list_generations(root)] == [2, 3]
+        there = open_storage(root)
+        assert there.names("") == ["-", "2", "3", "latest.json"]
+        assert there.read("latest.json") == there.read("3/generation.json")
+
+
 class TestDisk(Repository):
     @pytest.fixture
     def storage(self, tmp_path: Path) -> Storage:
         return open_storage(tmp_path / "repository")
 
 
-class TestS3(Repository):
+class TestS3(BucketContract):
     """S3, as moto's server answers."""
 
     @pytest.fixture
@@ -76,9 +74,25 @@ class TestS3(Repository):
         s3fs.S3FileSystem().mkdir(bucket)
         return open_storage(f"s3://{bucket}/modules")
 
+    @pytest.mark.slow
+    def test_embeddings_of_the_same_store_never_come_here(
+        self, storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bucket = storage.url.rpartition("/")[0]
+        output = write_embeddings(tmp_path / "out", [[1.0], [2.0]])
+        made = push_generation(f"{bucket}/first", output).uri
+        monkeypatch.setattr(push, "verified_copy", None)
+        assert push_generation(f"{bucket}/second", made).generation.source == made
+        assert vectors_in(f"{bucket}/second") == [[1.0], [2.0]]
+        lost = next(k for k, _ in open_storage(made).files("") if k.startswith("embeddings"))
+        open_storage(made).replace(lost, lambda old: b"cut" if old != b"cut" else None)
+        with pytest.raises(InputError, match="has changed since it was written"):
+            push_generation(f"{bucket}/third", made)
+        assert latest_generation(f"{bucket}/third") is None
+
 
 @pytest.mark.engines
-class TestGcs(Repository):
+class TestGcs(BucketContract):
     """Google Cloud Storage, as fake-gcs-server answers."""
 
     @pytest.fixture
@@ -89,3 +103,11 @@ class TestGcs(Repository):
         storage = open_storage(f"gs://{bucket}/modules")
         fsspec.filesystem("gs").mkdir(bucket)
         return storage
+
+    def test_a_module_lies_where_tensorflow_reads_it(
+        self, storage: Storage, tmp_path: Path
+    ) -> None:
+        """By the uncompressed hosting protocol, which is for gs:// alone."""
+        published(tmp_path, storage.url, b"one")
+        assert storage.names("acme/words/1/module") == ["saved_model.pb", "variables"]
+        assert verify(storage).damages == ()

@@ -132,13 +132,19 @@ def test_only_what_reads_the_outside_is_never_taken_from_the_cache(compiled, nam
     assert uncached == (readers if name == "retrain" else set())
 
 
-def test_a_state_directory_is_a_parameter_of_embedding_where_it_is_asked_for(compiled, tmp_path):
+def test_a_state_directory_and_a_root_are_parameters_where_they_are_asked_for(compiled, tmp_path):
     assert "state_dir" not in parameters(compiled["embed"], "EmbeddingGenerator")
     output, state = str(tmp_path / "embed.json"), "gs://bucket/state"
-    arguments = ["embed", *PIPELINES["embed"], "--state-dir", state, "--output", output]
+    root = ["--embeddings-root", "gs://bucket/embeddings"]
+    arguments = ["embed", *PIPELINES["embed"], "--state-dir", state, *root, "--output", output]
     assert run_command(compile_, arguments, "compile") == 0
     job = json.loads(Path(output).read_text())
     assert parameters(job, "EmbeddingGenerator")["state_dir"] == state
+    assert parameters(job, "EmbeddingPusher") == {
+        "root": "gs://bucket/embeddings",
+        "keep": "2",
+        "hub_tfx_version": hub_tfx.__version__,
+    }
 
 
 def test_new_names_compile_to_the_same_as_old_ones(compiled, tmp_path):

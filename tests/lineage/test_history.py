@@ -1,6 +1,8 @@
 """`hub-tfx history`, on runs that are recorded by hand."""
 
+import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,9 @@ from pathlib import Path
 import pytest
 from ml_metadata.metadata_store import MetadataStore
 from recorded_runs import RecordedRun, new_sqlite, tune
+from rich.console import Console
 
+from hub_tfx.cli.history import as_history
 from hub_tfx.cli.main import run as run_command
 from hub_tfx.errors import InputError
 from hub_tfx.lineage.history import Run, run_of, runs_of
@@ -206,11 +210,13 @@ def test_the_table_has_no_empty_column(
     RecordedRun(store, "tune", "r4")
     assert _history(path) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    names = ["run", "started", "span", "rows", "base", "verdict", "published", "seconds", "steps"]
+    names = ["run", "started", "span", "rows", "base", "verdict", "published", "seconds"]
+    names += ["reason", "steps"]
     assert lines[0] == names
     rows = [dict(zip(names, line, strict=True)) for line in lines[1:]]
     assert [row["run"] for row in rows] == ["r1", "r2", "r3", "r4"]
-    assert rows[0]["verdict"] == "not blessed: accuracy fell"
+    assert (rows[0]["verdict"], rows[0]["reason"]) == ("not blessed", "accuracy fell")
+    assert [row["verdict"] for row in rows] == ["not blessed", "blessed", "failed", ""]
     assert (rows[1]["base"], rows[1]["published"]) == ("acme/words/2", "acme/words/4")
     assert [row["steps"] for row in rows] == [
         *("complete", "complete", "ModuleTrainer FAILED", "none began")
@@ -230,6 +236,43 @@ def test_the_table_has_the_last_line_of_an_error(
         assert "Traceback" not in out
     assert _history(path, "--json", "--run", "r1") == 0
     assert json.loads(capsys.readouterr().out)["steps"][0]["error"].startswith("Traceback:\n")
+
+
+def test_a_terminal_has_reasons_and_what_failed_below_each_run(
+    store: MetadataStore, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, died = (f"2026-01-0{day}T02:00:00.123456" for day in (1, 2))
+    run = RecordedRun(store, "retrain", first)
+    decision = {"learn": 1, "reason": "spans 1, 2 and 4 new, 9 rows"}
+    run.step("RetrainGate", {"decision": ("hub_tfx.RetrainDecision", decision)})
+    run.step("ImportExampleGen", {"examples": ("Examples", {"span": 4, "spans": "[1, 2, 4]"})})
+    judged = {"verdict": "blessed", "reason": "[better] it is"}
+    run.step("ModuleEvaluator", {"evaluation": ("hub_tfx.ModuleEvaluation", judged)})
+    run = RecordedRun(store, "retrain", died)
+    run.step("RetrainGate", {"decision": ("hub_tfx.RetrainDecision", decision)})
+    run.step("ModuleTrainer", state="RUNNING")
+    console = Console(file=io.StringIO(), width=80)
+    console.print(as_history(runs_of(store), 80))
+    header, *lines = console.file.getvalue().splitlines()
+    assert header.split() == ["run", "span", "verdict", "seconds"]
+    assert [re.sub(r"\s+(\d\.\d$)?", " ", line).strip() for line in lines] == [
+        "2026-01-01T02:00:00 1-2,4 blessed",
+        "spans 1, 2 and 4 new, 9 rows",
+        "[better] it is",
+        "2026-01-02T02:00:00 not ended",
+        "spans 1, 2 and 4 new, 9 rows",
+        "ModuleTrainer RUNNING",
+    ]
+    monkeypatch.setattr("hub_tfx.cli.history._SECONDS", len("2026"))
+    console.print(as_history(runs_of(store), 80))  # Years alone would not tell the two apart.
+    assert {first, died} <= set(console.file.getvalue().split())
+
+
+def test_a_narrow_terminal_has_columns_only(store: MetadataStore) -> None:
+    tune(RecordedRun(store, "tune", "2026-01-01T02:00:00"), 1, "blessed", "accuracy rose", 2)
+    console = Console(file=io.StringIO(), width=60)
+    console.print(as_history(runs_of(store), 60))
+    assert "reason" in console.file.getvalue().splitlines()[0]
 
 
 def test_runs_of_several_pipelines_say_which(

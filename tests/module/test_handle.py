@@ -18,7 +18,7 @@ _IN_REPOSITORIES = st.builds(
 )
 _URLS = st.builds(
     "{}://{}/{}".format,
-    st.sampled_from(["http", "https", "HTTPS", "gs", "s3", "file"]),
+    st.sampled_from(["http", "https", "HTTPS", "gs", "s3", "abfs", "hdfs", "hf", "file"]),
     st.text("ab.:@[]0189%Aé?=&;~", max_size=12),
     st.text("ab/.:@0129%A?=&;~ñ-", max_size=15),
 )
@@ -32,6 +32,10 @@ _URLS = st.builds(
 @example("repo+/r//a/b/3")
 @example("repo+//two//a/b@x")
 @example("repo+s3://bucket//a/b")
+@example("abfs://box@account/m/3/")
+@example("hdfs:///m")
+@example("hf://a/b@c/1/")
+@example("gs://B/ /1")
 def test_the_url_of_a_handle_is_the_handle(text: str) -> None:
     try:
         handle = parse(text)

@@ -4,6 +4,11 @@ import pytest
 import tfx.v1 as tfx
 
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.errors import ConfigError, ConfigFileError
+from hub_tfx.evaluate.config import EvaluateConfig
+from hub_tfx.finetune.config import FineTuneConfig
+from hub_tfx.store.lock_file import Locked, add_to_lock_file
+from hub_tfx_pipelines.configs import FineTunePipelineConfig, Gate
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 from hub_tfx_pipelines.splits import InputConfig, InputSplit, OutputConfig, OutputSplit
 
@@ -71,3 +76,35 @@ def test_splits_are_those_of_tfx_and_its_own_messages_are_taken_as_well():
     assert config.input_config.to_proto() == patterns
     assert config.output_config.to_proto() == output
     assert create_pipeline(config).components
+
+
+def test_a_lock_file_pins_every_module_of_a_pipeline_when_it_is_made(tmp_path):
+    lock, handles = tmp_path / "x.json", [CONFIG["module"], "https://example.org/tokens/1"]
+    add_to_lock_file(lock, {handle: Locked(f"{n}" * 64) for n, handle in enumerate(handles)})
+    given = {**CONFIG, "preprocessor": handles[1], "lock_file": str(lock)}
+    pipeline = create_pipeline(EmbedPipelineConfig(**given))
+    resolvers = [c for c in pipeline.components if c.id.endswith("Resolver")]
+    assert [c.exec_properties["digest"] for c in resolvers] == ["0" * 64, "1" * 64]
+    assert not any(str(lock) in str(c.exec_properties) for c in pipeline.components)
+    with pytest.raises(ConfigError, match="is not in the lock file"):
+        create_pipeline(EmbedPipelineConfig(**{**given, "module": "https://example.org/other/1"}))
+    with pytest.raises(ConfigError, match="but the lock file"):
+        create_pipeline(EmbedPipelineConfig(**given, module_digest="2" * 64))
+    lock.write_text("{")
+    with pytest.raises(ConfigFileError, match=r"x\.json:1: it is not JSON"):
+        EmbedPipelineConfig(**given)
+
+
+def test_a_lock_file_pins_the_baseline_of_a_gate(tmp_path):
+    lock = tmp_path / "x.json"
+    add_to_lock_file(lock, {"/base": Locked("1" * 64), "/best": Locked("2" * 64)})
+    config = FineTunePipelineConfig(
+        pipeline_root="/artifacts",
+        data_root="/data",
+        module="/base",
+        fine_tune=FineTuneConfig("topic"),
+        gate=Gate(config=EvaluateConfig(label="topic"), baseline="/best"),
+        lock_file=str(lock),
+    ).pinned()
+    assert (config.module_digest, config.gate.baseline_digest) == ("1" * 64, "2" * 64)
+    assert config.lock_file is None

@@ -16,6 +16,7 @@ from hub_tfx.repository.card import parse_card
 from hub_tfx.retrain.config import RetrainConfig, Window
 from hub_tfx_kubeflow.cli import compile_
 from hub_tfx_pipelines.cli import run
+from hub_tfx_pipelines.configs import EmbeddingsRoot
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig
 from hub_tfx_pipelines.finetune_pipeline import FineTunePipelineConfig
 from hub_tfx_pipelines.options import (
@@ -92,6 +93,17 @@ def test_both_commands_take_the_same_options_but_for_where_the_pipeline_goes(nam
         (
             ["--incremental", "--state-dir", "state"],
             {"incremental": True, "state_dir": "state"},
+        ),
+        (
+            ["--embeddings-root", "s3://bucket/root", "--keep", "id"],
+            {
+                "embeddings": EmbeddingsRoot(root="s3://bucket/root", keep=2),
+                "embed": EmbedConfig(keep=("id",)),
+            },
+        ),
+        (
+            ["--embeddings-root", "root", "--keep-generations", "5"],
+            {"embeddings": EmbeddingsRoot(root="root", keep=5)},
         ),
         (
             ["--pipeline-name", "mine", "--example-gen", "csv"],
@@ -249,10 +261,14 @@ def test_options_are_the_attributes_of_a_retraining_pipeline(tmp_path: Any) -> N
         "s.pbtxt",
         "--set",
         "retrain.stop_on_anomalies=false",
+        "--embeddings-root",
+        "e",
+        "--keep-generations",
+        "4",
     ]
     strict = config_of(retrain, *needed, *publish, *given)
     assert strict.retrain == RetrainConfig(min_new_rows=9, stop_on_anomalies=False)
-    assert strict.folders == ("records", "root", "r", "s.pbtxt")
+    assert strict.folders == ("records", "root", "r", "s.pbtxt", "e")
     kept = config_of(retrain, *needed, *publish, "--state-dir", "state")
     assert (kept.state_dir, kept.folders[-1]) == ("state", "state")
     assert (strict.window, strict.embed_window) == (Window(), None)
@@ -264,6 +280,7 @@ def test_options_are_the_attributes_of_a_retraining_pipeline(tmp_path: Any) -> N
         Window(since="published"),
         Window(since="first"),
     )
+    assert strict.embeddings == EmbeddingsRoot(root="e", keep=4)
     with pytest.raises(click.MissingParameter) as missing:
         config_of(retrain, *needed)
     assert missing.value.param.opts[0] == "--publish"
@@ -300,10 +317,32 @@ def test_beam_has_its_say_on_its_options() -> None:
         config_of(embed, "--module", "text", "--", "--direct_workers=2")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--keep-generations", "3"], "--keep-generations is for --embeddings-root: give both"),
+        (
+            ["--set", "embeddings.keep=0", "--embeddings-root", "x"],
+            "embeddings.keep: takes",
+        ),
+        (["--embeddings-root", "hdfs://host/x"], "hdfs://… cannot hold embeddings: use a dir"),
+        (["--embeddings-root", "gs://user:pass@bucket/x"], "without credentials"),
+    ],
+)
+def test_a_root_of_embeddings_that_cannot_be_is_refused(arguments: list[str], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        config_of(embed, "--module", "text", *arguments)
+
+
 def test_a_config_knows_what_its_steps_read_and_write() -> None:
-    config = EmbedPipelineConfig(**OF_EMBEDDING, preprocessor="tokens", state_dir="state")
+    config = EmbedPipelineConfig(
+        **OF_EMBEDDING,
+        preprocessor="tokens",
+        state_dir="state",
+        embeddings=EmbeddingsRoot(root="generations"),
+    )
     assert config.handles == ("text", "tokens")
-    assert config.folders == ("records", "root", "state")
+    assert config.folders == ("records", "root", "state", "generations")
     new = FineTunePipelineConfig(**OF_FINE_TUNING, module_fn="mine:build")
     assert (new.handles, new.folders) == ((), ("records", "root"))
     gate = Gate(config=EvaluateConfig(label="topic"), baseline="old")

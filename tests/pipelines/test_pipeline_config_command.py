@@ -92,6 +92,7 @@ def told(command: click.Command, capsys: pytest.CaptureFixture[str], *arguments:
 OF_EMBEDDING = """\
 --data-root records --module text --sha256 DIGEST --preprocessor tokens --preprocessor-sha256 DIGEST
 --example-gen csv --pipeline-name mine --incremental --state-dir state --output-root out
+--embeddings-root generations --keep-generations 3
 --signature s --tags a,b --no-batch --input-map text=body --output-map default=vector --keep id no
 --batch-size 5 --batch-bytes 6 --call-timeout 1.5 --threads 2 --text-encoding bytes --image-paths
 --image-size 2 3 --import os --max-dead-letter-ratio 0.5 --normalize --output-dtype int8
@@ -117,9 +118,13 @@ OF_FINE_TUNING = """\
         (
             "embed",
             OF_EMBEDDING,
-            {"--config", "--set", "--metadata", "--metadata-password-env"},
+            {"--config", "--set", "--lock-file", "--metadata", "--metadata-password-env"},
         ),
-        ("fine-tune", OF_FINE_TUNING, {"--config", "--set", "--module-fn", "--pair"}),
+        (
+            "fine-tune",
+            OF_FINE_TUNING,
+            {"--config", "--set", "--lock-file", "--module-fn", "--pair"},
+        ),
     ],
 )
 def test_options_and_the_file_that_show_prints_are_equal(

@@ -18,6 +18,7 @@ from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
 from hub_tfx.lineage.connection import Connection
 from hub_tfx.repository.card import Card, read_card
+from hub_tfx.store.lock_file import Locked, LockFile, add_to_lock_file
 from hub_tfx_pipelines.config_file.build import build, core_of, has_default, hints_of, is_optional
 from hub_tfx_pipelines.config_file.document import MAX_BYTES, read_document
 from hub_tfx_pipelines.config_file.plain import to_yaml
@@ -164,6 +165,7 @@ OF_FORMS = {
     "the value of a label": st.sampled_from(["pool-1", "no", "5"]),
     "the value of a variable": st.sampled_from(["", "no", "5", "a: #b"]),
     "a Secret and a key of it as NAME/KEY": st.just(SecretKey("mlmd", "password")),
+    "a directory, s3://… or gs://…": st.sampled_from(["generations", "s3://b/no"]),
 }
 
 
@@ -175,7 +177,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) is Annotated:
         inner, extra = get_args(hint)
         if isinstance(extra, Form):
-            return OF_FORMS[extra.words] if extra.words in OF_FORMS else st.builds(a_card)
+            return OF_FORMS[extra.words] if extra.words in OF_FORMS else st.builds(MADE[extra.held])
         return (
             values(inner).filter(extra.__contains__) if isinstance(extra, Range) else values(inner)
         )
@@ -200,6 +202,12 @@ def a_card() -> Card:
     return read_card("card.md")
 
 
+def a_lock_file() -> LockFile:
+    add_to_lock_file("lock.json", {"https://example.org/text/1": Locked("0" * 64)})
+    return LockFile.read("lock.json")
+
+
+MADE: Mapping[type, Any] = {Card: a_card, LockFile: a_lock_file}
 OF_CONFIGS: Mapping[Any, dict[str, Any]] = {
     FineTunePipelineConfig: {"module": "text"},
     EvaluateConfig: {"label": "no"},

@@ -20,6 +20,7 @@ from hub_tfx.cli.main import run as run_main
 from hub_tfx.cli.main import run_command
 from hub_tfx.components.module_publisher import executor
 from hub_tfx.embed.config import EmbedConfig
+from hub_tfx.embed.generations import latest_generation
 from hub_tfx.evaluate import job
 from hub_tfx.evaluate.config import EvaluateConfig
 from hub_tfx.finetune.config import FineTuneConfig
@@ -34,7 +35,7 @@ from hub_tfx.repository.versions import aliases, numbers
 from hub_tfx.retrain.config import RetrainConfig, Window
 from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.config_file.plain import to_yaml
-from hub_tfx_pipelines.configs import Gate, Publication, RetrainPipelineConfig
+from hub_tfx_pipelines.configs import EmbeddingsRoot, Gate, Publication, RetrainPipelineConfig
 from hub_tfx_pipelines.run_local import run_retrain
 
 ROWS = 150
@@ -112,7 +113,19 @@ class Schedule:
             embed_window=self.embed_window,
             schema_file=str(self.folder / "schema.pbtxt"),
             embed=EmbedConfig(keep=("text",)),
+            embeddings=EmbeddingsRoot(root=str(self.folder / "embeddings")),
         )
+
+    def die(self, place: str, learns: str | None = None) -> None:
+        """A run that ends where it comes to a function, as if it was killed there."""
+
+        def kill(*_: Any) -> None:
+            raise KeyboardInterrupt  # Not an Exception: TFX leaves the step as it is.
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(place, kill)
+            with pytest.raises(KeyboardInterrupt):
+                self.run(learns)
 
     def run(self, learns: str | None = None) -> dict[str, Any]:
         return self.run_with(self.config, learns)
@@ -155,7 +168,7 @@ def schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schedule:
     return Schedule(tmp_path, make_modules(tmp_path / "made"))
 
 
-def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
+def test_first_run_then_nothing_new_then_worse_then_runs_that_die(
     schedule: Schedule, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schedule.write(1)
@@ -166,6 +179,7 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert first["published"].endswith("acme/words/1")
     assert (first["rows"], first["reused"]) == (ROWS, 0)
     assert first["embedded_with"] == schedule.digest("good")
+    assert first["generation"] == 1
 
     (schedule.folder / "retrain.yaml").write_text(to_yaml("retrain", schedule.config))
     arguments = ["retrain", "--config", str(schedule.folder / "retrain.yaml")]
@@ -177,6 +191,7 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert not {"verdict", "published", "digest"} & again.keys()
     assert (again["rows"], again["reused"]) == (str(ROWS), str(ROWS))
     assert again["embedded_with"] == schedule.digest("good")
+    assert again["generation"] == "1"  # It holds the same embeddings.
 
     schedule.write(2, rows=ROWS + 10)
     worse = schedule.run("poor")
@@ -185,8 +200,24 @@ def test_first_run_then_nothing_new_then_a_span_that_makes_it_worse(
     assert worse["verdict"] == "not blessed"
     assert "published" not in worse
     assert (worse["rows"], worse["reused"]) == (ROWS + 10, ROWS)
+    latest = latest_generation(schedule.folder / "embeddings")
+    assert (latest.number, latest.rows) == (worse["generation"], worse["rows"])
+    assert latest.module.digest == schedule.digest("good")
 
-    runs = schedule.history()
+    schedule.base = "new base"
+    schedule.die("hub_tfx.components.module_trainer.executor.upload", "best")
+    schedule.die("hub_tfx.components.module_publisher.executor.write_module", "best")
+    assert schedule.versions() == ({"stable": 2}, [1, 2])  # It died between this and its return.
+    after = schedule.run("best")
+    assert after["learn"] == 0
+    assert after["decided"].startswith("nothing is new")
+    assert after["embedded_with"] == schedule.digest("best")
+    assert (after["rows"], after["reused"]) == (ROWS + 10, 0)
+    assert schedule.versions() == ({"stable": 2}, [1, 2])
+
+    *runs, in_trainer, in_publisher, _ = schedule.history()
+    assert [step.name for step in in_trainer.open_steps] == ["ModuleTrainer"]
+    assert [step.name for step in in_publisher.open_steps] == ["ModulePublisher"]
     assert [run.verdict for run in runs] == ["blessed", "skipped", "not blessed"]
     assert [run.published for run in runs] == ["acme/words/1", None, None]
     assert [run.spans for run in runs] == [(1,), (1,), (2,)]

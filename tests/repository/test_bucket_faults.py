@@ -165,5 +165,5 @@ def test_what_reaches_a_store_may_not_be_installed(monkeypatch: pytest.MonkeyPat
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", fail)
-    with pytest.raises(ConfigError, match=r"is not installed: install hub-tfx\[s3\]"):
+    with pytest.raises(ConfigError, match=r"is not installed: install it with .*hub-tfx\[s3\]"):
         open_storage("s3://bucket/r")

@@ -74,7 +74,7 @@ def test_other_bytes_in_a_bucket_are_refused(
     with pytest.raises(DigestMismatchError, match="has other bytes than were published"):
         ModuleCache(tmp_path / "cache").resolve(in_bucket.handle)
     for key, _ in list(storage.files("-/blobs")):
-        storage._remove(key)
+        storage.remove(key)
     with pytest.raises(DigestMismatchError, match="it is missing"):
         ModuleCache(tmp_path / "cache").resolve(in_bucket.handle)
 

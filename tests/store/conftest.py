@@ -1,5 +1,8 @@
 """A scripted HTTP server on the loopback, and a module that is made in a millisecond."""
 
+import shutil
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from hub_tfx.store.archive import pack
+from hub_tfx.store.fetch import hosts
 from hub_tfx.testing import minimal_module
 
 
@@ -38,15 +42,15 @@ class ScriptedServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        super().__init__((address, 0), _Handler)
         self.answers: dict[str, list[Answer]] = {}
         self.targets: list[str] = []
         self.headers: list[dict[str, str]] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]}:{self.server_port}"
 
     def handle_error(self, *_: object) -> None:
         """Clients that hang up are part of the tests."""
@@ -88,6 +92,18 @@ def other_server() -> Iterator[ScriptedServer]:
     yield from _running(ScriptedServer())
 
 
+@pytest.fixture
+def public_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    """At an address of this machine that passes for a public one."""
+    reach = hosts._reach
+
+    def of(ip: hosts.Address) -> hosts.Reach:
+        return hosts.Reach.PUBLIC if str(ip) == "127.0.0.2" else reach(ip)
+
+    monkeypatch.setattr(hosts, "_reach", of)
+    yield from _running(ScriptedServer("127.0.0.2"))
+
+
 def _running(server: ScriptedServer) -> Iterator[ScriptedServer]:
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
@@ -100,3 +116,29 @@ def _running(server: ScriptedServer) -> Iterator[ScriptedServer]:
 @pytest.fixture
 def answer() -> type[Answer]:
     return Answer
+
+
+@pytest.fixture
+def tls(server: ScriptedServer, tmp_path: Path) -> Path:
+    """Makes the server speak TLS under a certificate of its own; gives that certificate."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "1",
+        "-subj",
+        "/CN=localhost",
+    ]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key]
+    subprocess.run([*command, *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return certificate

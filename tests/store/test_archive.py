@@ -318,10 +318,10 @@ def test_what_is_opened_to_unpack_is_new_and_no_link(
     flags: list[int] = []
     real = os.open
 
-    def noted(path: object, given: int, *mode: int) -> int:
+    def noted(path: object, given: int, *mode: int, **options: object) -> int:
         if given & os.O_CREAT:
             flags.append(given)
-        return real(path, given, *mode)  # type: ignore[arg-type]
+        return real(path, given, *mode, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", noted)
     unpack(archive, tmp_path / "copy")

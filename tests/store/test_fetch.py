@@ -8,7 +8,7 @@ import pytest
 from hub_tfx.errors import HandleError, NotAModuleError, OutputError
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.cache import ModuleCache
-from hub_tfx.store.fetch import base
+from hub_tfx.store.fetch import base, local
 from hub_tfx.store.fetch.base import fetcher_for, register
 from hub_tfx.store.fetch.http import HttpFetcher
 from hub_tfx.store.fetch.local import LocalFetcher, copy_files
@@ -18,6 +18,7 @@ from hub_tfx.testing import FakeFetcher
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "_fetchers", {})
+    monkeypatch.setattr(base, "_made", {})
 
 
 def test_every_scheme_has_its_fetcher() -> None:
@@ -26,8 +27,30 @@ def test_every_scheme_has_its_fetcher() -> None:
     assert isinstance(fetcher_for(ModuleHandle.parse("HTTPS://h/a")), HttpFetcher)
 
 
+@pytest.mark.parametrize(
+    ("handle", "name"),
+    [
+        ("gs://bucket/module", "BucketFetcher"),
+        ("s3://bucket/module.tar.gz", "BucketFetcher"),
+        ("az://container/module", "BucketFetcher"),
+        ("abfss://container@account.dfs.core.windows.net/module", "BucketFetcher"),
+        ("hdfs://namenode:8020/module", "BucketFetcher"),
+        ("hf://acme/words@main", "HuggingFaceFetcher"),
+        ("https://huggingface.co/acme/words/tree/main/model", "HuggingFaceFetcher"),
+        ("https://huggingface.co/acme/words/resolve/main/m.tar.gz", "HttpFetcher"),
+        ("https://www.kaggle.com/models/acme/words/tensorFlow2/base/2", "KaggleFetcher"),
+        ("https://www.kaggle.com/datasets/acme/words", "HttpFetcher"),
+        ("https://tfhub.dev/google/universal-sentence-encoder/4", "HttpFetcher"),
+    ],
+)
+def test_a_handle_leads_to_the_fetcher_of_its_kind(handle: str, name: str) -> None:
+    assert type(fetcher_for(ModuleHandle.parse(handle))).__name__ == name
+
+
 def test_a_scheme_can_be_added_and_replaced(module_dir: Path, tmp_path: Path) -> None:
-    with pytest.raises(HandleError, match=r"fake:// handles: use one of file, http, https,"):
+    with pytest.raises(
+        HandleError, match=r"fake:// handles: use one of abfs, .*file, .*http, https,"
+    ):
         fetcher_for(ModuleHandle.parse("fake://h/a"))
     fetcher = FakeFetcher({"fake://h/a": module_dir, "https://h/a": module_dir})
     register(("fake", "HTTPS"), fetcher)
@@ -35,7 +58,7 @@ def test_a_scheme_can_be_added_and_replaced(module_dir: Path, tmp_path: Path) ->
     assert ModuleCache(tmp_path / "cache").resolve("https://h/a").size_bytes > 0
     assert len(fetcher.calls) == 2
     register("other", fetcher)
-    with pytest.raises(HandleError, match="fake, file, http, https, other"):
+    with pytest.raises(HandleError, match=r"az, fake, file, .*, https, other, repo"):
         fetcher_for(ModuleHandle.parse("unknown://h/a"))
 
 
@@ -68,6 +91,27 @@ def test_the_copy_of_a_directory_follows_no_link(
     with pytest.raises(NotAModuleError, match=r"odd is not a regular file.*cp -rL"):
         LocalFetcher().fetch(ModuleHandle.parse(str(module_dir)), into)
     assert not [path for path in into.rglob("*") if path.name == "odd"]
+
+
+def test_a_directory_that_is_swapped_for_a_link_during_the_copy_is_not_followed(
+    module_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "id_rsa").write_text("s3cret")
+    (tmp_path / "into").mkdir()
+    listed = local._listed
+
+    def swapped(folder: int, source: Path) -> list[tuple[str, bool]]:
+        names = listed(folder, source)
+        if source == module_dir:
+            (module_dir / "variables").rename(module_dir / "moved")
+            (module_dir / "variables").symlink_to(tmp_path / "secret")
+        return names
+
+    monkeypatch.setattr(local, "_listed", swapped)
+    with pytest.raises(NotAModuleError, match="variables is not a regular file"):
+        copy_files(module_dir, tmp_path / "into")
+    assert not [*(tmp_path / "into").rglob("id_rsa")]
 
 
 def test_a_copy_is_written_to_fresh_names_only(module_dir: Path, tmp_path: Path) -> None:

@@ -1,9 +1,8 @@
 """HttpFetcher against a real server on the loopback."""
 
+import gzip
 import shutil
 import socket
-import ssl
-import subprocess
 import threading
 import traceback
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 from hub_tfx.errors import (
     ArchiveError,
+    DigestMismatchError,
     FetchError,
     HubTfxError,
     NotAModuleError,
@@ -23,10 +23,13 @@ from hub_tfx.errors import (
     UnsafeArchiveError,
 )
 from hub_tfx.module.handle import ModuleHandle
-from hub_tfx.module.manifest import Manifest
+from hub_tfx.module.manifest import Manifest, hash_file
 from hub_tfx.store.archive import Limits
 from hub_tfx.store.cache import ModuleCache
-from hub_tfx.store.fetch.http import HttpFetcher, authorization, redirect_target, request_url
+from hub_tfx.store.fetch.access import Access, using
+from hub_tfx.store.fetch.http import HttpFetcher, request_urls
+from hub_tfx.store.fetch.promises import repr_digest, verify_promises
+from hub_tfx.store.fetch.web import redirect_target
 
 _FETCHER = HttpFetcher(connect_timeout_s=2, read_timeout_s=2, attempts=3, max_wait_s=0.01)
 
@@ -87,17 +90,40 @@ def test_the_url_of_an_archive_is_sent_byte_for_byte(
 
 
 @pytest.mark.parametrize(
-    ("handle", "url"),
+    ("handle", "urls"),
     [
-        ("https://tfhub.dev/a/b/1", "https://tfhub.dev/a/b/1?tf-hub-format=compressed"),
-        ("https://tfhub.dev/a/b/", "https://tfhub.dev/a/b?tf-hub-format=compressed"),
-        ("https://h", "https://h/?tf-hub-format=compressed"),
-        ("https://h/a?sig=%2f&x=", "https://h/a?sig=%2f&x=&tf-hub-format=compressed"),
-        ("https://u:p@h:8443/a.tar.gz?b", "https://h:8443/a.tar.gz?b"),
+        ("https://tfhub.dev/a/b/1", ["https://tfhub.dev/a/b/1?tf-hub-format=compressed"]),
+        ("https://tfhub.dev/a/b/", ["https://tfhub.dev/a/b?tf-hub-format=compressed"]),
+        ("https://h", ["https://h/?tf-hub-format=compressed"]),
+        ("https://h/a?sig=%2f&x=", ["https://h/a?sig=%2f&x="]),
+        ("https://h/a?x=&X-Amz-Signature=%2f", ["https://h/a?x=&X-Amz-Signature=%2f"]),
+        ("https://h/a?t=%2f", ["https://h/a?t=%2f", "https://h/a?t=%2f&tf-hub-format=compressed"]),
+        ("https://h/a?tf-hub-format=compressed", ["https://h/a?tf-hub-format=compressed"]),
+        ("https://u:p@h:8443/a.tar.gz?b", ["https://h:8443/a.tar.gz?b"]),
+        ("https://h/A.TGZ", ["https://h/A.TGZ"]),
     ],
 )
-def test_what_is_asked_for(handle: str, url: str) -> None:
-    assert request_url(ModuleHandle.parse(handle)) == url
+def test_what_is_asked_for(handle: str, urls: list[str]) -> None:
+    assert list(request_urls(ModuleHandle.parse(handle))) == urls
+
+
+@pytest.mark.parametrize("query", ["X-Goog-Signature=a%2fb&e=", "sig=a%2fb", "token=a%2fb&e="])
+def test_a_url_that_may_be_signed_is_sent_byte_for_byte_whatever_its_ending(
+    query: str, server: Server, answer: Answer, archive: Path, into: Path
+) -> None:
+    url = server.on("/download", answer(body=archive.read_bytes()))
+    _fetch(f"{url}?{query}", into)
+    assert server.targets == [f"/download?{query}"]
+
+
+def test_a_page_at_a_url_with_a_query_is_asked_for_the_module(
+    server: Server, answer: Answer, archive: Path, into: Path
+) -> None:
+    page = answer(body=b"<!DOCTYPE html><title>A module</title>")
+    url = server.on("/acme/text/1", page, answer(body=archive.read_bytes()))
+    _fetch(f"{url}?lang=de", into)
+    asked = ["lang=de", "lang=de&tf-hub-format=compressed"]
+    assert server.targets == [f"/acme/text/1?{query}" for query in asked]
 
 
 def test_letters_that_are_not_ascii_are_encoded(
@@ -183,7 +209,7 @@ def test_redirect_targets(location: str, target: str) -> None:
 
 
 def test_no_credentials_without_any() -> None:
-    assert authorization(ModuleHandle.parse("https://h/m"), "https://h/m") == {}
+    assert Access().authorization(ModuleHandle.parse("https://h/m"), "https://h/m") == {}
 
 
 def test_a_redirect_to_nowhere_fails(server: Server, answer: Answer, into: Path) -> None:
@@ -203,6 +229,16 @@ def test_a_refusal_is_not_asked_for_again(
     assert str(status) in message
     assert "token=…" in message
     assert len(server.targets) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_only_where_nothing_is_found_the_other_form_is_asked_for(
+    status: int, server: Server, answer: Answer, into: Path
+) -> None:
+    url = server.on("/m", answer(status, b"no"))
+    assert str(status) in _fails(FetchError, url, into)
+    forms = [target.partition("tf-hub-format=")[2] for target in server.targets]
+    assert forms == ["compressed", "uncompressed"][: 1 + (status == 404)]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -237,7 +273,34 @@ def test_what_is_no_archive_is_no_module(
     message = _fails(NotAModuleError, url, into)
     assert "is not a module" in message
     assert why in message
-    assert len(server.targets) == 1
+    assert [target.endswith("=compressed") for target in server.targets] == [True, False]
+
+
+@pytest.mark.parametrize("promise", ["Repr-Digest", "hub-tfx-digest"])
+def test_a_server_is_held_to_the_digest_that_it_promises(
+    promise: str, server: Server, answer: Answer, archive: Path, into: Path, module_dir: Path
+) -> None:
+    true = {
+        "Repr-Digest": repr_digest(hash_file(archive)[1]),
+        "hub-tfx-digest": Manifest.of_directory(module_dir).digest.upper(),
+    }
+    lie = {"Repr-Digest": f"md5=:AA==:, {repr_digest('0' * 64)}", "hub-tfx-digest": "f" * 64}
+    _fetch(server.on("/m", answer(body=archive.read_bytes(), headers=true)), into)
+    shutil.rmtree(into)
+    into.mkdir()
+    headers = {**true, promise: lie[promise]}
+    url = server.on("/m", answer(body=archive.read_bytes(), headers=headers))
+    with pytest.raises(DigestMismatchError, match="and the server promised "):
+        _fetch(url, into)
+    assert len(server.targets) == 2  # It is not asked again.
+
+
+@pytest.mark.parametrize(
+    "value", ["sha-256=", "sha-256=:x:", "sha-256=:AAAA:", "sha-512=:AAAA:", "", "md5=x, \xe9"]
+)
+def test_a_promise_that_cannot_be_read_is_none(value: str, archive: Path, module_dir: Path) -> None:
+    headers = {"Repr-Digest": value, "Hub-Tfx-Digest": value}
+    verify_promises(headers, "handle", archive, module_dir)
 
 
 def test_a_short_body_is_asked_for_again(
@@ -265,6 +328,15 @@ def test_a_short_body_of_unknown_length_is_asked_for_again(
     shutil.rmtree(into)
     into.mkdir()
     assert "cut short" in _fails(ArchiveError, url, into)
+
+
+def test_a_page_that_is_packed_unasked_is_a_page(
+    server: Server, answer: Answer, into: Path
+) -> None:
+    page = gzip.compress(b"<!DOCTYPE html><title>Sign in</title>" + bytes(range(256)) * 20)
+    url = server.on("/m.tgz", answer(body=page, headers={"Content-Encoding": "gzip"}))
+    assert "HTML page" in _fails(NotAModuleError, url, into)
+    assert len(server.targets) == 1
 
 
 def test_a_broken_chunked_body_is_asked_for_again(
@@ -365,32 +437,6 @@ def test_unverified_certificates_are_refused(
     assert server.targets == []
 
 
-@pytest.fixture
-def tls(server: Server, tmp_path: Path) -> Path:
-    """Makes the server speak TLS under a certificate of its own; gives that certificate."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here")
-    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "1",
-        "-subj",
-        "/CN=localhost",
-    ]
-    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", certificate, "-keyout", key]
-    subprocess.run([*command, *names], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    return certificate
-
-
 def test_only_a_certificate_of_a_known_authority_is_trusted(
     tls: Path,
     server: Server,
@@ -406,6 +452,9 @@ def test_only_a_certificate_of_a_known_authority_is_trusted(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls))
     _fetch(url + "?a=%2f", into)
     assert server.targets == ["/m.tgz?a=%2f"]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/none.pem")
+    with using(Access(ca_bundle=str(tls))):
+        assert _FETCHER.entity_tag(ModuleHandle.parse(url)) == ""
 
 
 def test_a_proxy_gets_the_url_byte_for_byte(
@@ -447,12 +496,12 @@ def test_a_disk_that_is_full_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from hub_tfx.errors import OutputError
-    from hub_tfx.store.fetch import http
+    from hub_tfx.store.fetch import part
 
     def full(*_: object, **__: object) -> Callable[[], None]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(http, "NamedTemporaryFile", full)
+    monkeypatch.setattr(part, "NamedTemporaryFile", full)
     url = server.on("/m", answer(body=archive.read_bytes()))
     with pytest.raises(OutputError, match="No space left"):
         _FETCHER.fetch(ModuleHandle.parse(url), into)

@@ -19,13 +19,15 @@ from hub_tfx.errors import HubTfxError
 from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store.archive import pack, unpack
 from hub_tfx.store.cache import ModuleCache
-from hub_tfx.store.fetch.http import HttpFetcher, redirect_target
+from hub_tfx.store.fetch.http import HttpFetcher
+from hub_tfx.store.fetch.web import redirect_target
 from hub_tfx.store.tar_reader import Limits
 from hub_tfx.testing import FakeFetcher, minimal_module
 
 FIX = re.compile(
     r"[:;,] (?:or )?(?:pack|download|check|try|ask|unset|set|free|give|copy|see|name|use|do not|"
-    r"pin|end|rename|connect|if you trust it|if that is intended|for an authority of your own)\b"
+    r"pin|end|rename|connect|install|if you trust it|if that is intended|"
+    r"for an authority of your own)\b"
 )
 """How what to do begins, after what happened."""
 
@@ -127,7 +129,7 @@ def local_cases(folder: Path) -> dict[str, tuple[Callable[[], Any], str, str]]:
         "a pin": (lambda: cache.resolve(remote, digest="a" * 64), remote, "is pinned"),
         "not a pin": (lambda: cache.resolve(remote, digest="abc"), "abc", "64 hex digits"),
         "changed": (changed, remote, "its bytes have changed"),
-        "a scheme": (lambda: local.resolve("s3://a/b"), "s3://a/b", "nothing fetches"),
+        "a scheme": (lambda: local.resolve("ftp://a/b"), "ftp://a/b", "nothing fetches"),
         "empty": (lambda: empty.resolve(remote), remote, "does not hold saved_model.pb"),
         "taken": (lambda: unpack(folder / "m.tar.gz", folder / "taken"), "taken", "not empty"),
         "the cache is a file": (
@@ -186,14 +188,27 @@ CONTINUED = {"archive.py", "bundle.py", "tar_reader.py", "member_names.py"}
 """To whose errors ``unpack`` and ``import_bundle`` add the subject and what to do."""
 CONSTANTS = (
     "MAKE_ROOM",
-    "_CHECK",
-    "_LOCK_AGAIN",
-    "_TRY_LATER",
+    "_?CHECK",
+    "_?TRY_LATER",
     "_ASK",
     "WHAT_TO_SET",
     "_LET_READ",
+    "_LOCK_AGAIN",
+    "_RENAME",
+    "_never",
+    "why_not",
     "message",
 )
+
+
+PASSED_ON = (
+    "ConnectTimeoutError",
+    "DamagedEntryError",
+    "NewConnectionError",
+    "OSError",
+    "OverdueError",
+)
+"""What no one sees but those who make an error of ours of it."""
 
 
 def test_no_refusal_is_written_without_what_to_do() -> None:
@@ -211,9 +226,7 @@ def test_no_refusal_is_written_without_what_to_do() -> None:
 
 def _is_error(call: ast.Call) -> bool:
     name = ast.unparse(call.func)
-    return (
-        name.endswith("Error") and name not in ("OSError", "DamagedEntryError") and bool(call.args)
-    )
+    return name.endswith("Error") and name not in PASSED_ON and bool(call.args)
 
 
 def _says_what_to_do(call: ast.Call) -> bool:

@@ -109,6 +109,13 @@ class OutputLayout:
             raise InputError(f"it names the file {name!r}, which is not a part")
         return str(FileSystems.join(self.folders[DIGESTS], f"{DIGESTS}{named[2]}.bin"))
 
+    @property
+    def split(self) -> str:
+        """Name of the split; empty where the output is a directory of its own."""
+        named = _MANIFEST.fullmatch(FileSystems.split(self.manifest)[1])
+        assert named is not None
+        return named[1] or ""
+
     def parts_there(self, kind: str) -> list[str]:
         """Paths of the parts that are in the folder, of any job and format, sorted."""
         paths = paths_in(self.folders[kind])

@@ -15,21 +15,23 @@ from hub_tfx.embed.manifest import OutputManifest, WrittenColumn
 from hub_tfx.embed.output.layout import (
     EMBEDDINGS,
     OutputLayout,
-    committed_outputs,
     manifest_in_place,
     read_manifest,
 )
+from hub_tfx.embed.output.one_module import check_one_module, outputs_of
 from hub_tfx.errors import ConfigError, InputError
 
 _BATCH_ROWS = 1 << 14
 _PACKED = {"float16": "<f2", "int8": "<i1"}
 
 
-def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Table]:
+def read_embeddings(output: str | Sequence[str], column: str | None = None) -> tuple[Any, pa.Table]:
     """The vectors of an output of ``embed_files`` or EmbeddingGenerator, all in memory.
 
     Args:
-      output: folder of the output, on any Beam filesystem; all splits of an Examples artifact.
+      output: folder of the output, on any Beam filesystem; all splits of an Examples artifact. Of a
+        root of embeddings the latest generation is read. Several folders are read one after the
+        other.
       column: name of a column of vectors; may be left out where there is only one.
 
     Returns:
@@ -37,18 +39,24 @@ def read_embeddings(output: str, column: str | None = None) -> tuple[Any, pa.Tab
       float16 or int8; where rows differ in their shape, they are a list of arrays.
 
     Raises:
-      InputError: the folder does not hold an output, or it cannot be read.
+      InputError: the folder does not hold an output, or it cannot be read; or the vectors are
+        those of two modules, which do not lie in one space.
       DigestMismatchError: a file of the output has changed since it was written.
       ConfigError: the output has no such column, or has several and none was named.
     """
-    outputs = committed_outputs(output)
+    outputs = list[tuple[OutputLayout, OutputManifest]]()
+    for place in [output] if isinstance(output, str) else output:
+        if not (found := outputs_of(place)):
+            raise InputError(f"{place} does not hold a finished output: it has no manifest")
+        outputs.extend(found)
     if not outputs:
-        raise InputError(f"{output} does not hold a finished output: it has no manifest")
+        raise ConfigError("no folder is named: name one that holds embeddings")
+    check_one_module(outputs)
     written = outputs[0][1].columns
     if column is None and len(written) == 1:
         (column,) = written
     if column is None or column not in written:
-        raise ConfigError(f"name a column of {output}: {', '.join(written)}")
+        raise ConfigError(f"name a column of {outputs[0][0].manifest}: {', '.join(written)}")
     about = written[column]
     # A split may be empty, or lack a feature: its tf.Examples do not say what they do not hold.
     filled = [of_split for of_split in outputs if of_split[1].rows] or outputs[:1]

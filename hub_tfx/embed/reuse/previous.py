@@ -25,7 +25,8 @@ from hub_tfx.embed import digests
 from hub_tfx.embed.config import EmbedConfig
 from hub_tfx.embed.limits import DEFAULT_LIMITS, EmbedLimits
 from hub_tfx.embed.manifest import OutputManifest
-from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout, committed_outputs
+from hub_tfx.embed.output.layout import EMBEDDINGS, OutputLayout
+from hub_tfx.embed.output.one_module import outputs_of
 from hub_tfx.embed.reuse.known import KnownRows
 from hub_tfx.errors import InputError
 
@@ -164,6 +165,8 @@ def find_previous(
 ) -> Previous:
     """Finds the earlier outputs in a folder: one of a job, or those of all splits of Examples.
 
+    In a root of embeddings they are those of the latest generation.
+
     Where none of them can be used, a warning says why.
 
     Args:
@@ -176,7 +179,7 @@ def find_previous(
       InputError: an earlier output is required and missing, or a manifest is damaged.
     """
     try:
-        outputs = committed_outputs(folder)
+        outputs = outputs_of(folder)
         usable = [of_output for of_output in outputs if of_output[1].made_with == fingerprint]
         parts = [part for layout, manifest in usable for part in _parts(layout, manifest)]
     except InputError as error:

@@ -9,7 +9,7 @@ Everything but `hermetic` is read from saved_model.pb, without TensorFlow.
 import importlib.util
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,10 @@ from hub_tfx.module.check.common import common_signatures, kind_of, problems
 from hub_tfx.module.check.hermetic import run_moved
 from hub_tfx.module.functions import call_traces
 from hub_tfx.module.inspect import inspect, meta_graphs
+from hub_tfx.module.limited import run_limited
+from hub_tfx.module.policy import SafetyPolicy, fix, told
 from hub_tfx.module.proto import damage_reported
+from hub_tfx.module.safety import judge_graphs
 from hub_tfx.module.spec import CALL, ModuleFormat, ModuleSpec, SignatureSpec
 
 Outcome = Literal["pass", "fail", "not-applicable"]
@@ -77,32 +80,56 @@ def check(
     timeout_s: float = 600,
     imports: Sequence[str] = (),
     tags: Sequence[str] = (),
+    policy: SafetyPolicy | None = None,
 ) -> CheckReport:
     """Checks the module in a directory; changes nothing there.
 
     Args:
       path: the module's directory.
-      run: whether to load and run a copy of it, in a child process with TensorFlow. A module is a
-        program: do not run one whose author you do not trust.
+      run: whether to load and run a copy of it, in a child process with TensorFlow. One in which
+        something is found that the policy does not allow is not run.
       timeout_s: how long that may take.
-      imports: packages that are imported before, such as those that register its ops.
+      imports: packages that are imported before, such as those that register its ops, which are
+        allowed then.
       tags: of the graph that is run, where there are several; none for the one for inference.
+      policy: which ops are allowed; where its mode is off, none are looked at. None for one without
+        exceptions.
 
     Raises:
       ConfigError: there is no such package.
       SignatureError: there is no such tag set.
       NotAModuleError: the directory holds no module, or a damaged one.
+      UnsafeModuleError: reading it takes more memory or time than any real module needs.
       OutputError: there is no room for the copy.
     """
-    path = Path(path)
-    module = _Module(path, inspect(path).tagged(tags), meta_graphs(path))
+    path, policy = Path(path), policy or SafetyPolicy()
+    policy = replace(policy, imports=(*policy.imports, *imports))
+    found = run_limited(
+        f"{__name__}:read_checks", path, is_trusted=True, tags=[*tags], policy=policy.to_json()
+    )
     _check_installed(imports)
+    checks = [Check(**document) for document in found["checks"]]
+    if not run:
+        last = _NOT_RUN
+    elif found["is_dangerous"]:
+        last = _TOO_DANGEROUS
+    else:
+        last = _hermetic(path, timeout_s, imports, tags)
+    return CheckReport(path, found["format"], (*checks, _named("hermetic", last)))
+
+
+def read_checks(path: Path, tags: Sequence[str], policy: str) -> dict[str, Any]:
+    """What is read from the graph alone, as a document for JSON; ``policy`` is in JSON, too."""
+    module = _Module(path, inspect(path).tagged(tags), meta_graphs(path))
     with damage_reported(path):
         checks = [_named(name, function(module)) for name, function in _CHECKS.items()]
-    checks.append(
-        _named("hermetic", _hermetic(path, timeout_s, imports, tags) if run else _NOT_RUN)
-    )
-    return CheckReport(path, module.spec.format, tuple(checks))
+        checks.append(_named("safe-ops", _safe_ops(module, SafetyPolicy.from_json(policy))))
+        is_dangerous = checks[-1].outcome == "fail" or any(map(module.leads_out, module.assets))
+    return {
+        "format": module.spec.format,
+        "checks": [asdict(check) for check in checks],
+        "is_dangerous": is_dangerous,
+    }
 
 
 @dataclass(frozen=True)
@@ -120,6 +147,26 @@ class _Module:
     @property
     def has_weights(self) -> bool:
         return any(graphs.has_weights(graph) for graph in self.graphs)
+
+    @property
+    def assets(self) -> list[str]:
+        """Names of the assets of all graphs."""
+        return sorted({name for graph in self.graphs for name in graphs.asset_names(graph)})
+
+    def leads_out(self, name: str) -> bool:
+        """Whether a name of an asset, or a link that it is, leads out of assets/."""
+        return not self._asset(name).is_relative_to(self._assets)
+
+    def lacks(self, name: str) -> bool:
+        """Whether an asset is not a file in assets/, and does not lead out of it either."""
+        return not self.leads_out(name) and not self._asset(name).is_file()
+
+    @property
+    def _assets(self) -> Path:
+        return Path(os.path.realpath(self.path / "assets"))
+
+    def _asset(self, name: str) -> Path:
+        return Path(os.path.realpath(self._assets / name))
 
     @property
     def train_graph(self) -> Any:
@@ -148,6 +195,7 @@ def _named(name: str, finding: _Finding) -> Check:
 
 
 _NOT_RUN = _not_applicable("it was not run (--no-run)")
+_TOO_DANGEROUS = _not_applicable("it was not run, since running it may do harm: see what failed")
 _IN_TF2 = _not_applicable("it belongs to the TF1 hub format")
 _IN_TF1 = _not_applicable("it belongs to TF2 SavedModels")
 
@@ -204,10 +252,10 @@ def _closed(name: str, signature: SignatureSpec) -> Iterator[str]:
 
 
 def _assets(module: _Module) -> _Finding:
-    root = Path(os.path.realpath(module.path / "assets"))
-    names = sorted({name for graph in module.graphs for name in graphs.asset_names(graph)})
+    names = module.assets
     literal = sorted({name for graph in module.graphs for name in graphs.literal_files(graph)})
-    found = [problem for name in names for problem in _asset_problem(root, name)]
+    found = [f"{name!r} points outside of assets" for name in names if module.leads_out(name)]
+    found += [f"{name!r} is not in assets" for name in names if module.lacks(name)]
     found += [f"the graph reads {name!r}, which is not an asset" for name in literal]
     if found:
         return _fail(
@@ -218,12 +266,13 @@ def _assets(module: _Module) -> _Finding:
     return _pass(f"{', '.join(names)} in assets" if names else "the graph needs no files")
 
 
-def _asset_problem(root: Path, name: str) -> Iterator[str]:
-    target = Path(os.path.realpath(root / name))
-    if not target.is_relative_to(root):
-        yield f"{name!r} points outside of assets"
-    elif not target.is_file():
-        yield f"{name!r} is not in assets"
+def _safe_ops(module: _Module, policy: SafetyPolicy) -> _Finding:
+    if policy.mode_for(is_remote=True) == "off":
+        return _not_applicable("it was not looked at (--policy off)")
+    verdict = judge_graphs(module.path, module.graphs)
+    if findings := policy.refused(verdict):
+        return _fail(told(findings), f"export it without them; {fix(findings)}")
+    return _pass(str(verdict) if verdict.ok else f"{verdict}, all of them allowed by name")
 
 
 def _hermetic(

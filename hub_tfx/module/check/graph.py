@@ -1,11 +1,17 @@
 """What a stored graph (MetaGraphDef) says beyond its signatures. Reads only; no TensorFlow."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
+
+from google.protobuf.message import Message
+
+from hub_tfx.module.flow import Flow
+from hub_tfx.module.safety import asset_files
 
 _FUSED_BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _VARIABLES = ("VarHandleOp", "VariableV2", "Variable")
-_ASSETS = "saved_model_assets"
+_MOMENTS = "/moments/"
+_MAX_SCOPES = 32  # Names of layers have fewer; all ends of a longer name would take long.
 # Ops that read a file when they run -> which of their inputs is its name.
 _READERS = {
     "InitializeTableFromTextFile": 1,
@@ -55,54 +61,45 @@ def trained_batch_norms(graph: Any) -> list[str]:
         for node in nodes
         if node.op in _VARIABLES and node.name.rpartition("/")[2] == "moving_mean"
     ]
-    names = [f"/{node.name}" for node in nodes]
-    moments = {layer: f"/{layer}/moments/" if layer else "/moments/" for layer in layers}
-    return fused + [layer for layer in layers if any(moments[layer] in name for name in names)]
+    before = {place for node in nodes for place in _before_moments(f"/{node.name}")}
+    return fused + [layer for layer in layers if f"/{layer}".rstrip("/") in before]
+
+
+def _before_moments(name: str) -> Iterator[str]:
+    """What may stand before ``/moments/`` in a name, from some part of it on; also nothing."""
+    if _MOMENTS not in name:
+        return
+    yield ""
+    for before in (name.partition(_MOMENTS)[0], name.rpartition(_MOMENTS)[0]):
+        parts = before.rsplit("/", _MAX_SCOPES)
+        yield from ("/" + "/".join(parts[-count:]) for count in range(1, len(parts)))
 
 
 def asset_names(graph: Any) -> list[str]:
     """Names of the files that the graph takes from the module's ``assets`` directory."""
-    return [asset.filename for asset in _assets(graph)]
+    return [asset.filename for asset in asset_files(graph)]
 
 
 def literal_files(graph: Any) -> list[str]:
     """Names of files that ops read by a constant that is no asset: they stay where they were."""
-    given = {asset.tensor_info.name.partition(":")[0] for asset in _assets(graph)}
-    found = list(_constants_read(graph.graph_def.node, given))
-    for function in graph.graph_def.library.function:
-        found += _constants_read(function.node_def, ())
-    return sorted(set(found))
+    given = {asset.tensor_info.name.partition(":")[0] for asset in asset_files(graph)}
+    flow = Flow(graph)
+    found = set(_constants_read(flow, "", graph.graph_def.node, given))
+    for name, function in flow.library.items():
+        found.update(_constants_read(flow, name, function.node_def, ()))
+    return sorted(found)
 
 
-def _assets(graph: Any) -> list[Any]:
-    """AssetFileDefs: a field of TF2 SavedModels, a collection in the TF1 hub format."""
-    from tensorboard.compat.proto import meta_graph_pb2
-
-    packed = [entry.value for entry in collection(graph, _ASSETS) if hasattr(entry, "type_url")]
-    return [*graph.asset_file_def, *map(meta_graph_pb2.AssetFileDef.FromString, packed)]
-
-
-def _constants_read(nodes: Iterable[Any], assets: Iterable[str]) -> Iterator[str]:
-    by_name = {node.name: node for node in nodes}
-    for node in by_name.values():
+def _constants_read(
+    flow: Flow, function: str, nodes: Iterable[Any], assets: Iterable[str]
+) -> Iterator[str]:
+    for node in nodes:
         position = _READERS.get(node.op)
         if position is not None and position < len(node.input):
-            source = _constant(by_name, node.input[position])
-            if source is not None and source.name not in assets:
+            source = flow.source(function, node.input[position])
+            if isinstance(source, Message) and source.name not in assets:
                 for value in source.attr["value"].tensor.string_val:
                     yield value.decode("utf-8", "replace")
-
-
-def _constant(by_name: Mapping[str, Any], name: str) -> Any:
-    """The constant behind an input, if it is one of the same graph."""
-    for _ in by_name:  # No longer than that, should damage have made a circle.
-        node = by_name.get(name.lstrip("^").partition(":")[0])
-        if node is None or node.op == "Const":
-            return node
-        if node.op != "Identity":
-            return None
-        name = node.input[0]
-    return None
 
 
 def _reachable(graph: Any) -> Iterator[Any]:

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from hub_tfx.errors import HandleError
 from hub_tfx.module.handle import ModuleHandle
+from hub_tfx.store.fetch.places import hugging_face_repo, kaggle_model
 
 
 class Fetcher(Protocol):
@@ -86,13 +87,27 @@ class TaggingFetcher(Fetcher, Protocol):
 
 
 _fetchers: dict[str, Fetcher] = {}
+_made: dict[str, Fetcher] = {}
+
+_BUCKETS = "hub_tfx.store.fetch.buckets:BucketFetcher"
+_KAGGLE = "hub_tfx.store.fetch.kaggle:KaggleFetcher"
+_HUGGING_FACE = "hub_tfx.store.fetch.hugging_face:HuggingFaceFetcher"
 
 # Imported when first asked for: a module that is in the cache needs no HTTP library.
 _BUILT_IN = {
+    "abfs": _BUCKETS,
+    "abfss": _BUCKETS,
+    "az": _BUCKETS,
     "file": "hub_tfx.store.fetch.local:LocalFetcher",
+    "gcs": _BUCKETS,
+    "gs": _BUCKETS,
+    "hdfs": _BUCKETS,
+    "hf": _HUGGING_FACE,
     "http": "hub_tfx.store.fetch.http:HttpFetcher",
     "https": "hub_tfx.store.fetch.http:HttpFetcher",
     "repo": "hub_tfx.repository.fetch:RepositoryFetcher",
+    "s3": _BUCKETS,
+    "s3a": _BUCKETS,
 }
 
 
@@ -103,18 +118,29 @@ def register(schemes: str | Iterable[str], fetcher: Fetcher) -> None:
 
 
 def fetcher_for(handle: ModuleHandle) -> Fetcher:
-    """The fetcher for the handle's scheme.
+    """The fetcher for the handle's scheme, or for the hub that its URL leads to.
 
     Raises:
       HandleError: no fetcher serves the scheme; the message lists the schemes that are served.
     """
-    if handle.scheme not in _fetchers:
-        if handle.scheme not in _BUILT_IN:
-            known = ", ".join(sorted(_BUILT_IN.keys() | _fetchers.keys()))
-            raise HandleError(
-                f"{handle}: nothing fetches {handle.scheme}:// handles: "
-                f"use one of {known}, or register a fetcher for {handle.scheme}"
-            )
-        module, _, name = _BUILT_IN[handle.scheme].partition(":")
-        register(handle.scheme, getattr(importlib.import_module(module), name)())
-    return _fetchers[handle.scheme]
+    if handle.scheme in _fetchers:
+        return _fetchers[handle.scheme]
+    if handle.scheme not in _BUILT_IN:
+        known = ", ".join(sorted(_BUILT_IN.keys() | _fetchers.keys()))
+        raise HandleError(
+            f"{handle}: nothing fetches {handle.scheme}:// handles: "
+            f"use one of {known}, or register a fetcher for {handle.scheme}"
+        )
+    place = _place(handle)
+    if place not in _made:
+        module, _, name = place.partition(":")
+        _made[place] = getattr(importlib.import_module(module), name)()
+    return _made[place]
+
+
+def _place(handle: ModuleHandle) -> str:
+    if kaggle_model(handle) is not None:
+        return _KAGGLE
+    if hugging_face_repo(handle) is not None:
+        return _HUGGING_FACE
+    return _BUILT_IN[handle.scheme]

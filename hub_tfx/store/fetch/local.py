@@ -1,5 +1,6 @@
 """Modules on this machine: a directory that holds a SavedModel, or an archive of one."""
 
+import errno
 import os
 import shutil
 import stat
@@ -60,34 +61,66 @@ def checked_source(handle: ModuleHandle) -> Path:
 def copy_files(source: Path, into: Path) -> None:
     """Copies regular files and the directories that hold them.
 
+    Each directory is opened once and read from there, so that a link that is put in its place
+    meanwhile is not followed.
+
     Raises:
       NotAModuleError: there is a link or a device.
       InputError: a file cannot be read.
       OutputError: a copy cannot be written.
     """
     try:
-        entries = sorted(os.scandir(source), key=lambda entry: entry.name)
+        folder = os.open(source, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise InputError(f"{source} cannot be read: {why(error)}; {_LET_READ}") from error
-    for entry in entries:
-        target = into / entry.name
-        if entry.is_dir(follow_symlinks=False):
+    _copy_folder(folder, source, into)
+
+
+def _copy_folder(folder: int, source: Path, into: Path) -> None:
+    """Copies what is in an open directory, which is closed then; ``source`` is for messages."""
+    try:
+        for name, is_folder in _listed(folder, source):
+            if not is_folder:
+                copy_file(source / name, into / name, folder)
+                continue
+            below = _open_folder(folder, source / name)
             try:
-                target.mkdir()
+                (into / name).mkdir()
             except OSError as error:
-                message = f"{target} cannot be created: {why(error)}; {MAKE_ROOM}"
+                os.close(below)
+                message = f"{into / name} cannot be created: {why(error)}; {MAKE_ROOM}"
                 raise OutputError(message) from error
-            copy_files(Path(entry.path), target)
-        else:
-            copy_file(Path(entry.path), target)
+            _copy_folder(below, source / name, into / name)
+    finally:
+        os.close(folder)
 
 
-def copy_file(source: Path, target: Path) -> None:
+def _listed(folder: int, source: Path) -> list[tuple[str, bool]]:
+    """The names in an open directory, and which of them are directories."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    except OSError as error:
+        raise InputError(f"{source} cannot be read: {why(error)}; {_LET_READ}") from error
+
+
+def _open_folder(folder: int, path: Path) -> int:
+    try:
+        return os.open(path.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise _not_regular(path) from error
+        raise InputError(f"{path} cannot be read: {why(error)}; {_LET_READ}") from error
+
+
+def copy_file(source: Path, target: Path, folder: int | None = None) -> None:
+    """Copies a regular file; with ``folder``, the one of its name in that open directory."""
+    name = source if folder is None else source.name
     try:
         # This follows no link that was just put there, and does not wait at a FIFO.
-        file = open_regular(source, follow_link=False)
+        file = open_regular(name, follow_link=False, folder=folder)
     except OSError as error:
-        if not stat.S_ISREG(source.lstat().st_mode):
+        if not _is_regular(name, folder):
             raise _not_regular(source) from error
         raise InputError(f"{source} cannot be read: {why(error)}; {_LET_READ}") from error
     with file:
@@ -96,6 +129,13 @@ def copy_file(source: Path, target: Path) -> None:
                 shutil.copyfileobj(file, copy, 1 << 20)
         except OSError as error:
             raise OutputError(f"{target} cannot be written: {why(error)}; {MAKE_ROOM}") from error
+
+
+def _is_regular(name: str | Path, folder: int | None) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError:  # It is gone: that it cannot be read is what there is to say.
+        return True
 
 
 def _not_regular(path: Path) -> NotAModuleError:

@@ -9,12 +9,16 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import hostile_modules
 import pytest
+from ending import must_end
+from hostile_modules import HOSTILE, build, constant, node, write
 
 from hub_tfx.errors import ConfigError, NotAModuleError, SignatureError
 from hub_tfx.module import child
 from hub_tfx.module.check import Check, CheckReport, check, hermetic
 from hub_tfx.module.inspect import inspect
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.module.proto import saved_model_class
 from hub_tfx.module.spec import CALL, ModuleFormat
 from hub_tfx.testing import minimal_module
@@ -63,6 +67,7 @@ def test_our_text_modules_pass(text_module_dir: Path, module_format: ModuleForma
         "assets": "pass",
         **(in_tf1 if is_tf1 else dict.fromkeys(in_tf1, "not-applicable")),
         **(in_tf2 if not is_tf1 else dict.fromkeys(in_tf2, "not-applicable")),
+        "safe-ops": "pass",
         "hermetic": "pass",
     }
     assert _named(report, "assets").why == "vocabulary.txt in assets"
@@ -300,9 +305,9 @@ def _without(*names: str) -> Callable[[Any], None]:
 def _not_in_training(saved_model: Any) -> None:
     graph = _train_graph(saved_model)
     graph.collection_def.pop("update_ops")
-    for node in graph.graph_def.node:
-        if node.op == "FusedBatchNormV3":
-            node.attr["is_training"].b = False
+    for normalized in graph.graph_def.node:
+        if normalized.op == "FusedBatchNormV3":
+            normalized.attr["is_training"].b = False
 
 
 def _into_a_function(saved_model: Any) -> None:
@@ -500,3 +505,72 @@ def test_examples_fit_their_signature(info: tuple, shape: tuple, dtype: str) -> 
     made = example(TensorInfo(*info))
     assert tuple(made.shape) == shape
     assert made.dtype.name == dtype
+
+
+# --- What may do harm ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def never_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails where a module is run."""
+
+    def run(*_: object) -> tuple[bool, str]:
+        raise AssertionError("it is run")
+
+    monkeypatch.setattr("hub_tfx.module.check.checks.run_moved", run)
+
+
+@pytest.mark.usefixtures("never_run")
+@pytest.mark.parametrize("name", ["graph", "rows", "asset outside", "save for nobody"])
+def test_what_is_found_bad_is_not_run(name: str, tmp_path: Path) -> None:
+    report = check(build(tmp_path / "m", name))
+    ops = _named(report, "safe-ops")
+    assert ops.outcome == "fail"
+    assert HOSTILE[name].node in ops.why
+    assert ops.fix.startswith("export it without them; ")
+    hermetic = _named(report, "hermetic")
+    assert hermetic.outcome == "not-applicable"
+    assert "may do harm" in hermetic.why
+
+
+@pytest.mark.usefixtures("never_run")
+@pytest.mark.parametrize("module_format", ["saved_model"], indirect=True, scope="session")
+def test_an_asset_that_is_a_link_is_not_followed_by_running_it(
+    text_module_dir: Path, tmp_path: Path
+) -> None:
+    copytree(text_module_dir, tmp_path / "m")
+    vocabulary = tmp_path / "m" / "assets" / "vocabulary.txt"
+    vocabulary.unlink()
+    vocabulary.symlink_to("/etc/passwd")
+    report = check(tmp_path / "m")
+    assert _named(report, "assets").outcome == "fail"
+    assert _named(report, "hermetic").outcome == "not-applicable"
+
+
+def test_what_is_allowed_by_name_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub_tfx.module.check.checks.run_moved", lambda *_: (True, "ran"))
+    module = build(tmp_path / "m", "graph")
+    for policy in (SafetyPolicy(allow_ops=("WriteFile",)), SafetyPolicy("off")):
+        report = check(module, policy=policy)
+        assert _named(report, "hermetic").outcome == "pass"
+    assert _named(report, "safe-ops").outcome == "not-applicable"
+
+
+def test_a_thousand_normalizations_and_a_long_chain_are_checked_at_once(tmp_path: Path) -> None:
+    """What was quadratic: layers against names, and readers against a chain of Identity."""
+    saved = hostile_modules.saved_model()
+    graph = saved.meta_graphs[0]
+    graph.meta_info_def.tags.append("train")
+    body = graph.graph_def
+    constant(body, "same0", b"x")
+    for number in range(3000):
+        node(body, "VarHandleOp", f"layer{number}/moving_mean")
+        node(body, "Identity", f"same{number + 1}", [f"same{number}"])
+        node(body, "ReadFile", f"read{number}", [f"same{number + 1}"])
+    node(body, "Mean", "outer/layer7/moments/mean")
+    module = write(tmp_path / "m", saved)
+    (module / "tfhub_module.pb").write_bytes(b"\x08\x03")
+    with must_end(60):
+        report = check(module, run=False)
+    assert "layer7 is trained by the batch" in _named(report, "update-ops").why
+    assert "the graph reads 'x'" in _named(report, "assets").why

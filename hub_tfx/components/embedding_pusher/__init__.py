@@ -1,0 +1,1 @@
+"""EmbeddingPusher: from embeddings to the latest generation of a root."""
