@@ -26,17 +26,24 @@ HANDLES = [f"https://hub.test/acme/text/{n}" for n in range(1, 5)]
 DAY_S = 24 * 3600
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> ModuleCache:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> ModuleCache:
     """Four modules, of which the first was used last, each a day before the next one."""
-    modules = {h: minimal_module(tmp_path / str(n), dim=n + 2) for n, h in enumerate(HANDLES)}
-    cache = ModuleCache(tmp_path / "cache", fetcher=FakeFetcher(modules))
+    folder = tmp_path_factory.mktemp("filled")
+    modules = {h: minimal_module(folder / str(n), dim=n + 2) for n, h in enumerate(HANDLES)}
+    cache = ModuleCache(folder / "cache", fetcher=FakeFetcher(modules))
     for days, handle in enumerate(HANDLES):
         lease = cache.root / "hub_tfx" / "leases" / cache.resolve(handle).digest
         used_s = time.time() - days * DAY_S - 60
         os.utime(lease, (used_s, used_s))
     cache.release()
     return cache
+
+
+@pytest.fixture
+def cache(filled: ModuleCache, tmp_path: Path) -> ModuleCache:
+    shutil.copytree(filled.root, tmp_path / "cache")
+    return ModuleCache(tmp_path / "cache", fetcher=filled._fetcher)
 
 
 @pytest.fixture
