@@ -223,6 +223,7 @@ def test_names_that_are_utf_8_are_not_odd() -> None:
 
 
 OWN = {
+    "store/leases.py": "opens files of the cache to lock them, without waiting or following links",
     "_files.py": "is where it is done",
     "_lock.py": "makes the file that it locks, and reads nothing",
     "data/filesystems.py": "reads what a job of ours has made, to upload it",

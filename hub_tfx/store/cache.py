@@ -67,8 +67,8 @@ class ModuleCache:
         fetcher: Fetcher | None = None,
         lock_timeout_s: float = 600,
         verify_key: str | os.PathLike[str] | None = None,
-        policy: SafetyPolicy | None = None,
         offline: bool | None = None,
+        policy: SafetyPolicy | None = None,
     ):
         """A cache in a directory. The disk is not touched yet.
 
@@ -79,10 +79,10 @@ class ModuleCache:
           lock_timeout_s: how long to wait for another process that fetches the same handle.
           verify_key: file with the public key by which every module of a repository must be signed;
             if None, HUB_TFX_VERIFY_KEY names it, and where that is not set none need be.
-          policy: which modules are refused for what is in their graphs, also those that are in the
-            cache already; one without exceptions if None.
           offline: whether only what is in the cache or on this machine is taken; if None,
             HUB_TFX_OFFLINE says so.
+          policy: which modules are refused for what is in their graphs, also those that are in the
+            cache already; one without exceptions if None.
 
         Raises:
           OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
@@ -121,8 +121,8 @@ class ModuleCache:
           HandleError, ConfigError: handle or digest cannot be read.
           DigestMismatchError: the module's digest is not the pinned one, or not the one before.
           UntrustedError: it is a module of a repository, and not signed by the key that is set.
-          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           RefusedError: others may write to the cache.
+          UnsafeModuleError: the policy refuses it; nothing of it is kept.
           FetchError, ArchiveError, NotAModuleError, UnsafeArchiveError, RefusedError, InputError:
             the module cannot be fetched; see Fetcher.fetch.
           OutputError: the cache cannot be written.
@@ -353,7 +353,7 @@ class ModuleCache:
         """
         is_remote = not handle.is_local
         if self._policy.mode_for(is_remote=is_remote) != "off":
-            verdict = verdict_of(entry.directory, entry.path)
+            verdict = entry.verdict or verdict_of(entry.directory, entry.path)
             self._policy.admit(str(handle), verdict, is_remote=is_remote)
 
 

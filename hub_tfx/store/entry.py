@@ -9,8 +9,8 @@
                          and the SHA-256 of the signatures
 
 ``read_entry`` decides what a hit is. A quick check hashes the files whose stamp is not that of
-stamps.json; a full one believes neither stamps.json nor spec-2.json, and hashes each file that this
-process has not hashed before.
+stamps.json; a full one believes nothing beside the module but the manifest, and hashes each file
+that this process has not hashed before.
 """
 
 import hashlib
@@ -24,9 +24,10 @@ from pathlib import Path
 
 from hub_tfx._files import read_regular, replacing, sync, sync_tree
 from hub_tfx.errors import NotAModuleError, UnsafeModuleError
-from hub_tfx.module.examine import examine
+from hub_tfx.module.examine import Examined, examine
 from hub_tfx.module.hashes import Stamp, hash_once, wait_for_tick
 from hub_tfx.module.manifest import FileEntry, Manifest
+from hub_tfx.module.safety import Verdict
 from hub_tfx.module.spec import ModuleSpec
 from hub_tfx.store.owner import Trust, is_shared
 from hub_tfx.store.verdicts import write_verdict
@@ -34,9 +35,9 @@ from hub_tfx.store.verdicts import write_verdict
 _MANIFEST = "manifest.json"
 _SPEC = "spec-2.json"
 _STAMPS = "stamps.json"
-_MOST_SPECS = 1000
-_specs: dict[str, ModuleSpec] = {}
-"""Digest -> signatures, read from the graph by this process."""
+_MOST_EXAMINED = 1000
+_examined: dict[str, Examined] = {}
+"""Digest -> what this process has read from the graph."""
 
 
 class DamagedEntryError(Exception):
@@ -50,6 +51,8 @@ class Entry:
     directory: Path
     manifest: Manifest
     spec: ModuleSpec
+    verdict: Verdict | None = None
+    """Read from the graph by this process; None where what lies beside the module is believed."""
 
     @property
     def path(self) -> Path:
@@ -74,6 +77,7 @@ def finish_entry(directory: Path, *, is_trusted: bool = False) -> Entry:
     """
     module = module_path(directory)
     examined = examine(module, is_trusted=is_trusted)
+    write_verdict(directory, examined.verdict)
     _set_modes(directory)
     wait_for_tick()
     stamps = {path: Stamp.of(status) for path, status in _files(module)}
@@ -81,9 +85,8 @@ def finish_entry(directory: Path, *, is_trusted: bool = False) -> Entry:
     _write(directory / _MANIFEST, manifest.to_json())
     _write(directory / _SPEC, examined.spec.to_json())
     _write(directory / _STAMPS, _stamps_json(stamps, examined.spec))
-    write_verdict(directory, examined.verdict)
     sync_tree(directory)
-    return Entry(directory, manifest, examined.spec)
+    return Entry(directory, manifest, examined.spec, examined.verdict)
 
 
 def read_entry(directory: Path, trust: Trust, *, full: bool = False) -> Entry | None:
@@ -109,8 +112,11 @@ def read_entry(directory: Path, trust: Trust, *, full: bool = False) -> Entry | 
             continue
         if hash_once(path)[1] != entry.sha256:
             raise DamagedEntryError(f"{entry.path} does not have the bytes that it should")
-    spec = _known_spec(directory, spec_sha256) or _derived_spec(directory, manifest.digest)
-    if not full and (stamps != recorded or not spec_sha256):
+    if full:
+        examined = _read_graph(directory, manifest.digest)
+        return Entry(directory, manifest, examined.spec, examined.verdict)
+    spec = _known_spec(directory, spec_sha256) or _read_graph(directory, manifest.digest).spec
+    if stamps != recorded or not spec_sha256:
         record_stamps(directory, stamps, spec)
     return Entry(directory, manifest, spec)
 
@@ -179,7 +185,10 @@ def _is_there(directory: Path, trust: Trust) -> bool:
         raise DamagedEntryError("it is not a directory")
     for name in ("module", _MANIFEST, _SPEC, _STAMPS):
         with suppress(FileNotFoundError):
-            trust.check(directory / name, (directory / name).lstat())
+            status = (directory / name).lstat()
+            if stat.S_ISLNK(status.st_mode):
+                raise DamagedEntryError(f"its {name} is a symbolic link")
+            trust.check(directory / name, status)
     return True
 
 
@@ -215,17 +224,17 @@ def _known_spec(directory: Path, sha256: str) -> ModuleSpec | None:
         return None  # It is lost, or of another version of hub_tfx.
 
 
-def _derived_spec(directory: Path, digest: str) -> ModuleSpec:
-    """The signatures as the graph has them, which is read once a process."""
-    if (known := _specs.get(digest)) is not None:
+def _read_graph(directory: Path, digest: str) -> Examined:
+    """The signatures and the verdict as the graph has them, which is read once a process."""
+    if (known := _examined.get(digest)) is not None:
         return known
     try:
-        spec = examine(module_path(directory)).spec
+        examined = examine(module_path(directory))
     except (NotAModuleError, UnsafeModuleError) as error:
         raise DamagedEntryError("its saved_model.pb cannot be read") from error
-    if len(_specs) >= _MOST_SPECS:
-        _specs.clear()
-    return _specs.setdefault(digest, spec)
+    if len(_examined) >= _MOST_EXAMINED:
+        _examined.clear()
+    return _examined.setdefault(digest, examined)
 
 
 def _set_modes(directory: Path) -> None:

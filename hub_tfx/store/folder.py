@@ -13,12 +13,12 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import unquote
 
 from hub_tfx._files import odd_name, remove_older
 from hub_tfx.errors import OutputError
+from hub_tfx.module.handle import ModuleHandle
 from hub_tfx.store import leases
 from hub_tfx.store.owner import Trust, is_shared
 
@@ -38,8 +38,8 @@ class CacheFolder:
           OutputError, HandleError: the root is not a path on this machine, or not valid UTF-8.
         """
         root = os.fspath(root) if root is not None else _default_root()
-        if root.startswith("file:///"):  # As TF Hub takes it.
-            root = unquote(root.removeprefix("file://"))
+        if root.startswith("file://"):  # As TF Hub takes it.
+            root = ModuleHandle.parse(root).path
         if "://" in root:
             raise OutputError(f"the cache {root} is not a local directory: {WHAT_TO_SET}")
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
@@ -101,9 +101,27 @@ class CacheFolder:
         self.check_owner()
         remove_older(self.tmp, "*", _KILLED_S)
 
-    def hold(self, digest: str) -> None:
-        """Keeps an entry, which may be about to come, from being pruned while this process runs."""
-        leases.hold(self.leases / digest, self.file_mode)
+    def hold(self, digest: str, *, as_use: bool = True) -> None:
+        """Keeps an entry, which may be about to come, from being pruned while this process runs.
+
+        Args:
+          digest: that of the entry.
+          as_use: whether the time of its last use is now.
+        """
+        leases.hold(self.lease(digest), self.file_mode, as_use=as_use)
+
+    def lease(self, digest: str) -> Path:
+        """The file that whoever uses an entry locks; see leases.py.
+
+        An entry of an earlier hub_tfx gets one, with the entry's time as that of its last use.
+        """
+        path = self.leases / digest
+        if not os.path.lexists(path):
+            with suppress(OSError):  # Of a read-only cache, or the entry is yet to come.
+                made = (self.modules / digest / "manifest.json").stat().st_mtime
+                self._make(self.leases, 0o755)
+                leases.make(path, self.file_mode, made)
+        return path
 
     @property
     def file_mode(self) -> int:

@@ -26,7 +26,16 @@ _held: dict[Path, int] = {}
 _guard = threading.Lock()
 
 
-def hold(lease: Path, mode: int = 0o644) -> bool:
+def make(lease: Path, mode: int, used_s: float) -> None:
+    """Makes a lease that was last used at this Unix time; raises OSError where it is there."""
+    descriptor = os.open(lease, os.O_CREAT | os.O_EXCL | _FLAGS, mode)
+    try:
+        os.utime(descriptor, (used_s, used_s))
+    finally:
+        os.close(descriptor)
+
+
+def hold(lease: Path, mode: int = 0o644, *, as_use: bool = True) -> bool:
     """Keeps an entry from being pruned until this process ends; False where that cannot be.
 
     A read-only cache in which the file is missing, a file system without locks, and a process that
@@ -41,7 +50,8 @@ def hold(lease: Path, mode: int = 0o644) -> bool:
             if descriptor is None:
                 return False
             _held[lease] = descriptor
-    _note_use(descriptor)
+    if as_use:
+        _note_use(descriptor)
     return True
 
 
@@ -72,6 +82,15 @@ def last_used_s(lease: Path) -> float:
         return lease.lstat().st_mtime
     except OSError:
         return 0.0
+
+
+def _forked() -> None:
+    """A thread that held the guard is not there in a child."""
+    global _guard
+    _guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _refused(lease: Path, descriptor: int) -> str:

@@ -99,7 +99,7 @@ def cached_modules(folder: CacheFolder) -> list[CachedModule]:
         CachedModule(
             path.name,
             _size_bytes(path),
-            leases.last_used_s(folder.leases / path.name),
+            leases.last_used_s(folder.leases / path.name) or leases.last_used_s(path),
             tuple(sorted(handles.get(path.name, ()))),
         )
         for path in _inside(folder, folder.modules)
@@ -169,7 +169,7 @@ def prune(folder: CacheFolder, plan: PrunePlan) -> PrunePlan:
 
 
 def _removed(folder: CacheFolder, item: Removal) -> Removal:
-    lease = folder.leases / item.digest
+    lease = folder.lease(item.digest)
     with leases.alone(lease, folder.file_mode) as kept:
         if kept:
             return replace(item, kept=kept)
@@ -188,7 +188,7 @@ def _removed(folder: CacheFolder, item: Removal) -> Removal:
 def _reason_to_keep(folder: CacheFolder, digest: str, keep: Collection[str]) -> str:
     if digest in keep:
         return "a lock file names it"
-    with leases.alone(folder.leases / digest, folder.file_mode) as kept:
+    with leases.alone(folder.lease(digest), folder.file_mode) as kept:
         return kept
 
 

@@ -30,7 +30,7 @@ def verdict_of(directory: Path, module: Path) -> Verdict:
     """
     kept = _path(directory)
     try:
-        document = json.loads(read_regular(kept))
+        document = json.loads(read_regular(kept, follow_link=False))
         if document["version"] == op_list().version:
             return Verdict.from_dict(document)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hub_tfx.errors import HubTfxError
+from hub_tfx.module.examine import examine
 from hub_tfx.module.hashes import Stamp, hash_file
-from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import FileEntry
 from hub_tfx.store.entry import (
     DamagedEntryError,
@@ -79,7 +79,7 @@ def verify_cache(folder: CacheFolder, threads: int | None = None) -> list[Verifi
 
 def _files(folder: CacheFolder, digest: str) -> Iterator[_File]:
     directory = folder.modules / digest
-    folder.hold(digest)
+    folder.hold(digest, as_use=False)
     if not directory.is_dir() or directory.is_symlink():
         raise DamagedEntryError("it is not a directory")
     found = expected_files(directory, read_manifest(directory), folder.trust)
@@ -96,7 +96,7 @@ def _damage_of(file: _File) -> str:
 
 def _kept(directory: Path, stamps: dict[str, Stamp]) -> str:
     try:
-        record_stamps(directory, stamps, inspect(module_path(directory)))
+        record_stamps(directory, stamps, examine(module_path(directory)).spec)
     except HubTfxError as error:
         return str(error)
     return ""

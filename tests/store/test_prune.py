@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -25,17 +26,24 @@ HANDLES = [f"https://hub.test/acme/text/{n}" for n in range(1, 5)]
 DAY_S = 24 * 3600
 
 
-@pytest.fixture
-def cache(tmp_path: Path) -> ModuleCache:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> ModuleCache:
     """Four modules, of which the first was used last, each a day before the next one."""
-    modules = {h: minimal_module(tmp_path / str(n), dim=n + 2) for n, h in enumerate(HANDLES)}
-    cache = ModuleCache(tmp_path / "cache", fetcher=FakeFetcher(modules))
+    folder = tmp_path_factory.mktemp("filled")
+    modules = {h: minimal_module(folder / str(n), dim=n + 2) for n, h in enumerate(HANDLES)}
+    cache = ModuleCache(folder / "cache", fetcher=FakeFetcher(modules))
     for days, handle in enumerate(HANDLES):
         lease = cache.root / "hub_tfx" / "leases" / cache.resolve(handle).digest
         used_s = time.time() - days * DAY_S - 60
         os.utime(lease, (used_s, used_s))
     cache.release()
     return cache
+
+
+@pytest.fixture
+def cache(filled: ModuleCache, tmp_path: Path) -> ModuleCache:
+    shutil.copytree(filled.root, tmp_path / "cache")
+    return ModuleCache(tmp_path / "cache", fetcher=filled._fetcher)
 
 
 @pytest.fixture
@@ -115,6 +123,27 @@ def test_what_another_process_uses_stays_until_it_ends_however_it_does(
         user.kill()
     prune(folder, plan_prune(folder, max_size_bytes=0))
     assert cached_modules(folder) == []
+
+
+def test_a_cache_of_an_earlier_version_goes_by_the_age_of_its_entries(
+    folder: CacheFolder,
+) -> None:
+    shutil.rmtree(folder.leases)
+    old = cached_modules(folder)[0].digest
+    days_ago = time.time() - 9 * DAY_S
+    for path in (folder.modules / old, folder.modules / old / "manifest.json"):
+        os.utime(path, (days_ago, days_ago))
+    for _ in range(2):  # To plan is not to use.
+        plan = plan_prune(folder, older_than_s=7 * DAY_S)
+        assert [(item.digest, item.kept) for item in plan.modules] == [(old, "")]
+    prune(folder, plan)
+    assert len(cached_modules(folder)) == 3
+
+
+def test_to_verify_is_not_to_use(folder: CacheFolder) -> None:
+    before = cached_modules(folder)
+    verify_cache(folder)
+    assert cached_modules(folder) == before
 
 
 def test_without_locks_nothing_is_removed(
