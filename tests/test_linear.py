@@ -35,7 +35,7 @@ def patterns() -> Iterator[tuple[str, str]]:
 def uses(module: Any, pattern: re.Pattern[Any], name: str) -> list[Callable[[Any], Any]]:
     """The ways in which a module uses its pattern."""
     source = Path(module.__file__).read_text()
-    names = set(re.findall(rf"{name}\.(search|match|fullmatch|sub|split|finditer)", source))
+    names = set(re.findall(rf"{name}\.(search|match|fullmatch|sub|split|findall|finditer)", source))
     assert names, f"{module.__name__} uses {name} in a way that this test does not know"
     ways = {way: getattr(pattern, way) for way in names}
     empty = pattern.pattern[:0]

@@ -68,7 +68,7 @@ def test_an_archive_is_resolved_first(
     ("arguments", "code", "why"),
     [
         (["/etc"], 1, "is not a module"),
-        (["s3://bucket/m"], 2, "file, http, https"),
+        (["ftp://bucket/m"], 2, "http, https, "),
         (["/etc", "--timeout-s", "0"], 2, "--timeout-s"),
     ],
 )

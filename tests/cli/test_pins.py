@@ -44,7 +44,7 @@ def test_every_command_that_takes_a_module_takes_its_digest() -> None:
     pinned = []
     for name, command in commands():
         options = {option for parameter in command.params for option in parameter.opts}
-        if {"handle", "--module"} & options:
+        if {"handle", "handles", "--module"} & options:
             assert {"--sha256", "--digest"} <= options, name
             pinned.append(name)
         assert ("--preprocessor" in options) == ("--preprocessor-sha256" in options), name

@@ -368,8 +368,8 @@ MUTANTS = (
     Mutant(
         "the graph of a module is opened in another way",
         "hub_tfx/module/proto.py",
-        "saved_model.ParseFromString(read_regular(binary))",
-        "saved_model.ParseFromString(binary.read_bytes())",
+        "parse_whole(saved_model, read_regular(binary))",
+        "parse_whole(saved_model, binary.read_bytes())",
         f"{_ODD}test_files_of_others_are_opened_in_one_way",
     ),
     Mutant(

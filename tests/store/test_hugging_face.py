@@ -250,9 +250,12 @@ def test_an_endpoint_that_is_not_a_server_is_an_error(
 def test_limits_hold_before_anything_is_downloaded(
     imitation: Imitation, server: Server, tmp_path: Path
 ) -> None:
-    for limits in (Limits(members=1), Limits(total_bytes=10)):
+    for limits, why in (
+        (Limits(members=1), "more than 1 files"),
+        (Limits(total_bytes=10), "trust"),
+    ):
         imitation.list_files()
-        with pytest.raises(UnsafeArchiveError, match="if you trust it"):
+        with pytest.raises(UnsafeArchiveError, match=why):
             _resolve(tmp_path, fetcher=HuggingFaceFetcher(limits=limits))
     assert not [target for target in server.targets if "/resolve/" in target]
 

@@ -31,14 +31,14 @@ _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/=]+"
 _SPAN = re.compile(r"[1-9][0-9]?|100")
 _LENGTH = re.compile(r"[0-9]{1,4}")
 _VALUES = {
-    "href": re.compile(r"https://.*", re.IGNORECASE | re.DOTALL),
-    "src": _PICTURE,
-    "align": re.compile("left|right|center"),
-    "colspan": _SPAN,
-    "rowspan": _SPAN,
-    "width": _LENGTH,
-    "height": _LENGTH,
-    "start": _LENGTH,
+    "href": re.compile(r"https://.*", re.IGNORECASE | re.DOTALL).fullmatch,
+    "src": _PICTURE.fullmatch,
+    "align": re.compile("left|right|center").fullmatch,
+    "colspan": _SPAN.fullmatch,
+    "rowspan": _SPAN.fullmatch,
+    "width": _LENGTH.fullmatch,
+    "height": _LENGTH.fullmatch,
+    "start": _LENGTH.fullmatch,
 }
 """What the value of an attribute has to be, where it is more than a text."""
 _TOP = 3
@@ -84,8 +84,8 @@ def _attribute(tag: str, name: str, value: str) -> str | None:
     tags.
     """
     value = value.replace("<", "").replace(">", "")
-    pattern = _VALUES.get(name)
-    return value if pattern is None or pattern.fullmatch(value) else None
+    matches = _VALUES.get(name)
+    return value if matches is None or matches(value) else None
 
 
 def _fitted(html: str) -> str:
