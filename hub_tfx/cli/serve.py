@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hub_tfx.cli.metadata_options import connection_of, metadata_option, metadata_password_option
-from hub_tfx.cli.options import add_options
+from hub_tfx.cli.options import add_options, import_option, safety_options, safety_policy
 from hub_tfx.cli.output import print_path, tell
 from hub_tfx.cli.publish import repository_option
 from hub_tfx.errors import OutputError, UsageError
@@ -58,8 +58,10 @@ def _options(command: Any) -> Any:
         click.option(
             "--allow-publish",
             is_flag=True,
-            help="Let those who have a token publish modules.",
+            help="Let those who have a token publish modules, unless the policy refuses them.",
         ),
+        safety_options,
+        import_option,
         click.option(
             "--cors-origin",
             "cors_origins",
@@ -177,6 +179,9 @@ def _site(repository: str, index: str | None, options: "ServeOptions", connectio
 def _chosen(
     token_names: tuple[str, ...],
     allow_publish: bool,
+    policy: Any,
+    allow_ops: tuple[str, ...],
+    imports: tuple[str, ...],
     cors_origins: tuple[str, ...],
     public_url: str | None,
     accel_prefix: str | None,
@@ -202,6 +207,7 @@ def _chosen(
         public_url,
         max_downloads,
         max_upload_mib * _MIB,
+        safety_policy(policy, allow_ops, imports),
     )
 
 

@@ -45,6 +45,8 @@ class ResolvedModule:
         path: str | os.PathLike[str],
         handle: str | None = None,
         policy: SafetyPolicy | None = None,
+        *,
+        is_remote: bool = False,
     ) -> "ResolvedModule":
         """Reads and hashes the module in a directory.
 
@@ -52,6 +54,7 @@ class ResolvedModule:
           path: the directory, on this machine.
           handle: name of the module for logs and ML Metadata; the path if None.
           policy: whether it is refused for what is in its graphs; one without exceptions if None.
+          is_remote: whether somebody on another machine has sent it.
 
         Raises:
           NotAModuleError: the directory does not hold a module.
@@ -59,8 +62,8 @@ class ResolvedModule:
             real module needs.
         """
         path, policy = Path(path), policy or SafetyPolicy()
-        examined = examine(path, is_trusted=True)
-        policy.admit(handle or str(path), examined.verdict, is_remote=False)
+        examined = examine(path, is_trusted=not is_remote)
+        policy.admit(handle or str(path), examined.verdict, is_remote=is_remote)
         manifest = Manifest.of_directory(path)
         return cls(handle or str(path), path, manifest.digest, examined.spec, manifest.size_bytes)
 

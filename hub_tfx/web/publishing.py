@@ -141,7 +141,9 @@ class Publishing:
             os.unlink(body)
             _check_shape(upload)
             made = publish(
-                ResolvedModule.of_directory(upload / MODULE, str(name)),
+                ResolvedModule.of_directory(
+                    upload / MODULE, str(name), self._site.options.policy, is_remote=True
+                ),
                 self._site.storage.url,
                 str(name),
                 card=upload / CARD,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from starlette.requests import Request
 
 from hub_tfx.errors import ConfigError, HubTfxError
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.repository.catalogue import Catalogue
 from hub_tfx.repository.storage import Storage
 
@@ -29,6 +30,7 @@ class ServeOptions:
       public_url: URL under which people reach the server; that of each request if None.
       max_downloads: number of archives that are sent at the same time.
       max_upload_bytes: size of the body of a publication.
+      policy: which modules that others publish are refused for what is in their graphs.
       refresh_s: seconds between two looks at the repository.
 
     Raises:
@@ -42,6 +44,7 @@ class ServeOptions:
     public_url: str | None = None
     max_downloads: int = 64
     max_upload_bytes: int = 4 << 30
+    policy: SafetyPolicy = field(default_factory=SafetyPolicy)
     refresh_s: float = 5.0
 
     def __post_init__(self) -> None:

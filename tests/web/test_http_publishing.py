@@ -13,9 +13,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from hostile_modules import node, saved_model, write
 from hubs import COMPRESSED, Answer, ask, serving
 from published import CARD, module
 
+from hub_tfx.module.policy import SafetyPolicy
 from hub_tfx.repository.names import ModuleName
 from hub_tfx.repository.storage import open_storage
 from hub_tfx.repository.versions import aliases, numbers, read_version
@@ -82,6 +84,26 @@ def test_a_module_is_published_and_at_once_served(
     assert archive.headers["hub-tfx-digest"] == version.digest
     assert b"acme/words/1" in get(hub, "/-/feed.atom").body
     assert list((root / "-" / "work").iterdir()) == []
+
+
+def test_a_module_with_an_op_on_no_list_is_refused_unless_it_is_allowed(
+    root: Path, tmp_path: Path
+) -> None:
+    saved, file = saved_model(), BytesIO()
+    node(saved.meta_graphs[0].graph_def, "Mystery", "what")
+    hostile = write(tmp_path / "hostile", saved)
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        (tmp_path / "README.md").write_text(CARD)
+        tar.add(tmp_path / "README.md", "README.md")
+        tar.add(hostile, "module")
+    options = {"tokens": {"ANN": TOKEN}, "allow_publish": True}
+    with serving(root, tmp_path / "index", **options) as hub:
+        answer = put(hub, file.getvalue())
+        assert (answer.status, numbers(open_storage(root), WORDS)) == (400, [])
+        assert "op Mystery in node 'what'" in answer.text
+    options["policy"] = SafetyPolicy(allow_ops=("Mystery",))
+    with serving(root, tmp_path / "index", **options) as hub:
+        assert put(hub, file.getvalue()).status == 201
 
 
 def test_the_same_bytes_again_are_the_same_version(hub: str, tmp_path: Path) -> None:
