@@ -102,7 +102,7 @@ def test_a_module_with_an_op_on_no_list_is_refused_unless_it_is_allowed(
         assert (answer.status, numbers(open_storage(root), WORDS)) == (400, [])
         assert "op Mystery in node 'what'" in answer.text
     options["policy"] = SafetyPolicy(allow_ops=("Mystery",))
-    with serving(root, tmp_path / "index", **options) as hub:
+    with serving(tmp_path / "open", tmp_path / "index-2", **options) as hub:
         assert put(hub, file.getvalue()).status == 201
 
 
