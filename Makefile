@@ -12,7 +12,7 @@ BEAM_VERSION := $(shell sed -nE 's/.*"apache-beam.*==([0-9.]+)".*/\1/p' pyprojec
 FAKE_GCS_VERSION := 1.52.2
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 # What tests start: databases for ML Metadata, a web server for published modules.
-SYSTEM_PACKAGES := mariadb-server postgresql nginx-light
+SYSTEM_PACKAGES := mariadb-server postgresql nginx-light bubblewrap strace
 PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--python-version 3.10 pyproject.toml
 
@@ -27,7 +27,7 @@ help:
 setup: $(STAMP)  ## make .venv from requirements.lock
 
 system-deps: PACKAGES := $(SYSTEM_PACKAGES)
-system-deps:  ## install the servers that tests start, on Debian, as root
+system-deps:  ## install the servers and tools that tests use, on Debian, as root
 browser: PACKAGES := chromium
 browser:  ## install the browser that tests drive, on Debian, as root
 system-deps browser:
@@ -137,6 +137,8 @@ bench: $(STAMP)  ## benchmarks: embedding against bare loops and peers, a growin
 	$(PYTHON) -m benchmarks.repository_scale
 	$(PYTHON) -m benchmarks.catalogue_scale
 	$(PYTHON) -m benchmarks.history_scale
+	$(PYTHON) -m benchmarks.resolve_speed
+	$(PYTHON) -m benchmarks.serve_load
 
 lock: | $(filter .tools/%,$(UV))  ## resolve the lock files again from pyproject.toml
 	$(PIP_COMPILE) --extra bench --extra dev --output-file requirements.lock
