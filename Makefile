@@ -19,7 +19,7 @@ PIP_COMPILE := $(UV) pip compile --quiet --generate-hashes --no-header --no-anno
 export PYTHONHASHSEED ?= 0
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help setup system-deps browser kfp engines image-root demo demo-retrain demo-image test test-engines test-all mutants lint bench lock clean
+.PHONY: help setup system-deps browser kfp engines image-root demo demo-retrain demo-image test test-long test-engines test-all mutants lint bench lock clean
 
 help:
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -106,8 +106,12 @@ demo-retrain: $(STAMP)  ## the retraining loop on three spans, and its history
 demo-image: $(STAMP)  ## an image module of the digits 0-4, transferred to 5-9
 	@$(PYTHON) -m demo.digits
 
-test: $(STAMP)  ## the tests, without the slow ones and those of `make engines`
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow and not engines"
+# Three workers on two cores: a third of the time a test waits for a process or a disk.
+test: $(STAMP)  ## the tests, without the long and slow ones and those of `make engines`
+	$(PYTHON) -m pytest -n 3 --dist loadfile -m "not long and not slow and not engines"
+
+test-long: $(STAMP)  ## tests that take many seconds each
+	$(PYTHON) -m pytest -n 3 --dist loadfile -m "long and not slow and not engines"
 
 test-engines: $(STAMP)  ## the tests of `make engines`
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m engines

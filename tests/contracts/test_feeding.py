@@ -154,6 +154,7 @@ def _listed(value: Any) -> list[Any]:
     return [one.encode() if isinstance(one, str) else one for one in values]
 
 
+@pytest.mark.long
 def test_the_same_rows_are_rejected_for_the_same_reasons(tmp_path: Path) -> None:
     case = Case(tmp_path)
     ways = [case.embed_files, case.fine_tune_files, case.embedding_generator, case.module_trainer]

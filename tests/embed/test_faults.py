@@ -20,6 +20,8 @@ from hub_tfx.errors import OutputError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
+pytestmark = pytest.mark.long
+
 _FILES, _ROWS = 12, 30
 _COMMAND = """
 from hub_tfx.cli.main import main

@@ -416,6 +416,7 @@ def test_the_transform_works_in_a_pipeline_of_ones_own(fussy):
         assert_that(ids, equal_to([2]), label="dead")
 
 
+@pytest.mark.long
 def test_two_worker_processes_lose_and_double_nothing(tmp_path, fussy):
     for n in range(4):
         write(tmp_path / f"in{n}.csv", ["a", "poison", "bb"] * 5)

@@ -24,6 +24,8 @@ from hub_tfx.module.inspect import inspect
 from hub_tfx.module.load import load
 from hub_tfx.store.cache import ModuleCache
 
+pytestmark = pytest.mark.long
+
 WORDS = testing.WORDS
 TEXTS = [f"{one} {other}" for one in WORDS for other in WORDS]
 HAS_DOG = np.array([int("dog" in text) for text in TEXTS], np.int64)

@@ -24,6 +24,8 @@ from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
 
+pytestmark = pytest.mark.long
+
 
 def graph_fn(is_training: bool) -> None:
     """A text module as hub.create_module_spec takes it."""

@@ -21,6 +21,8 @@ from hub_tfx.module.inspect import inspect
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleFormat
 
+pytestmark = pytest.mark.long
+
 _artifacts = tfx.types.standard_artifacts
 Row = Mapping[str, Any]
 LABEL = {"label": tf.io.FixedLenFeature([], tf.string)}

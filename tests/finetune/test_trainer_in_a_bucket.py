@@ -20,6 +20,8 @@ from hub_tfx.module.manifest import Manifest
 from hub_tfx.module.spec import ModuleFormat
 from hub_tfx.testing.remote import RemoteFileSystem
 
+pytestmark = pytest.mark.long
+
 _artifacts = tfx.types.standard_artifacts
 ROWS = [
     {"text": f"{one} {other}".encode(), "topic": b"pet" if "dog" in (one, other) else b"rest"}

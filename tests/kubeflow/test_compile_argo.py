@@ -83,6 +83,7 @@ def test_an_example_with_a_platform_is_the_golden_one(compiled, update_golden):
     assert_golden(text, "platform_pipeline.yaml", update_golden)
 
 
+@pytest.mark.long
 def test_a_pipeline_makes_the_same_bytes_again(compiled, tmp_path):
     seed = str(int(os.environ.get("PYTHONHASHSEED", "0")) + 1)
     again = compile_in_kfp({"embed": ARGUMENTS["embed"]}, tmp_path, PYTHONHASHSEED=seed)

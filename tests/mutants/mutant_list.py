@@ -259,7 +259,7 @@ MUTANTS = (
         "fetch/buckets.py",
         'if {"", "."} & set(path.split("/")):',
         "if False:",
-        "test_buckets.py::test_names_that_lead_elsewhere_are_refused_before_anything_is_copied",
+        "test_bucket_handles.py::test_names_that_lead_elsewhere_are_refused_before_anything_is_copied",
     ),
     _store(
         "files of a commit are not hashed",

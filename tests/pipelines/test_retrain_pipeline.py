@@ -168,6 +168,7 @@ def schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Schedule:
     return Schedule(tmp_path, make_modules(tmp_path / "made"))
 
 
+@pytest.mark.long
 def test_first_run_then_nothing_new_then_worse_then_runs_that_die(
     schedule: Schedule, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -247,6 +247,7 @@ def test_many_parts_and_workers(module, corpus, before, out):
     ]
 
 
+@pytest.mark.long
 def test_two_worker_processes_reuse_too(module, corpus, before, out):
     embed_files(module, corpus(WORDS), before, KEEP)
     result = embed_files(
