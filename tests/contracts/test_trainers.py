@@ -10,6 +10,8 @@ from hub_tfx.finetune.training import Trained, TrainingJob
 from hub_tfx.module.manifest import Manifest
 from hub_tfx.testing.trainers import TrainerContract
 
+pytestmark = pytest.mark.long
+
 
 class TestSavedModelTrainer(TrainerContract):
     module_format = "saved_model"

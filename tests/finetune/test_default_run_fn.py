@@ -18,7 +18,7 @@ from hub_tfx.finetune.run_fn import run_fn
 from hub_tfx.module.create import module
 from hub_tfx.module.spec import ModuleFormat
 
-pytestmark = pytest.mark.usefixtures("taken_on_trust")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("taken_on_trust")]
 
 POINTS = np.random.default_rng(0).normal(size=(32, 2)).astype(np.float32)
 

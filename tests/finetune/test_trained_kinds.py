@@ -19,7 +19,7 @@ from hub_tfx.module.create import module
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.module.spec import ModuleFormat
 
-pytestmark = pytest.mark.usefixtures("taken_on_trust")
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("taken_on_trust")]
 
 RAGGED = tf.RaggedTensorSpec([None, None], tf.int64, 1, tf.int64)
 SHORT_SPLITS = tf.RaggedTensorSpec([None, None], tf.int64, 1, tf.int32)

@@ -16,6 +16,8 @@ from hub_tfx.finetune.features import Features
 from hub_tfx.finetune.transformed import label_rule, schema_of
 from hub_tfx.module.spec import GraphVariant, ModuleSpec, SignatureSpec, TensorInfo
 
+pytestmark = pytest.mark.long
+
 TEXT = TensorInfo("string", (None,))
 SIGNATURE = SignatureSpec({"text": TEXT}, {"default": TensorInfo("float32", (None, 2))})
 SPEC = ModuleSpec("tf1_hub", (GraphVariant((), {"default": SIGNATURE}),))

@@ -15,6 +15,8 @@ from hub_tfx_pipelines import metadata
 from hub_tfx_pipelines.configs import EmbeddingsRoot, EmbedPipelineConfig
 from hub_tfx_pipelines.run_local import run_embed
 
+pytestmark = pytest.mark.long
+
 TEXTS = ["the cat", "dog sat", "on the mat", "hello"] * 5
 
 

@@ -26,6 +26,8 @@ from hub_tfx_pipelines.cli import run as run_group
 from hub_tfx_pipelines.embed_pipeline import EmbedPipelineConfig, create_pipeline
 from hub_tfx_pipelines.local_runner import LocalRunner
 
+pytestmark = pytest.mark.long
+
 _TELLTALE = "3 cr"  # Of the password, whatever escapes the rest of it.
 
 

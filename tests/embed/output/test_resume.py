@@ -21,6 +21,8 @@ from hub_tfx.errors import InputError, OutputError
 from hub_tfx.module.resolved import ResolvedModule
 from hub_tfx.testing import text_module
 
+pytestmark = pytest.mark.long
+
 _KEEP_N = EmbedConfig(keep=("n",), batch_size=4)
 _SMALL_BLOCKS = EmbedLimits(min_unit_bytes=1, block_s=0, window_rows=1)
 """A work unit for each file, a block for each batch, a batch for each call."""
