@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from databases import PASSWORD, PASSWORD_ENV, Server, mariadb, postgresql
-from trust import trust_tuned
+from trust import examine_here, trust_tuned
 
 from hub_tfx._quiet import quiet_libraries
 
@@ -39,6 +39,14 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 def taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     """See ``trust_tuned``."""
     trust_tuned(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def examined_here() -> Iterator[None]:
+    """See ``examine_here``; tests of the child have a fixture of this name that does nothing."""
+    with pytest.MonkeyPatch.context() as patch:  # A fixture more would not go with hypothesis.
+        examine_here(patch)
+        yield
 
 
 @pytest.fixture(scope="session", params=["tf1_hub", "saved_model"])

@@ -18,6 +18,12 @@ from hub_tfx.module.inspect import inspect
 from hub_tfx.module.limited import LIMITS, run_limited
 from hub_tfx.module.safety import judge
 
+
+@pytest.fixture(autouse=True)
+def examined_here() -> None:
+    """Children read the modules."""
+
+
 MIB = 1 << 20
 
 

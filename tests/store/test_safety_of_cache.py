@@ -15,6 +15,12 @@ from hub_tfx.store.bundle import export_bundle, import_bundle
 from hub_tfx.store.cache import ModuleCache
 from hub_tfx.testing import FakeFetcher, minimal_module
 
+
+@pytest.fixture(autouse=True)
+def examined_here() -> None:
+    """Children read the modules."""
+
+
 HANDLE = "https://hub.test/acme/text/1"
 OFF, STRICT = SafetyPolicy("off"), SafetyPolicy("strict")
 
