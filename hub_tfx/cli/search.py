@@ -206,19 +206,20 @@ def index_path(
       OutputError: the cache cannot be written.
     """
     from hub_tfx.repository.versions import check_repository
-    from hub_tfx.store.cache import ModuleCache
+    from hub_tfx.store.folder import CacheFolder
 
-    root = ModuleCache(cache_dir).root
+    folder = CacheFolder(cache_dir)
     key = hashlib.sha256(storage.url.encode()).hexdigest()
-    path = root / "hub_tfx" / "catalogues" / f"{key[:32]}.sqlite"
+    path = folder.catalogues / f"{key[:32]}.sqlite"
     if not path.exists():
         if not may_be_new:
             check_repository(storage)
         try:
-            for folder in (root, root / "hub_tfx"):
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.make_base()
         except OSError as error:
-            raise OutputError(f"{root} cannot be written: {why(error)}; {MAKE_ROOM}") from error
+            raise OutputError(
+                f"{folder.root} cannot be written: {why(error)}; {MAKE_ROOM}"
+            ) from error
     return path
 
 

@@ -72,6 +72,10 @@ class CacheFolder:
         return self.base / "leases"
 
     @property
+    def catalogues(self) -> Path:
+        return self.base / "catalogues"
+
+    @property
     def trust(self) -> Trust:
         """Whose entries and records are used."""
         return Trust.of(self.root, self.base)
@@ -94,12 +98,16 @@ class CacheFolder:
         """Makes what is missing, for this user alone, and removes what was left in it."""
         if self.root.exists() and not self.root.is_dir():
             raise OutputError(f"the cache {self.root} is not a directory: {WHAT_TO_SET}")
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._make(self.base, 0o700)
+        self.make_base()
         for folder in self._folders:
             self._make(folder, 0o755)
         self.check_owner()
         remove_older(self.tmp, "*", _KILLED_S)
+
+    def make_base(self) -> None:
+        """Makes the folder in which all else lies, if it is missing; raises OSError."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make(self.base, 0o700)
 
     def hold(self, digest: str, *, as_use: bool = True) -> None:
         """Keeps an entry, which may be about to come, from being pruned while this process runs.
