@@ -8,7 +8,7 @@ import tfx.v1 as tfx
 
 from hub_tfx._tfx import Channel
 from hub_tfx.artifacts import RetrainDecision
-from hub_tfx.components.latest_embeddings import LatestOrNoneStrategy
+from hub_tfx.components.latest_embeddings import latest_or_none
 
 _LEARNED = "learned"
 
@@ -22,5 +22,4 @@ def latest_decision(producer: str = "ModulePublisher") -> tfx.dsl.Resolver:
       producer: id of the component whose output ``learned`` they are.
     """
     decisions = Channel(RetrainDecision, producer_component_id=producer, output_key=_LEARNED)
-    node = tfx.dsl.Resolver(strategy_class=LatestOrNoneStrategy, **{_LEARNED: decisions})
-    return node.with_id("LatestDecision")
+    return latest_or_none("LatestDecision", _LEARNED, decisions)

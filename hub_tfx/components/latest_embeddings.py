@@ -10,8 +10,6 @@ import tfx.v1 as tfx
 
 from hub_tfx._tfx import Channel, ResolverStrategy
 
-_PREVIOUS = "previous"
-
 
 class LatestOrNoneStrategy(ResolverStrategy):  # type: ignore[misc]
     """Chooses the newest artifact of each input, or none where there is none.
@@ -34,6 +32,12 @@ class LatestOrNoneStrategy(ResolverStrategy):  # type: ignore[misc]
         }
 
 
+def latest_or_none(node_id: str, key: str, artifacts: Channel) -> tfx.dsl.Resolver:
+    """A node whose output ``key`` is the newest artifact of a channel of earlier runs, if any."""
+    node = tfx.dsl.Resolver(strategy_class=LatestOrNoneStrategy, **{key: artifacts})
+    return node.with_id(node_id)
+
+
 def latest_embeddings(producer: str = "EmbeddingGenerator") -> tfx.dsl.Resolver:
     """A node whose output ``previous`` is the newest embeddings of earlier runs of the pipeline.
 
@@ -47,5 +51,4 @@ def latest_embeddings(producer: str = "EmbeddingGenerator") -> tfx.dsl.Resolver:
         producer_component_id=producer,
         output_key="embeddings",
     )
-    node = tfx.dsl.Resolver(strategy_class=LatestOrNoneStrategy, **{_PREVIOUS: embeddings})
-    return node.with_id("LatestEmbeddings")
+    return latest_or_none("LatestEmbeddings", "previous", embeddings)

@@ -8,9 +8,7 @@ import tfx.v1 as tfx
 
 from hub_tfx._tfx import Channel
 from hub_tfx.artifacts import PushedEmbeddings
-from hub_tfx.components.latest_embeddings import LatestOrNoneStrategy
-
-_BEFORE = "before"
+from hub_tfx.components.latest_embeddings import latest_or_none
 
 
 def latest_pushed(producer: str = "EmbeddingPusher") -> tfx.dsl.Resolver:
@@ -22,5 +20,4 @@ def latest_pushed(producer: str = "EmbeddingPusher") -> tfx.dsl.Resolver:
       producer: id of the component whose output ``pushed`` they are.
     """
     pushed = Channel(PushedEmbeddings, producer_component_id=producer, output_key="pushed")
-    node = tfx.dsl.Resolver(strategy_class=LatestOrNoneStrategy, **{_BEFORE: pushed})
-    return node.with_id("LatestPushed")
+    return latest_or_none("LatestPushed", "before", pushed)
