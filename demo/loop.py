@@ -197,6 +197,21 @@ class Loop:
         console.print(f"  {becomes}; {run.embedded:,} rows embedded, {run.reused:,} reused")
         check(run, expected)
 
+    def run_first(self, titles: Sequence[str]) -> None:
+        """A first version, a better one, nothing new, and a span whose labels are misspelt."""
+        first, second, third = self.spans
+        both = first.rows + second.rows
+        self.publish_words(first.learned + first.judging, dim=24)
+        self.write(1, first)
+        because = "nothing has been learned yet: span 1"
+        self.run(titles[0], Expected("blessed", because, first.rows, 0, version=1))
+        self.write(2, second)
+        self.run(titles[1], Expected("blessed", "span 2 new", both, 0, version=2))
+        self.run(titles[2], Expected("skipped", "nothing is new", 0, both))
+        self.write(3, third.misspelt("email"))
+        because = "values missing from the schema: email.py"
+        self.run(titles[3], Expected("skipped", because, third.rows, both))
+
     def history(self) -> "list[Run]":
         """All runs, the oldest first."""
         from hub_tfx.lineage.history import runs_of

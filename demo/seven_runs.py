@@ -38,28 +38,13 @@ def run_all(loop: Loop) -> None:
     first, second, third = loop.spans
     everything = sum(span.rows for span in loop.spans)
     hurried = third.hurried(rows=400, wrong=0.7)
-    loop.publish_words(first.learned + first.judging, dim=24)
-
-    loop.write(1, first)
-    loop.run(
-        "1. The first run",
-        Expected("blessed", "nothing has been learned yet: span 1", first.rows, 0, version=1),
-    )
-    loop.write(2, second)
-    loop.run(
-        "2. A new span",
-        Expected("blessed", "span 2 new", first.rows + second.rows, 0, version=2),
-    )
-    loop.run("3. Nothing new", Expected("skipped", "nothing is new", 0, first.rows + second.rows))
-    loop.write(3, third.misspelt("email"))
-    loop.run(
-        "4. A new span with labels that are misspelt",
-        Expected(
-            "skipped",
-            "values missing from the schema: email.py",
-            third.rows,
-            first.rows + second.rows,
-        ),
+    loop.run_first(
+        (
+            "1. The first run",
+            "2. A new span",
+            "3. Nothing new",
+            "4. A new span with labels that are misspelt",
+        )
     )
     loop.write(3, hurried)
     loop.run(
